@@ -1,0 +1,1 @@
+"""Models on this disk and where they come from."""

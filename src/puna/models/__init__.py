@@ -1,0 +1,1 @@
+"""What a model is: values only, no disk beyond reading one file."""

@@ -1,0 +1,179 @@
+"""The only maker of HTTP clients: what reaches another program goes through here.
+
+Two kinds, for two needs: an aiohttp session over a Unix socket (or a loopback port) for the
+engine's child process, and a small blocking connection for the command line, which has no time to
+import an asynchronous client.
+"""
+
+import errno
+import http.client
+import socket
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from puna.errors import Unavailable
+
+if TYPE_CHECKING:
+    import aiohttp
+
+_CONNECT_TIMEOUT_S = 5.0
+
+
+class Unreachable(Unavailable):
+    """Nothing answers at that address.
+
+    `refused` is true when the machine is there and nothing listens.
+    """
+
+    code = "unreachable"
+
+    def __init__(self, message: str, *, refused: bool = False) -> None:
+        super().__init__(message)
+        self.refused = refused
+
+
+def engine_session(
+    socket_path: Path | None, *, base_url: str, headers: Mapping[str, str] | None = None
+) -> "aiohttp.ClientSession":
+    """Make a session to an engine: over `socket_path` if given, else over TCP to `base_url`.
+
+    No timeout on the whole: a generation takes as long as it takes. The caller closes the session.
+    """
+    import aiohttp  # noqa: PLC0415 - 0.4 s to import, and the command line needs only the other half of this file
+
+    connector: aiohttp.BaseConnector = (
+        aiohttp.UnixConnector(path=str(socket_path), limit=0)
+        if socket_path is not None
+        else aiohttp.TCPConnector(limit=0)
+    )
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT_S)
+    return aiohttp.ClientSession(
+        base_url,
+        connector=connector,
+        headers=dict(headers or {}),
+        timeout=timeout,
+        read_bufsize=2**18,
+        trust_env=False,
+    )
+
+
+class Answer:
+    """The reply to one request. Its body can be read whole or by lines.
+
+    `close` drops the connection.
+    """
+
+    def __init__(
+        self, connection: http.client.HTTPConnection, reply: http.client.HTTPResponse
+    ) -> None:
+        self._connection = connection
+        self._reply = reply
+        self.status = reply.status
+        self.headers: Mapping[str, str] = {
+            name.lower(): value for name, value in reply.getheaders()
+        }
+
+    def read(self) -> bytes:
+        """Return the whole body. Blocks. Raises `Unreachable` if the other side breaks off."""
+        try:
+            return self._reply.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise Unreachable("the server broke off in the middle of its answer") from error
+        finally:
+            self.close()
+
+    def lines(self) -> Iterator[bytes]:
+        """Yield the body line by line as it arrives. Blocks.
+
+        Raises `Unreachable` if the other side breaks off.
+        """
+        try:
+            while line := self._reply.readline():
+                yield line
+        except (OSError, http.client.HTTPException) as error:
+            raise Unreachable("the server broke off in the middle of its answer") from error
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Drop the connection; a server takes that as the client having gone away."""
+        self._reply.close()
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class Caller:
+    """Makes blocking requests to one address, a connection each. Not for asynchronous code."""
+
+    def __init__(
+        self,
+        scheme: str,
+        host: str,
+        port: int,
+        *,
+        prefix: str = "",
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        self.scheme, self.host, self.port, self.prefix = scheme, host, port, prefix.rstrip("/")
+        self._headers = dict(headers or {})
+
+    @property
+    def url(self) -> str:
+        """The address as a person writes it."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}{self.prefix}"
+
+    def request(
+        self, method: str, path: str, body: bytes | None = None, *, timeout_s: float | None = None
+    ) -> Answer:
+        """Send a request and return the answer once its headers are here. Raises `Unreachable`.
+
+        `timeout_s` bounds the wait for the answer to begin and each read of it; None waits
+        as long as it takes.
+        """
+        connection = self._connect()
+        headers = self._headers | ({"Content-Type": "application/json"} if body is not None else {})
+        try:
+            if connection.sock is not None:
+                connection.sock.settimeout(timeout_s)
+            connection.request(method, self.prefix + path, body=body, headers=headers)
+            return Answer(connection, connection.getresponse())
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            raise Unreachable(
+                f"{self.url} does not answer as an HTTP server: {_reason(error)}"
+            ) from error
+
+    def _connect(self) -> http.client.HTTPConnection:
+        make = http.client.HTTPSConnection if self.scheme == "https" else http.client.HTTPConnection
+        connection = make(self.host, self.port, timeout=_CONNECT_TIMEOUT_S)
+        try:
+            connection.connect()
+        except OSError as error:
+            refused = isinstance(error, ConnectionRefusedError) or error.errno == errno.ECONNREFUSED
+            raise Unreachable(
+                f"nothing answers at {self.url}: {_reason(error)}", refused=refused
+            ) from error
+        return connection
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, socket.gaierror):
+        return "the name is not known"
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    return str(error) or type(error).__name__

@@ -1,0 +1,54 @@
+"""The protocol that every engine speaks: llama.cpp in a child process, and the scripted one without weights."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Protocol
+
+from puna.chat.messages import Message
+from puna.errors import Failed
+from puna.node.engine.request import Completion, EngineFacts, Finish, LoadSpec, Piece
+
+
+class LoadFailed(Failed):
+    """The model could not be loaded; the message carries the engine's last words."""
+
+    code = "load_failed"
+
+
+class EngineDied(Failed):
+    """The engine's process ended while it was needed; the message carries its last words."""
+
+    code = "engine_died"
+
+
+class Engine(Protocol):
+    """One loaded model. Every method raises `EngineDied` once the process has ended."""
+
+    @property
+    def facts(self) -> EngineFacts:
+        """What was loaded; constant for the engine's life."""
+
+    async def render(self, messages: Sequence[Message]) -> str:
+        """Return the prompt that the model's own chat template makes, ending where the assistant speaks."""
+
+    async def tokenize(self, text: str, *, add_special: bool) -> tuple[int, ...]:
+        """Return the token ids of `text`; special tokens written in it count as such."""
+
+    async def detokenize(self, tokens: Sequence[int]) -> str:
+        """Return the text of token ids. Raises `Invalid` for an id outside the vocabulary."""
+
+    def complete(self, completion: Completion) -> AsyncIterator[Piece | Finish]:
+        """Generate. Yields pieces, then exactly one `Finish`.
+
+        Closing the iterator stops the computation.
+        """
+
+    async def stop(self) -> None:
+        """End the process and release its memory. Calling it again does nothing."""
+
+    async def died(self) -> EngineDied:
+        """Return when the process has ended, for whatever reason, with the reason."""
+
+
+EngineFactory = Callable[[LoadSpec], Awaitable[Engine]]
+"""Loads a model and returns when it is ready. Raises `LoadFailed`. Cancelling it ends the process.
+"""

@@ -1,0 +1,129 @@
+"""What is asked of an engine and what it answers: values only, the same for every engine."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from puna.models.options import Sampling
+from puna.units import Size, Span
+
+
+class CacheType(StrEnum):
+    """The number format of the key-value cache."""
+
+    F16 = "f16"
+    Q8_0 = "q8_0"
+    Q4_0 = "q4_0"
+
+
+@dataclass(frozen=True, slots=True)
+class LoadSpec:
+    """All that decides how a model is loaded. Two equal specs can share one engine process."""
+
+    weights: Path
+    context: int
+    """Tokens that one slot can hold: prompt and answer together."""
+    slots: int
+    """Requests computed together."""
+    memory: Size
+    """What the load is expected to take, by `models.fit`. Part of the plan, not of the identity."""
+    batch: int = 512
+    gpu_layers: int = 0
+    main_gpu: int | None = None
+    threads: int | None = None
+    use_mmap: bool | None = None
+    cache_type: CacheType = CacheType.F16
+    flash_attention: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EngineFacts:
+    """What a loaded engine says of itself."""
+
+    context: int
+    slots: int
+    memory: Size
+    """Resident bytes of the process after the load, mapped file included."""
+    threads: int
+    has_chat_template: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Grammar:
+    """A constraint on the answer: any JSON object (`schema` is None), or JSON that fits a JSON schema."""
+
+    schema: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """One generation. `prompt` is token ids; the caller has made sure that they fit the context."""
+
+    prompt: tuple[int, ...]
+    sampling: Sampling
+    max_tokens: int
+    """The most tokens to generate; never negative.
+
+    The engine also stops at its context unless `shift`.
+    """
+    grammar: Grammar | None = None
+    logprobs: int | None = None
+    """How many alternatives to report per token; 0 reports the chosen token alone.
+
+    None reports nothing.
+    """
+    shift: bool = True
+    """When the context is full, forget the oldest part and go on; otherwise stop with LENGTH."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenProbability:
+    """A token with the natural logarithm of its probability."""
+
+    token: str
+    logprob: float
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenToken:
+    """A generated token, and the likeliest tokens in its place."""
+
+    chosen: TokenProbability
+    alternatives: tuple[TokenProbability, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Some generated text, whole characters only.
+
+    Several tokens can arrive as one piece, or one token as none.
+    """
+
+    text: str
+    tokens: tuple[int, ...] = ()
+    logprobs: tuple[ChosenToken, ...] = ()
+
+
+class StopReason(StrEnum):
+    """Why a generation ended."""
+
+    STOP = "stop"
+    LENGTH = "length"
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The last thing a generation yields."""
+
+    reason: StopReason
+    prompt_tokens: int
+    """Tokens of the prompt, cached ones included."""
+    output_tokens: int
+    prompt_span: Span
+    output_span: Span
+    cached_tokens: int = 0
+    shifted: bool = False
+    """The context was full and its oldest part was forgotten."""
+    tail: Piece = field(default_factory=lambda: Piece(""))
+    """Text that the engine held back until the end, if any."""

@@ -1,0 +1,1 @@
+"""Which model is loaded, who may use it, who must go."""

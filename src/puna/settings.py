@@ -1,0 +1,440 @@
+"""The only reader of the environment and the configuration file.
+
+For each setting, the first that is set wins: `PUNA_X`, then Ollama's own variable, then the
+configuration file (`~/.puna/config.toml`, or the file that `PUNA_CONFIG` names), then the default.
+`SETTINGS` is the one table of all of them: help, `puna settings` and docs/settings.md read it.
+"""
+
+import os
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+from puna.errors import Invalid
+from puna.units import FOREVER, Size, Span
+
+DEFAULT_PORT = 11434
+_TRUE = {"1", "t", "true", "yes", "on"}
+_FALSE = {"0", "f", "false", "no", "off"}
+_LOOPBACK = {"localhost", "::1"}
+_CACHE_TYPES = ("f16", "q8_0", "q4_0")
+
+
+class InvalidSetting(Invalid):
+    """A setting's value makes no sense; the message names the setting and where it came from."""
+
+    code = "invalid_setting"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a node listens, and where its clients go."""
+
+    scheme: str = "http"
+    host: str = "127.0.0.1"
+    port: int = DEFAULT_PORT
+    path: str = ""
+
+    @property
+    def url(self) -> str:
+        """The address as a URL, without a slash at the end."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}{self.path}"
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        return self.host.lower() in _LOOPBACK or self.host.startswith("127.")
+
+    @property
+    def is_any(self) -> bool:
+        """Whether it means every network of this machine."""
+        return self.host in {"0.0.0.0", "::", ""}  # noqa: S104 - recognised, not bound
+
+    def for_client(self) -> "Address":
+        """Return where a client on this machine finds it."""
+        if not self.is_any:
+            return self
+        return Address(
+            self.scheme, "::1" if self.host == "::" else "127.0.0.1", self.port, self.path
+        )
+
+    def __str__(self) -> str:
+        return self.url
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeSettings:
+    """Every setting of a node and its command line, read and checked."""
+
+    host: Address
+    api_key: str
+    origins: tuple[str, ...]
+    home: Path
+    models: Path
+    no_prune: bool
+    keep_alive: Span
+    load_timeout: Span
+    max_loaded_models: int
+    num_parallel: int
+    max_queue: int
+    context_length: int
+    truncate: bool
+    flash_attention: bool | None
+    kv_cache_type: str
+    gpu_overhead: Size
+    memory_limit: Size
+    threads: int
+    engine: str
+    no_history: bool
+    editor: str
+    debug: int
+
+
+SettingValue = Address | Path | Span | Size | str | int | bool | tuple[str, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One row of the table of settings."""
+
+    name: str
+    read: Callable[[str], SettingValue]
+    default: str
+    meaning: str
+    ollama: str = ""
+    """Ollama's variable for the same thing, if it has one."""
+    secret: bool = False
+
+    @property
+    def variable(self) -> str:
+        """puna's own variable."""
+        return f"PUNA_{self.name.upper()}"
+
+
+Source = Literal["environment", "file", "default"]
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """A value and where it came from, for people."""
+
+    name: str
+    value: str
+    source: str
+    meaning: str
+    variables: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings, and the story of each."""
+
+    node: NodeSettings
+    explained: tuple[Explained, ...]
+    warnings: tuple[str, ...] = ()
+    """Lines to say on stderr: what was set and is not taken, and why."""
+
+
+def load_settings(environ: Mapping[str, str] | None = None, file: Path | None = None) -> Settings:
+    """Read all settings. Raises `InvalidSetting`.
+
+    As Ollama does, a number in one of Ollama's variables that cannot be read falls back to the
+    default, but with a warning; a bad value in puna's own variables or file is an error.
+    """
+    environ = os.environ if environ is None else environ
+    chosen = file or _config_file(environ)
+    table = _read_config(chosen, must_exist=file is not None or bool(environ.get("PUNA_CONFIG")))
+    values: dict[str, SettingValue] = {}
+    explained: list[Explained] = []
+    warnings = [
+        f'{chosen}: unknown setting "{name}" ignored' for name in table if name not in _BY_NAME
+    ]
+    for setting in SETTINGS:
+        text, source = _find(setting, environ, table, chosen)
+        try:
+            value = setting.read(text)
+        except Invalid as error:
+            if source != setting.ollama:
+                raise InvalidSetting(f"{source}: {error.message}", hint=error.hint) from error
+            warnings.append(
+                f"{source}: {error.message}; using the default, {setting.default or 'none'}"
+            )
+            value, source = setting.read(setting.default), "default"
+        values[setting.name] = value
+        variables = tuple(name for name in (setting.variable, setting.ollama) if name)
+        explained.append(
+            Explained(setting.name, _show(setting, value), source, setting.meaning, variables)
+        )
+    return Settings(_node_settings(values, environ), tuple(explained), tuple(warnings))
+
+
+def _config_file(environ: Mapping[str, str]) -> Path:
+    named = environ.get("PUNA_CONFIG", "").strip()
+    return Path(named).expanduser() if named else _home(environ) / "config.toml"
+
+
+def _home(environ: Mapping[str, str]) -> Path:
+    named = environ.get("PUNA_HOME", "").strip()
+    return Path(named).expanduser() if named else Path("~/.puna").expanduser()
+
+
+def _read_config(file: Path, *, must_exist: bool) -> dict[str, str]:
+    try:
+        table = tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        if must_exist:
+            raise InvalidSetting(f"configuration file {file} does not exist") from error
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InvalidSetting(f"configuration file {file} cannot be read: {error}") from error
+    return {name: _config_text(file, name, value) for name, value in table.items()}
+
+
+def _config_text(file: Path, name: str, value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list) and all(isinstance(part, str) for part in value):
+        return ",".join(value)
+    if isinstance(value, str | int):
+        return str(value)
+    raise InvalidSetting(f'{file}: setting "{name}" must be a text, a whole number, true or false')
+
+
+def _find(
+    setting: Setting, environ: Mapping[str, str], table: Mapping[str, str], file: Path
+) -> tuple[str, str]:
+    for variable in (setting.variable, setting.ollama):
+        text = environ.get(variable, "").strip(" \t\r\n\"'") if variable else ""
+        if text:
+            return text, variable
+    if setting.name in table:
+        return table[setting.name], str(file)
+    return setting.default, "default"
+
+
+def _node_settings(values: dict[str, SettingValue], environ: Mapping[str, str]) -> NodeSettings:
+    home = _home(environ) if values["home"] is None else values["home"]
+    models = values["models"]
+    if models is None and isinstance(home, Path):
+        models = home / "models"
+    # Each row's reader gives the type of the field of the same name; tests/test_settings.py checks
+    # every row.
+    return NodeSettings(**(values | {"home": home, "models": models}))  # type: ignore[arg-type]
+
+
+def _show(setting: Setting, value: SettingValue) -> str:
+    if setting.secret:
+        return "set" if value else "not set"
+    if value is None or value in ("", ()):
+        return "automatic" if setting.default == "" else "none"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, tuple):
+        return ",".join(value)
+    return "forever" if value == FOREVER else str(value)
+
+
+def read_address(text: str) -> Address:
+    """Read a host as Ollama does: `host`, `host:port`, `:port`, `http://host` (80), `https://host` (443), with a path."""
+    scheme, separator, rest = text.partition("://")
+    if not separator:
+        scheme, rest = "http", text
+    if scheme not in {"http", "https"}:
+        raise Invalid(
+            f'address "{text}" has an unknown scheme', hint="write it like 127.0.0.1:11434"
+        )
+    fallback = {"http": 80, "https": 443}[scheme] if separator else DEFAULT_PORT
+    if rest.count(":") > 1 and not rest.startswith("["):  # a bare IPv6 address
+        rest = f"[{rest}]"
+    try:
+        parts = urlsplit(f"//{rest}")
+        port = fallback if parts.port is None else parts.port
+    except ValueError as error:
+        raise Invalid(
+            f'address "{text}" is not a host and a port', hint="write it like 127.0.0.1:11434"
+        ) from error
+    if parts.username is not None or parts.query or parts.fragment or " " in rest:
+        raise Invalid(
+            f'address "{text}" is not a host and a port', hint="write it like 127.0.0.1:11434"
+        )
+    if text == "ollama.com":
+        return Address("https", "ollama.com", 443)
+    return Address(scheme, parts.hostname or "127.0.0.1", port, parts.path.rstrip("/"))
+
+
+def _text(text: str) -> str:
+    return text
+
+
+def _flag(text: str) -> bool:
+    return text.lower() not in _FALSE  # any other text is true, as in Ollama
+
+
+def _maybe_flag(text: str) -> bool | None:
+    return _flag(text) if text else None
+
+
+def _whole(text: str) -> int:
+    try:
+        number = int(text)
+    except ValueError as error:
+        raise Invalid(f'"{text}" is not a whole number') from error
+    if number < 0:
+        raise Invalid(f"{number} is below zero")
+    return number
+
+
+def _debug_level(text: str) -> int:
+    if text.lower() in _TRUE | _FALSE:
+        return int(_flag(text))
+    return _whole(text)
+
+
+def read_keep_alive(text: str) -> Span:
+    """Read a Go duration or a number of seconds; below zero is forever."""
+    try:
+        span = Span.of(seconds=int(text))
+    except ValueError:
+        span = Span.parse(text)
+    return FOREVER if span < 0 else span
+
+
+def _load_timeout(text: str) -> Span:
+    span = read_keep_alive(text)
+    return FOREVER if span == 0 else span
+
+
+def _folder(text: str) -> Path | None:
+    return Path(text).expanduser().absolute() if text else None
+
+
+def _list(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _cache_type(text: str) -> str:
+    if text.lower() not in _CACHE_TYPES:
+        raise Invalid(
+            f'"{text}" is not a type of key-value cache',
+            hint=f"use one of {', '.join(_CACHE_TYPES)}",
+        )
+    return text.lower()
+
+
+def _engine(text: str) -> str:
+    if text not in {"llama.cpp", "scripted"}:
+        raise Invalid(
+            f'"{text}" is not an engine',
+            hint="use llama.cpp, or scripted for tests without weights",
+        )
+    return text
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting(
+        "host",
+        read_address,
+        "127.0.0.1:11434",
+        "where the node listens and clients go",
+        "OLLAMA_HOST",
+    ),
+    Setting(
+        "api_key", _text, "", "key that clients must send; needed beyond loopback", secret=True
+    ),
+    Setting(
+        "origins",
+        _list,
+        "",
+        "web origins that may call the node, besides this machine's",
+        "OLLAMA_ORIGINS",
+    ),
+    Setting("home", _folder, "", "folder of history, logs and configuration (~/.puna)"),
+    Setting(
+        "models",
+        _folder,
+        "",
+        "folder of the model store (models in the home folder)",
+        "OLLAMA_MODELS",
+    ),
+    Setting(
+        "no_prune",
+        _flag,
+        "false",
+        "keep blobs that no model uses when the node starts",
+        "OLLAMA_NOPRUNE",
+    ),
+    Setting(
+        "keep_alive",
+        read_keep_alive,
+        "5m",
+        "how long an idle model stays loaded",
+        "OLLAMA_KEEP_ALIVE",
+    ),
+    Setting("load_timeout", _load_timeout, "5m", "how long a load may take", "OLLAMA_LOAD_TIMEOUT"),
+    Setting(
+        "max_loaded_models",
+        _whole,
+        "0",
+        "models loaded at once; 0 is automatic",
+        "OLLAMA_MAX_LOADED_MODELS",
+    ),
+    Setting(
+        "num_parallel",
+        _whole,
+        "0",
+        "requests computed together per model; 0 is 4 where it fits",
+        "OLLAMA_NUM_PARALLEL",
+    ),
+    Setting(
+        "max_queue", _whole, "512", "requests that may wait; more are refused", "OLLAMA_MAX_QUEUE"
+    ),
+    Setting(
+        "context_length",
+        _whole,
+        "0",
+        "tokens of context per request; 0 is automatic",
+        "OLLAMA_CONTEXT_LENGTH",
+    ),
+    Setting(
+        "truncate", _flag, "true", "cut a prompt that is too long, and say so; false refuses it"
+    ),
+    Setting(
+        "flash_attention",
+        _maybe_flag,
+        "",
+        "force flash attention on or off",
+        "OLLAMA_FLASH_ATTENTION",
+    ),
+    Setting(
+        "kv_cache_type",
+        _cache_type,
+        "f16",
+        "number format of the context in memory",
+        "OLLAMA_KV_CACHE_TYPE",
+    ),
+    Setting(
+        "gpu_overhead", Size.parse, "0", "memory to leave free on each card", "OLLAMA_GPU_OVERHEAD"
+    ),
+    Setting(
+        "memory_limit", Size.parse, "0", "memory that models may take together; 0 is what is free"
+    ),
+    Setting("threads", _whole, "0", "processor threads per model; 0 is automatic"),
+    Setting("engine", _engine, "llama.cpp", "what computes: llama.cpp, or scripted for tests"),
+    Setting(
+        "no_history",
+        _flag,
+        "false",
+        "keep no history of the conversation prompt",
+        "OLLAMA_NOHISTORY",
+    ),
+    Setting(
+        "editor", _text, "", "editor for a long prompt, before VISUAL and EDITOR", "OLLAMA_EDITOR"
+    ),
+    Setting("debug", _debug_level, "0", "1 logs more, 2 logs most; never prompts", "OLLAMA_DEBUG"),
+)
+_BY_NAME = {setting.name: setting for setting in SETTINGS}
+assert {field.name for field in fields(NodeSettings)} == set(_BY_NAME)  # noqa: S101 - one table, checked at import
