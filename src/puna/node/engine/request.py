@@ -46,6 +46,8 @@ class EngineFacts:
     """Resident bytes of the process after the load, mapped file included."""
     threads: int
     has_chat_template: bool
+    vocabulary: int = 0
+    """Token ids run from 0 to below this; 0 means that the engine does not know."""
 
 
 @dataclass(frozen=True, slots=True)
