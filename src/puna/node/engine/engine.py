@@ -1,4 +1,4 @@
-"""The protocol that every engine speaks: llama.cpp in a child process, and the scripted one without weights."""
+"""The protocol of every engine: llama.cpp in a child process, and the scripted one."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Protocol
@@ -28,7 +28,7 @@ class Engine(Protocol):
         """What was loaded; constant for the engine's life."""
 
     async def render(self, messages: Sequence[Message]) -> str:
-        """Return the prompt that the model's own chat template makes, ending where the assistant speaks."""
+        """Return the prompt by the model's own template, ending where the assistant speaks."""
 
     async def tokenize(self, text: str, *, add_special: bool) -> tuple[int, ...]:
         """Return the token ids of `text`; special tokens written in it count as such."""

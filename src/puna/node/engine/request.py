@@ -52,7 +52,7 @@ class EngineFacts:
 
 @dataclass(frozen=True, slots=True)
 class Grammar:
-    """A constraint on the answer: any JSON object (`schema` is None), or JSON that fits a JSON schema."""
+    """A constraint: any JSON object (`schema` is None), or JSON that fits a JSON schema."""
 
     schema: str | None = None
 

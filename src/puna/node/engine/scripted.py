@@ -1,0 +1,275 @@
+"""An engine without weights: deterministic, quick, and as strict as the real one.
+
+It keeps the promise of `Engine` for everything that can be seen from outside (context, stop
+strings, limits, grammars, log probabilities, death), so a program that talks to puna can be tested
+without a model. It ships with puna: `PUNA_ENGINE=scripted puna serve` answers every chat with an
+echo.
+
+Tokens are pieces of up to five bytes of UTF-8, packed into the token's number. So there is no
+vocabulary to keep: every text has tokens, every token has a text, and a conversation's tokens stay
+valid after a restart.
+"""
+
+import asyncio
+import contextlib
+import json
+import math
+import re
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from puna.chat.messages import Message
+from puna.errors import Invalid
+from puna.node.engine.engine import EngineDied, EngineFactory, LoadFailed
+from puna.node.engine.request import (
+    ChosenToken,
+    Completion,
+    EngineFacts,
+    Finish,
+    Grammar,
+    LoadSpec,
+    Piece,
+    StopReason,
+    TokenProbability,
+)
+from puna.units import Span
+from puna.world import World
+
+_BOS = 1
+_SPECIAL = {_BOS: "<s>", 2: "</s>"}
+_CHUNK_BYTES = 5
+_VOCABULARY = 1 << 48
+_WORD = re.compile(r" ?\w+|[^\w]", re.DOTALL)
+_TURN = re.compile(r"<\|(?:system|user|assistant|tool)\|>\n")
+_COUNT = re.compile(r"count to (\d{1,6})", re.IGNORECASE)
+_PAUSE_EVERY = 8
+_NOTHING = Span(0)
+_DEEPEST_SCHEMA = 32
+
+
+def echo(prompt: str) -> str:
+    """Answer `echo: ` and the last turn; `count to 5` is answered with the numbers."""
+    turns = [turn.strip() for turn in _TURN.split(prompt) if turn.strip()]
+    last = turns[-1] if turns else ""
+    if count := _COUNT.fullmatch(last):
+        return " ".join(str(number) for number in range(1, int(count[1]) + 1))
+    return f"echo: {last}"
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """How a scripted engine behaves."""
+
+    answer: Callable[[str], str] = echo
+    """From the prompt's text to the answer's."""
+    load_span: Span = _NOTHING
+    token_span: Span = _NOTHING
+    """How long one token takes, by the World's clock."""
+    load_failure: str = ""
+    """Not empty: every load fails with this message."""
+    dies_after: int | None = None
+    """The engine dies after so many tokens of its first answer."""
+    has_chat_template: bool = True
+
+
+def scripted_factory(
+    world: World, script: Script | Callable[[LoadSpec], Script] = Script()
+) -> EngineFactory:
+    """Return a factory of scripted engines; `script` may depend on what is loaded."""
+
+    async def load(spec: LoadSpec) -> ScriptedEngine:
+        chosen = script if isinstance(script, Script) else script(spec)
+        if chosen.load_span:
+            await world.wait(chosen.load_span)
+        if chosen.load_failure:
+            raise LoadFailed(chosen.load_failure)
+        return ScriptedEngine(spec, chosen, world)
+
+    return load
+
+
+class ScriptedEngine:
+    """One loaded script. Satisfies `Engine`."""
+
+    def __init__(self, spec: LoadSpec, script: Script, world: World) -> None:
+        self._script = script
+        self._world = world
+        self._end = asyncio.Event()
+        self._last_words = ""
+        self._facts = EngineFacts(
+            context=spec.context,
+            slots=spec.slots,
+            memory=spec.memory,
+            threads=spec.threads or 1,
+            has_chat_template=script.has_chat_template,
+            vocabulary=_VOCABULARY,
+        )
+
+    @property
+    def facts(self) -> EngineFacts:
+        """What was loaded."""
+        return self._facts
+
+    async def render(self, messages: Sequence[Message]) -> str:
+        """Return the turns one after another, each below a line with its role."""
+        self._check_alive()
+        turns = "".join(f"<|{message.role}|>\n{message.content}\n" for message in messages)
+        return f"{turns}<|assistant|>\n"
+
+    async def tokenize(self, text: str, *, add_special: bool) -> tuple[int, ...]:
+        """Return the tokens of `text`: a word of up to five bytes is one."""
+        self._check_alive()
+        tokens = tuple(_tokens_of(text))
+        return (_BOS, *tokens) if add_special else tokens
+
+    async def detokenize(self, tokens: Sequence[int]) -> str:
+        """Return the text of token ids. Raises `Invalid` for a number that is no token."""
+        self._check_alive()
+        return "".join(_text_of(token) for token in tokens)
+
+    async def complete(self, completion: Completion) -> AsyncIterator[Piece | Finish]:
+        """Answer by the script, one piece a token."""
+        self._check_alive()
+        room = self._facts.context - len(completion.prompt)
+        if room <= 0:
+            raise Invalid(
+                f"the prompt has {len(completion.prompt)} tokens, the context {self._facts.context}"
+            )
+        text, reason = self._answer(completion)
+        limit = completion.max_tokens if completion.shift else min(completion.max_tokens, room)
+        tokens = tuple(_tokens_of(text))
+        if len(tokens) > limit:
+            tokens, reason = tokens[:limit], StopReason.LENGTH
+        began = self._world.elapsed()
+        for number, token in enumerate(tokens):
+            await self._spend_time(number)
+            yield _piece(token, completion.logprobs)
+        yield Finish(
+            reason=reason,
+            prompt_tokens=len(completion.prompt),
+            output_tokens=len(tokens),
+            prompt_span=_NOTHING,
+            output_span=Span(self._world.elapsed() - began),
+            shifted=len(tokens) > room,
+        )
+
+    async def stop(self) -> None:
+        """End the engine."""
+        self.die("stopped")
+
+    async def died(self) -> EngineDied:
+        """Return when the engine has ended."""
+        await self._end.wait()
+        return EngineDied(self._last_words)
+
+    def die(self, last_words: str) -> None:
+        """End as a crashed process would: every request in flight fails with these words."""
+        self._last_words = self._last_words or last_words
+        self._end.set()
+
+    def _check_alive(self) -> None:
+        if self._end.is_set():
+            raise EngineDied(self._last_words)
+
+    def _answer(self, completion: Completion) -> tuple[str, StopReason]:
+        prompt = "".join(_text_of(token) for token in completion.prompt if token not in _SPECIAL)
+        if completion.grammar is not None:
+            return _fitting(completion.grammar), StopReason.STOP
+        text = self._script.answer(prompt)
+        ends = (text.find(stop) for stop in completion.sampling.stop if stop)
+        end = min((end for end in ends if end >= 0), default=len(text))
+        return text[:end], StopReason.STOP
+
+    async def _spend_time(self, number: int) -> None:
+        if self._script.dies_after is not None and number >= self._script.dies_after:
+            self.die("the script says so")
+        self._check_alive()
+        if self._script.token_span:
+            await self._wait_or_die(self._script.token_span)
+        elif number % _PAUSE_EVERY == 0:
+            await self._world.wait(_NOTHING)
+        self._check_alive()
+
+    async def _wait_or_die(self, span: Span) -> None:
+        tasks = {
+            asyncio.ensure_future(self._world.wait(span)),
+            asyncio.ensure_future(self._end.wait()),
+        }
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+
+
+def _tokens_of(text: str) -> Iterator[int]:
+    for word in _WORD.findall(text.encode(errors="replace").decode()):
+        chunk = b""
+        for char in word:
+            code = char.encode()
+            if len(chunk) + len(code) > _CHUNK_BYTES:
+                yield int.from_bytes(b"\1" + chunk)
+                chunk = b""
+            chunk += code
+        yield int.from_bytes(b"\1" + chunk)
+
+
+def _text_of(token: int) -> str:
+    if token in _SPECIAL:
+        return _SPECIAL[token]
+    if 0 < token < _VOCABULARY:
+        packed = token.to_bytes((token.bit_length() + 7) // 8)
+        if packed[0] == 1 and len(packed) > 1:
+            with contextlib.suppress(UnicodeDecodeError):
+                return packed[1:].decode()
+    raise Invalid(f"token {token} is not in the vocabulary")
+
+
+def _piece(token: int, logprobs: int | None) -> Piece:
+    text = _text_of(token)
+    if logprobs is None:
+        return Piece(text, (token,))
+    ranked = [text, *(letter for letter in "abcdefghijklmnopqrstuvwxyz" if letter != text)]
+    likely = [
+        TokenProbability(each, -math.log(2) * (rank + 1), each.encode())
+        for rank, each in enumerate(ranked[: max(1, logprobs)])
+    ]
+    return Piece(text, (token,), (ChosenToken(likely[0], tuple(likely[:logprobs])),))
+
+
+def _fitting(grammar: Grammar) -> str:
+    if grammar.schema is None:
+        return "{}"
+    try:
+        schema: object = json.loads(grammar.schema)
+    except ValueError as error:
+        raise Invalid(f"the JSON schema is not JSON: {error}") from error
+    return json.dumps(_example(schema, _DEEPEST_SCHEMA))
+
+
+_EXAMPLES: Mapping[str, object] = {
+    "string": "text",
+    "integer": 1,
+    "number": 1.5,
+    "boolean": True,
+    "null": None,
+}
+
+
+def _example(schema: object, depth: int) -> object:
+    """Return a value that fits a simple schema: types, properties, items, enum and const."""
+    if not isinstance(schema, dict) or depth == 0:
+        return {}
+    if isinstance(choices := schema.get("enum", [schema.get("const")]), list) and any(choices):
+        return choices[0]
+    kind = schema.get("type")
+    if kind == "array":
+        return [_example(schema.get("items"), depth - 1)]
+    if isinstance(kind, str) and kind in _EXAMPLES:
+        return _EXAMPLES[kind]
+    properties = schema.get("properties")
+    if not isinstance(properties, dict):
+        return {}
+    return {name: _example(each, depth - 1) for name, each in properties.items()}
