@@ -1,4 +1,4 @@
-"""Events of long work: yielded, never printed. The command line draws them, the API streams them."""
+"""Events of long work: yielded, never printed. The command line draws, the API streams them."""
 
 from dataclasses import dataclass
 

@@ -239,7 +239,7 @@ def _show(setting: Setting, value: SettingValue) -> str:
 
 
 def read_address(text: str) -> Address:
-    """Read a host as Ollama does: `host`, `host:port`, `:port`, `http://host` (80), `https://host` (443), with a path."""
+    """Read a host as Ollama does: `host`, `host:port`, `:port`, `http://host` (80), with a path."""
     scheme, separator, rest = text.partition("://")
     if not separator:
         scheme, rest = "http", text

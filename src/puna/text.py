@@ -1,4 +1,4 @@
-"""Make untrusted text safe for terminals: a model, a file name or a server's message can hold escape sequences."""
+"""Make untrusted text safe for terminals: models, file names and servers can send escapes."""
 
 import re
 import unicodedata
@@ -24,7 +24,7 @@ def one_line(text: str, limit: int = 200) -> str:
 
 
 def cell_width(text: str) -> int:
-    """Return the columns that `text` takes in a terminal: wide East Asian characters take two, marks none."""
+    """Return the columns that `text` takes: wide East Asian characters two, marks none."""
     return sum(_char_width(char) for char in text)
 
 

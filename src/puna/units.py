@@ -1,4 +1,4 @@
-"""Quantities, integers inside: sizes in bytes, spans in nanoseconds, money in micro-dollars, counts.
+"""Quantities, integers inside: bytes, nanoseconds, micro-dollars, counts.
 
 Each prints as Ollama prints it, since people compare the two, and parses what it prints. Sizes and
 counts are decimal: 1 GB is 10**9 bytes.
