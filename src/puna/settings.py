@@ -10,7 +10,6 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal
 from urllib.parse import urlsplit
 
 from puna.errors import Invalid
@@ -115,9 +114,6 @@ class Setting:
         return f"PUNA_{self.name.upper()}"
 
 
-Source = Literal["environment", "file", "default"]
-
-
 @dataclass(frozen=True, slots=True)
 class Explained:
     """A value and where it came from, for people."""
@@ -149,27 +145,25 @@ def load_settings(environ: Mapping[str, str] | None = None, file: Path | None = 
     chosen = file or _config_file(environ)
     table = _read_config(chosen, must_exist=file is not None or bool(environ.get("PUNA_CONFIG")))
     values: dict[str, SettingValue] = {}
-    explained: list[Explained] = []
+    sources: dict[str, str] = {}
     warnings = [
         f'{chosen}: unknown setting "{name}" ignored' for name in table if name not in _BY_NAME
     ]
     for setting in SETTINGS:
         text, source = _find(setting, environ, table, chosen)
         try:
-            value = setting.read(text)
+            values[setting.name], sources[setting.name] = setting.read(text), source
         except Invalid as error:
             if source != setting.ollama:
                 raise InvalidSetting(f"{source}: {error.message}", hint=error.hint) from error
-            warnings.append(
-                f"{source}: {error.message}; using the default, {setting.default or 'none'}"
-            )
-            value, source = setting.read(setting.default), "default"
-        values[setting.name] = value
-        variables = tuple(name for name in (setting.variable, setting.ollama) if name)
-        explained.append(
-            Explained(setting.name, _show(setting, value), source, setting.meaning, variables)
-        )
-    return Settings(_node_settings(values, environ), tuple(explained), tuple(warnings))
+            warnings.append(f"{source}: {error.message}; using {setting.default or 'none'}")
+            values[setting.name], sources[setting.name] = setting.read(setting.default), "default"
+    home = values["home"] or _home(environ)
+    values |= {"home": home, "models": values["models"] or Path(str(home), "models")}
+    # Each reader gives the type of the field of the same name; tests/test_settings.py checks each.
+    node = NodeSettings(**values)  # type: ignore[arg-type]
+    explained = tuple(_explain(row, values[row.name], sources[row.name]) for row in SETTINGS)
+    return Settings(node, explained, tuple(warnings))
 
 
 def _config_file(environ: Mapping[str, str]) -> Path:
@@ -216,26 +210,21 @@ def _find(
     return setting.default, "default"
 
 
-def _node_settings(values: dict[str, SettingValue], environ: Mapping[str, str]) -> NodeSettings:
-    home = _home(environ) if values["home"] is None else values["home"]
-    models = values["models"]
-    if models is None and isinstance(home, Path):
-        models = home / "models"
-    # Each row's reader gives the type of the field of the same name; tests/test_settings.py checks
-    # every row.
-    return NodeSettings(**(values | {"home": home, "models": models}))  # type: ignore[arg-type]
+def _explain(setting: Setting, value: SettingValue, source: str) -> Explained:
+    variables = tuple(name for name in (setting.variable, setting.ollama) if name)
+    return Explained(setting.name, _show(setting, value), source, setting.meaning, variables)
 
 
 def _show(setting: Setting, value: SettingValue) -> str:
     if setting.secret:
         return "set" if value else "not set"
-    if value is None or value in ("", ()):
-        return "automatic" if setting.default == "" else "none"
+    if value is None:
+        return "automatic"
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, tuple):
-        return ",".join(value)
-    return "forever" if value == FOREVER else str(value)
+        return ",".join(value) or "none"
+    return "forever" if value == FOREVER else str(value) or "not set"
 
 
 def read_address(text: str) -> Address:

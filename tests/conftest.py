@@ -1,0 +1,43 @@
+"""What every test shares: the network ends here, and nobody's own settings are touched."""
+
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile(
+    "puna", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.load_profile("puna")
+
+_LOCAL = ("127.", "::1", "localhost")
+
+
+@pytest.fixture(autouse=True)
+def only_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refuse every connection that would leave this machine."""
+    connect = socket.socket.connect
+
+    def guarded(self: socket.socket, address: object) -> None:
+        if isinstance(address, tuple) and not str(address[0]).startswith(_LOCAL):
+            raise AssertionError(f"a test tried to reach {address[0]}")
+        connect(self, address)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_settings_of_mine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Run every test, and each process that it starts, as a user with an empty home."""
+    home = tmp_path_factory.mktemp("home")
+    kept = dict(os.environ)
+    for name in list(os.environ):
+        if name.startswith(("PUNA_", "OLLAMA_")):
+            del os.environ[name]
+    os.environ |= {"HOME": str(home), "PUNA_HOME": str(home / "puna"), "NO_COLOR": "1"}
+    yield home
+    os.environ.clear()
+    os.environ.update(kept)
