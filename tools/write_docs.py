@@ -1,0 +1,129 @@
+"""Write the documents that are made from the code, or check that they are fresh.
+
+python tools/write_docs.py            write docs/{settings,options,errors,commands,api}.md
+python tools/write_docs.py --check    exit status 1, naming each that is stale
+"""
+
+import importlib
+import pkgutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import click
+
+import puna
+from puna.cli.main import make_command
+from puna.errors import PunaError
+from puna.models.options import OPTION_TABLE
+from puna.node.api.app import describe_api
+from puna.settings import SETTINGS
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+NOTE = "<!-- Made from the code by `make docs`; edit the code instead. -->\n"
+
+
+def settings_page() -> Iterator[str]:
+    """Describe every setting."""
+    yield "# Settings\n"
+    yield "For each setting the first that is set wins: puna's variable, Ollama's, the file"
+    yield "`~/.puna/config.toml` (or the one that `PUNA_CONFIG` names), the default."
+    yield "`puna settings` prints each value with where it came from.\n"
+    yield "| in the file | variable | Ollama's variable | default | meaning |"
+    yield "|---|---|---|---|---|"
+    for row in SETTINGS:
+        ollama = f"`{row.ollama}`" if row.ollama else ""
+        default = f"`{row.default}`" if row.default else "automatic"
+        yield f"| `{row.name}` | `{row.variable}` | {ollama} | {default} | {row.meaning} |"
+
+
+def options_page() -> Iterator[str]:
+    """Describe every option of a request."""
+    yield "# Options of a request\n"
+    yield "The `options` object of `/api/generate` and `/api/chat`, `/set parameter` in a"
+    yield "conversation, and `PARAMETER` in a model. An unknown name is ignored and said in the header"
+    yield "`Puna-Ignored-Options`.\n"
+    yield "| option | type | default | meaning |"
+    yield "|---|---|---|---|"
+    for option in OPTION_TABLE:
+        default = "automatic" if option.default is None else f"`{option.default}`"
+        yield f"| `{option.name}` | {option.kind} | {default} | {option.meaning} |"
+
+
+def errors_page() -> Iterator[str]:
+    """Describe every error that a client can see."""
+    yield "# Errors\n"
+    yield "The code travels in the header `Puna-Error-Code`, what to do next in `Puna-Hint`.\n"
+    yield "| code | HTTP status | meaning |"
+    yield "|---|---|---|"
+    rows = {(error.code, error.status, first_line(error)) for error in error_classes()}
+    for code, status, meaning in sorted(rows):
+        yield f"| `{code}` | {status} | {meaning} |"
+
+
+def error_classes() -> Iterator[type[PunaError]]:
+    """Find every class of error, by loading every module but those started as a process."""
+    for module in pkgutil.walk_packages(puna.__path__, "puna."):
+        if not module.name.endswith((".worker", ".__main__")):
+            importlib.import_module(module.name)
+    waiting = [PunaError]
+    while waiting:
+        error = waiting.pop()
+        waiting.extend(error.__subclasses__())
+        yield error
+
+
+def first_line(thing: object) -> str:
+    """Return the first line of a docstring."""
+    return (thing.__doc__ or "").strip().splitlines()[0]
+
+
+def commands_page() -> Iterator[str]:
+    """Print the help of every command."""
+    yield "# Commands\n"
+    root = make_command()
+    context = click.Context(root, info_name="puna", terminal_width=100, max_content_width=100)
+    yield f"```\n{root.get_help(context)}\n```\n"
+    for name in root.list_commands(context):
+        command = root.get_command(context, name)
+        if command is not None and not command.hidden:
+            inner = click.Context(command, info_name=name, parent=context, max_content_width=100)
+            yield f"## puna {name}\n\n```\n{command.get_help(inner)}\n```\n"
+
+
+def api_page() -> Iterator[str]:
+    """List every route of the node."""
+    yield "# HTTP API\n"
+    yield "The interactive page is at `/docs` of a running node, its text at `/openapi.json`.\n"
+    yield "| method | path | what it does |"
+    yield "|---|---|---|"
+    for method, path, summary in describe_api():
+        yield f"| {method} | `{path}` | {summary} |"
+
+
+PAGES: dict[str, Callable[[], Iterator[str]]] = {
+    "settings.md": settings_page,
+    "options.md": options_page,
+    "errors.md": errors_page,
+    "commands.md": commands_page,
+    "api.md": api_page,
+}
+
+
+def main() -> int:
+    """Write or check."""
+    stale = []
+    for name, lines in PAGES.items():
+        text = NOTE + "\n".join(lines()) + "\n"
+        file = DOCS / name
+        if "--check" not in sys.argv:
+            file.write_text(text, encoding="utf-8")
+        elif not file.exists() or file.read_text(encoding="utf-8") != text:
+            stale.append(name)
+    if stale:
+        print(f"stale: {', '.join(stale)}; run `make docs`", file=sys.stderr)
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
