@@ -166,6 +166,28 @@ def load_settings(environ: Mapping[str, str] | None = None, file: Path | None = 
     return Settings(node, explained, tuple(warnings))
 
 
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """How the person at the terminal works: variables that many programs share."""
+
+    has_escapes: bool
+    """The terminal understands movements and colours: `TERM` is not `dumb`."""
+    has_colours: bool
+    """`NO_COLOR` is not set."""
+    editor: str
+    """`VISUAL`, else `EDITOR`, else vi."""
+
+
+def read_desk(environ: Mapping[str, str] | None = None) -> Desk:
+    """Read how the person at the terminal works."""
+    environ = os.environ if environ is None else environ
+    return Desk(
+        has_escapes=environ.get("TERM", "") != "dumb",
+        has_colours=not environ.get("NO_COLOR"),
+        editor=environ.get("VISUAL") or environ.get("EDITOR") or "vi",
+    )
+
+
 def _config_file(environ: Mapping[str, str]) -> Path:
     named = environ.get("PUNA_CONFIG", "").strip()
     return Path(named).expanduser() if named else _home(environ) / "config.toml"
