@@ -1,0 +1,84 @@
+"""Find the model that `puna run` was asked for: here, to be fetched, or one of a similar name."""
+
+from difflib import get_close_matches
+from pathlib import Path
+
+from puna.cli.bars import draw_progress
+from puna.cli.session import Session
+from puna.cli.view import where_it_runs
+from puna.errors import NotFound, PunaError
+from puna.models.name import InvalidName, ModelName
+from puna.node.client import NodeClient, NodeRefused
+from puna.node.replies import ModelCard
+
+_PATH_STARTS = ("/", "./", "../", "~/")
+_NEAR = 0.5
+
+
+class NoSuchModel(NotFound):
+    """The model is neither here nor to be had; the message names models with similar names."""
+
+    code = "model_not_found"
+
+
+def file_of(model: str) -> Path | None:
+    """Return the file that `model` names, if it is written as a path to a GGUF file."""
+    if not model.startswith(_PATH_STARTS) or not model.lower().endswith(".gguf"):
+        return None
+    return Path(model).expanduser().absolute()
+
+
+def find_model(session: Session, client: NodeClient, model: str, *, insecure: bool) -> ModelCard:
+    """Return what the node knows of a model, fetched first if need be. Raises `NoSuchModel`."""
+    try:
+        return client.show(model)
+    except NodeRefused as error:
+        if not error.is_not_found or file_of(model) is not None:
+            raise
+    try:
+        pulling = client.pull(model, insecure=insecure)
+        draw_progress(session.terminal, session.world, pulling)
+    except PunaError as error:
+        raise _no_such_model(client, model, error) from error
+    return client.show(model)
+
+
+def placement_line(client: NodeClient, model: str) -> str:
+    """Say where a loaded model runs; empty if it has left memory already."""
+    for running in client.running():
+        if is_same_model(running.name, model):
+            return where_it_runs(running)
+    return ""
+
+
+def is_same_model(one: str, other: str) -> bool:
+    """Tell whether two texts name one model."""
+    if one == other:
+        return True
+    try:
+        return ModelName.parse(one).matches(ModelName.parse(other))
+    except InvalidName:
+        return False
+
+
+def near_names(model: str, names: tuple[str, ...]) -> list[str]:
+    """Return names that a person may have meant, the nearest first."""
+    by_lower = {name.lower(): name for name in names} | {
+        name.lower().removesuffix(":latest"): name for name in names
+    }
+    found = get_close_matches(model.lower(), list(by_lower), n=5, cutoff=_NEAR)
+    return list(dict.fromkeys(by_lower[name] for name in found))[:3]
+
+
+def _no_such_model(client: NodeClient, model: str, reason: PunaError) -> NoSuchModel:
+    names = tuple(entry.name for entry in client.list_models())
+    similar = ", ".join(near_names(model, names))
+    why = (
+        ""
+        if isinstance(reason, NotFound) or "not found" in reason.message
+        else f": {reason.message}"
+    )
+    return NoSuchModel(
+        f"model '{model}' not found{why}" + (f"; similar: {similar}" if similar else ""),
+        hint=reason.hint or "`puna list` shows the models that are here",
+    )

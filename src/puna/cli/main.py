@@ -1,0 +1,170 @@
+"""The program `puna`: its flags, its table of commands, and its end.
+
+The table holds where each command lives and not the command: `puna list` must not wait for what
+`puna run` needs. A command is imported when it is called or when its own help is asked for.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from importlib import import_module
+
+import click
+
+from puna.cli.failures import READER_GONE, guard
+from puna.cli.session import Session
+from puna.cli.terminal import Terminal
+from puna.errors import PunaError
+from puna.settings import read_desk
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Where a command lives, and what it does in one line."""
+
+    module: str
+    name: str
+    meaning: str
+
+
+COMMANDS = {
+    "serve": Entry("puna.cli.serve", "serve", "Start the server"),
+    "run": Entry("puna.cli.run", "run", "Run a model: ask once, or talk"),
+    "pull": Entry("puna.cli.models", "pull", "Fetch a model"),
+    "show": Entry("puna.cli.models", "show", "Show what is known of a model"),
+    "list": Entry("puna.cli.models", "list_models", "List models"),
+    "ps": Entry("puna.cli.running", "ps", "List models in memory"),
+    "stop": Entry("puna.cli.stop", "stop", "Take a model out of memory"),
+    "cp": Entry("puna.cli.models", "cp", "Copy a model to another name"),
+    "rm": Entry("puna.cli.models", "rm", "Remove models"),
+    "fit": Entry("puna.cli.fit", "fit", "Tell whether a model fits this machine"),
+    "settings": Entry("puna.cli.settings", "settings", "Show settings and where they came from"),
+    "help": Entry("puna.cli.main", "help_command", "Show help for a command"),
+}
+ALIASES = {"start": "serve", "ls": "list"}
+VERSION = Entry("puna.cli.version", "version", "Show the version of puna and of the server")
+
+
+class LazyCommands(click.Group):
+    """A group whose commands are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order of the table."""
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command; an unknown name is none."""
+        del ctx
+        entry = COMMANDS.get(ALIASES.get(cmd_name, cmd_name))
+        if entry is None:
+            return None
+        return load_command(entry)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that the arguments name. Raises `UsageError` with near names."""
+        name = args[0]
+        command = self.get_command(ctx, name)
+        if command is None:
+            raise click.UsageError(unknown_command(name), ctx)
+        return ALIASES.get(name, name), command, args[1:]
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the table of commands without importing one."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.meaning) for name, entry in COMMANDS.items()])
+
+
+def load_command(entry: Entry) -> click.Command:
+    """Import the module of a command and return the command."""
+    command = getattr(import_module(entry.module), entry.name)
+    if not isinstance(command, click.Command):
+        raise TypeError(f"{entry.module}.{entry.name} is not a command")
+    return command
+
+
+def unknown_command(name: str) -> str:
+    """Say that there is no such command, and which names are near."""
+    near = get_close_matches(name, [*COMMANDS, *ALIASES], n=3)
+    return f'unknown command "{name}" for "puna"' + (
+        f"; similar: {', '.join(near)}" if near else ""
+    )
+
+
+@click.group(
+    cls=LazyCommands,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.option("-v", "--version", is_flag=True, help="Show the version of puna and of the server.")
+@click.option("--verbose", is_flag=True, help="Show timings of answers, and tracebacks of defects.")
+@click.option("--nowordwrap", is_flag=True, help="Do not wrap words at the edge of the screen.")
+@click.pass_context
+def puna(ctx: click.Context, *, version: bool, verbose: bool, nowordwrap: bool) -> None:
+    """Run open language models on this machine.
+
+    The server speaks Ollama's HTTP API at http://127.0.0.1:11434, and every OLLAMA_ variable that
+    has a meaning here is honoured; `puna settings` shows all of them.
+    """
+    session = ctx.find_object(Session) or Session(Terminal.real())
+    ctx.obj = replace(session, verbose=verbose, wordwrap=not nowordwrap)
+    if version:
+        ctx.invoke(load_command(VERSION))
+        ctx.exit()
+    if ctx.invoked_subcommand is None:
+        session.terminal.line(ctx.get_help())
+
+
+@click.command("help")
+@click.argument("command", required=False)
+@click.pass_context
+def help_command(ctx: click.Context, command: str | None) -> None:
+    """Show help for a command, or for all of them."""
+    root = ctx.find_root()
+    shown = root.get_help() if command is None else _help_of(root, command)
+    session = ctx.find_object(Session)
+    (session.terminal if session else Terminal.real()).line(shown)
+
+
+def _help_of(root: click.Context, name: str) -> str:
+    command = puna.get_command(root, name)
+    if command is None:
+        raise click.UsageError(unknown_command(name), root)
+    with click.Context(command, info_name=name, parent=root) as inner:
+        return command.get_help(inner)
+
+
+def run_program(arguments: Sequence[str], session: Session) -> int:
+    """Run one command and return the exit code. Never raises what a command can raise."""
+
+    def act() -> None:
+        with puna.make_context("puna", list(arguments), obj=session) as ctx:
+            puna.invoke(ctx)
+
+    return guard(
+        act, session.terminal, debug=lambda: "--verbose" in arguments or _is_debug(session)
+    )
+
+
+def _is_debug(session: Session) -> bool:
+    try:
+        return session.settings.debug > 0
+    except PunaError:
+        return False
+
+
+def main() -> None:
+    """Run the program and end the process."""
+    desk = read_desk()
+    terminal = Terminal.real(has_escapes=desk.has_escapes, has_colours=desk.has_colours)
+    code = run_program(sys.argv[1:], Session(terminal))
+    if (
+        code == READER_GONE
+    ):  # what is still buffered has no reader: the flush at exit must not complain
+        os.dup2(os.open(os.devnull, os.O_WRONLY), terminal.out.fileno())
+    sys.exit(code)

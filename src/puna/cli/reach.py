@@ -1,0 +1,65 @@
+"""Find the node, or do without: who answers a command when a server runs, and when none does.
+
+Listing, showing, copying, removing and fetching need no server: they work on the store directly
+when the address is on this machine and nothing listens there. Whatever else listens there is
+named, and never written to.
+"""
+
+from importlib import import_module
+
+from puna.cli.session import Session
+from puna.errors import Unavailable
+from puna.net import Unreachable
+from puna.node.client import NodeClient, Shelf, caller_for
+
+
+class NoNode(Unavailable):
+    """No server runs where the command looks for one."""
+
+    code = "no_node"
+
+
+def client_of(session: Session) -> NodeClient:
+    """Return the client for the node's address; nothing is sent yet."""
+    settings = session.settings
+    return NodeClient(caller_for(settings.host.for_client(), settings.api_key))
+
+
+def is_local(session: Session) -> bool:
+    """Whether the node's address is on this machine."""
+    return session.settings.host.for_client().is_loopback
+
+
+def find_node(session: Session) -> NodeClient | None:
+    """Return the client of the node that runs on this machine; none if nothing listens.
+
+    Raises `NoNode` if nothing answers at an address elsewhere, `NotANode` if something else does.
+    """
+    client = client_of(session)
+    try:
+        client.greet()
+    except Unreachable as error:
+        if error.refused and is_local(session):
+            return None
+        raise NoNode(f"could not connect to the server: {error.message}") from error
+    return client
+
+
+def require_node(session: Session) -> NodeClient:
+    """Return the client of a node that answers. Raises `NoNode`."""
+    client = find_node(session)
+    if client is None:
+        raise NoNode("could not connect to puna server, run 'puna serve' to start it")
+    return client
+
+
+def shelf_of(session: Session) -> Shelf:
+    """Return the models: through the node if one runs, else straight from the store here."""
+    client = find_node(session)
+    return open_store(session) if client is None else client
+
+
+def open_store(session: Session) -> Shelf:
+    """Return the models of the store on this machine, without a node."""
+    shelf: Shelf = import_module("puna.cli.offline").StoreShelf(session.settings, session.world)
+    return shelf

@@ -1,0 +1,71 @@
+"""`/show`: what is known of the model, with what was set in this conversation."""
+
+from collections.abc import Callable, Mapping
+
+from puna.cli.repl.dialogue import Dialogue
+from puna.cli.repl.words import HELP_SHOW
+from puna.cli.show import card_text
+from puna.models.option_text import plain_value
+from puna.node.replies import ModelCard
+
+
+def show_part(dialogue: Dialogue, line: str) -> None:
+    """Do what `/show ...` says, or say how it is written."""
+    words = line.split()
+    if len(words) < 2:  # noqa: PLR2004
+        dialogue.say(HELP_SHOW)
+        return
+    part = _PARTS.get(words[1])
+    if part is None:
+        dialogue.reply(f"Unknown command '/show {words[1]}'. Type /? for help")
+        return
+    conversation = dialogue.conversation
+    card = dialogue.client.show(conversation.model, system=conversation.system)
+    dialogue.reply(part(dialogue, card))
+
+
+def _show_card(_: Dialogue, card: ModelCard) -> str:
+    return card_text(card)
+
+
+def _license(_: Dialogue, card: ModelCard) -> str:
+    return card.license or "No license was specified for this model."
+
+
+def _modelfile(_: Dialogue, card: ModelCard) -> str:
+    return card.modelfile
+
+
+def _system(dialogue: Dialogue, card: ModelCard) -> str:
+    text = dialogue.conversation.system or card.system
+    return text or "No system message was specified for this model."
+
+
+def _template(_: Dialogue, card: ModelCard) -> str:
+    return card.template or "No prompt template was specified for this model."
+
+
+def _parameters(dialogue: Dialogue, card: ModelCard) -> str:
+    lines = [f"  {line}" for line in card.parameters.splitlines()] or [
+        "  No additional parameters were specified for this model."
+    ]
+    text = ["Model defined parameters:", *lines, ""]
+    options = dialogue.conversation.options
+    if options:
+        rows = [f"  {name:<30} {_shown(value)}" for name, value in options.items()]
+        text += ["User defined parameters:", *rows, ""]
+    return "\n".join(text)
+
+
+def _shown(value: object) -> str:
+    return f"[{' '.join(value)}]" if isinstance(value, tuple) else plain_value(value)
+
+
+_PARTS: Mapping[str, Callable[[Dialogue, ModelCard], str]] = {
+    "info": _show_card,
+    "license": _license,
+    "modelfile": _modelfile,
+    "parameters": _parameters,
+    "system": _system,
+    "template": _template,
+}

@@ -1,0 +1,115 @@
+"""Tables and figures as Ollama prints them, so that scripts and eyes find what they know."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from puna.node.replies import ModelEntry, RunningModel, Timings
+from puna.text import cell_width, one_line
+from puna.units import Span, relative_time
+
+_GAP = "    "
+_SHORT_ID = 12
+_FOREVER_DAYS = 20 * 365
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return left-aligned columns with four spaces between them, one line each."""
+    lines = [tuple(header), *(tuple(one_line(cell) for cell in row) for row in rows)]
+    return "\n".join(columns(lines, indent=""))
+
+
+def columns(lines: Sequence[Sequence[str]], *, indent: str) -> list[str]:
+    """Return each line with its cells below those of the line before."""
+    count = max((len(line) for line in lines), default=0)
+    widths = [max(cell_width(line[i]) for line in lines if i < len(line)) for i in range(count)]
+    return [
+        indent
+        + _GAP.join(
+            cell + " " * (width - cell_width(cell))
+            for cell, width in zip(line, widths, strict=False)
+        ).rstrip()
+        for line in lines
+    ]
+
+
+def model_table(models: Iterable[ModelEntry], now: datetime) -> str:
+    """Return the table of `puna list`."""
+    rows = [
+        (
+            model.name,
+            model.digest[:_SHORT_ID],
+            "-" if model.is_remote else str(model.size),
+            relative_time(model.modified_at, now),
+        )
+        for model in models
+    ]
+    return table(("NAME", "ID", "SIZE", "MODIFIED"), rows)
+
+
+def running_table(models: Iterable[RunningModel], now: datetime) -> str:
+    """Return the table of `puna ps`."""
+    rows = [
+        (
+            model.name,
+            model.digest[:_SHORT_ID],
+            str(model.size),
+            placement(model),
+            str(model.context),
+            until(model.expires_at, now),
+        )
+        for model in models
+    ]
+    return table(("NAME", "ID", "SIZE", "PROCESSOR", "CONTEXT", "UNTIL"), rows)
+
+
+def placement(model: RunningModel) -> str:
+    """Say how a model is shared between processor and cards: `100% CPU`, `48%/52% CPU/GPU`."""
+    if model.on_cards == 0:
+        return "100% CPU"
+    if model.size == 0 or model.on_cards > model.size:
+        return "Unknown"
+    if model.on_cards == model.size:
+        return "100% GPU"
+    on_cpu = round((model.size - model.on_cards) / model.size * 100)
+    return f"{on_cpu}%/{100 - on_cpu}% CPU/GPU"
+
+
+def until(moment: datetime | None, now: datetime) -> str:
+    """Say when a model leaves memory."""
+    if moment is None:
+        return "Forever"
+    if (moment - now).days > _FOREVER_DAYS:
+        return "Forever"
+    return "Stopping..." if moment < now else relative_time(moment, now)
+
+
+def where_it_runs(model: RunningModel) -> str:
+    """Say on what a model runs and how much memory it takes: the first line of `puna run`."""
+    slots = f"{model.slots} x {model.context}" if model.slots > 1 else f"{model.context}"
+    return (
+        f"{model.name} runs on {model.processor or placement(model)}: {model.size} of memory,"
+        f" context of {slots} tokens"
+    )
+
+
+def timing_block(timings: Timings) -> str:
+    """Return the lines of `--verbose`; a figure that is zero is left out."""
+    rows = (
+        ("total duration", str(timings.total), timings.total),
+        ("load duration", str(timings.load), timings.load),
+        ("prompt eval count", f"{int(timings.prompt_tokens)} token(s)", timings.prompt_tokens),
+        ("prompt eval duration", str(timings.prompt_span), timings.prompt_span),
+        (
+            "prompt eval rate",
+            _rate(timings.prompt_tokens, timings.prompt_span),
+            timings.prompt_span,
+        ),
+        ("eval count", f"{int(timings.output_tokens)} token(s)", timings.output_tokens),
+        ("eval duration", str(timings.output_span), timings.output_span),
+        ("eval rate", _rate(timings.output_tokens, timings.output_span), timings.output_span),
+    )
+    return "\n".join(f"{name + ':':<22}{text}" for name, text, figure in rows if figure > 0)
+
+
+def _rate(tokens: int, span: Span) -> str:
+    return f"{tokens / span.seconds:.2f} tokens/s" if span > 0 else ""
