@@ -52,15 +52,15 @@ class Size(int):
     def __str__(self) -> str:
         """Print as Ollama: `274 MB`, `4.7 GB`.
 
-        At least ten is cut to an integer, below ten has one decimal.
+        At least ten is cut to an integer; below ten has one decimal, rounded, unless it is whole.
         """
         for unit in ("TB", "GB", "MB", "KB"):
             factor = _SIZE_UNITS[unit[0]]
             if abs(self) >= factor:
-                tenths = abs(self) * 10 // factor
+                whole, rest = divmod(abs(self), factor)
                 sign = "-" if self < 0 else ""
-                whole, rest = divmod(tenths, 10)
-                text = f"{whole}" if whole >= 10 or rest == 0 else f"{whole}.{rest}"  # noqa: PLR2004
+                is_short = whole >= 10 or rest == 0  # noqa: PLR2004 - two digits are enough
+                text = f"{whole}" if is_short else f"{abs(self) / factor:.1f}"
                 return f"{sign}{text} {unit}"
         return f"{int(self)} B"
 
