@@ -1,6 +1,6 @@
 """The protocol of every engine: llama.cpp in a child process, and the scripted one."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Protocol
 
 from puna.chat.messages import Message
@@ -36,7 +36,7 @@ class Engine(Protocol):
     async def detokenize(self, tokens: Sequence[int]) -> str:
         """Return the text of token ids. Raises `Invalid` for an id outside the vocabulary."""
 
-    def complete(self, completion: Completion) -> AsyncIterator[Piece | Finish]:
+    def complete(self, completion: Completion) -> AsyncGenerator[Piece | Finish, None]:
         """Generate. Yields pieces, then exactly one `Finish`.
 
         Closing the iterator stops the computation.

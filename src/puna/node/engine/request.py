@@ -127,5 +127,7 @@ class Finish:
     cached_tokens: int = 0
     shifted: bool = False
     """The context was full and its oldest part was forgotten."""
+    ignored: tuple[str, ...] = ()
+    """Parts of the JSON schema that the engine cannot enforce, in its words."""
     tail: Piece = field(default_factory=lambda: Piece(""))
     """Text that the engine held back until the end, if any."""

@@ -15,7 +15,7 @@ import contextlib
 import json
 import math
 import re
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from puna.chat.messages import Message
@@ -127,7 +127,7 @@ class ScriptedEngine:
         self._check_alive()
         return "".join(_text_of(token) for token in tokens)
 
-    async def complete(self, completion: Completion) -> AsyncIterator[Piece | Finish]:
+    async def complete(self, completion: Completion) -> AsyncGenerator[Piece | Finish, None]:
         """Answer by the script, one piece a token."""
         self._check_alive()
         room = self._facts.context - len(completion.prompt)

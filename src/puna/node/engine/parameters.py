@@ -1,0 +1,250 @@
+"""From puna's values to llama.cpp's parameters: pure, and the only place where the two meet.
+
+Native code takes a wrong number badly: a huge context gets the process killed, an unknown cache
+type is a segmentation fault, a schema of forty bytes took all memory of the machine. So what passes
+is an allow list with ranges, and everything else is a clear `Invalid` before it reaches the child.
+
+`models.fit` counts the memory that these parameters make llama.cpp take. What it assumes is decided
+here and nowhere else: one key-value stream for each slot (`kv_unified` off), `n_batch` equal to
+`n_ubatch` equal to the spec's batch, no prompt cache outside the slots (`cache_ram_mib` 0).
+"""
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from puna.errors import Invalid
+from puna.models.options import Sampling
+from puna.node.engine.request import CacheType, Completion, EngineFacts, Grammar, LoadSpec
+
+Json = Mapping[str, "Json"] | Sequence["Json"] | str | int | float | bool | None
+
+_ERRORS_ONLY = 1
+"""llama.cpp's log level; below it, a failed load does not say why."""
+_LOAD_RANGES: Mapping[str, tuple[int, int]] = {
+    "context": (1, 2**24),
+    "slots": (1, 256),
+    "batch": (1, 2**16),
+    "gpu_layers": (-1, 2**31 - 1),
+    "main_gpu": (0, 127),
+    "threads": (1, 512),
+}
+_MOST_CELLS = 2**30
+_SAMPLING_LIMITS: Mapping[str, tuple[float, float]] = {
+    # Beyond these a value means the same as the limit itself.
+    "temperature": (0.0, 1000.0),
+    "top_p": (0.0, 1.0),
+    "min_p": (0.0, 1.0),
+    "typical_p": (0.0, 1.0),
+    "repeat_penalty": (0.01, 100.0),
+    "presence_penalty": (-1000.0, 1000.0),
+    "frequency_penalty": (-1000.0, 1000.0),
+}
+_SEEDS = 2**32 - 1
+"""llama.cpp's seeds are below this; the number itself, and -1, mean a random one."""
+_MOST_LOGPROBS = 100
+_MOST_STOP_BYTES = 2**20
+_SCHEMA_BYTES = 2**18
+_SCHEMA_DEPTH = 96
+_SCHEMA_COUNTS = 100_000
+"""The most that all counts in a schema may add up to: grammars are written out item by item."""
+_COUNTED = frozenset({"minItems", "maxItems", "minProperties", "maxProperties"})
+_FINISH_FIELDS = (
+    "content",
+    "tokens",
+    "completion_probabilities",
+    "stop",
+    "stop_type",
+    "tokens_evaluated",
+    "tokens_predicted",
+    "truncated",
+    "timings",
+)
+
+
+class InvalidLoad(Invalid):
+    """A parameter of a load is outside what the engine can take."""
+
+    code = "invalid_load"
+
+
+class InvalidSchema(Invalid):
+    """The JSON schema is not one, or is more than the engine should be asked to follow."""
+
+    code = "invalid_schema"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the child listens: the path of a Unix socket, or a loopback address with a key."""
+
+    host: str
+    key: str = ""
+
+
+def load_parameters(spec: LoadSpec, place: Place, *, threads: int) -> dict[str, Json]:
+    """Return llama.cpp's parameters for a load, by dotted attribute name.
+
+    `threads` counts where the spec leaves it open. Raises `InvalidLoad`.
+    """
+    _check_load(spec)
+    count = spec.threads or threads
+    return {
+        "model.path": str(spec.weights),
+        "hostnames": [place.host],
+        "port": 0,
+        "api_keys": [place.key] if place.key else [],
+        "n_ctx": spec.context * spec.slots,
+        "n_parallel": spec.slots,
+        "n_batch": spec.batch,
+        "n_ubatch": spec.batch,
+        "n_gpu_layers": spec.gpu_layers,
+        "main_gpu": spec.main_gpu or 0,
+        "cpuparams.n_threads": count,
+        "cpuparams_batch.n_threads": count,
+        "load_mode": {None: "AUTO", True: "MMAP", False: "NONE"}[spec.use_mmap],
+        "cache_type_k": spec.cache_type.upper(),
+        "cache_type_v": spec.cache_type.upper(),
+        "flash_attn_type": {None: "AUTO", True: "ENABLED", False: "DISABLED"}[spec.flash_attention],
+        "ctx_shift": True,
+        "kv_unified": False,
+        "cache_ram_mib": 0,
+        "cache_idle_slots": False,
+        "fit_params": False,
+        "verbosity": _ERRORS_ONLY,
+        "sse_ping_interval": -1,
+        "ui": False,
+        "endpoint_props": False,
+        "endpoint_slots": True,
+        "endpoint_metrics": False,
+        "cors_origins": "",
+    }
+
+
+def _check_load(spec: LoadSpec) -> None:
+    for name, (low, high) in _LOAD_RANGES.items():
+        value = getattr(spec, name)
+        if value is not None and not low <= value <= high:
+            raise InvalidLoad(f"{name} must be between {low} and {high}, not {value}")
+    if spec.context * spec.slots > _MOST_CELLS:
+        raise InvalidLoad(
+            f"{spec.slots} slots of {spec.context} tokens are more than llama.cpp takes"
+        )
+    if spec.cache_type is not CacheType.F16 and spec.flash_attention is False:
+        raise InvalidLoad(
+            f"a {spec.cache_type} key-value cache needs flash attention, which is off",
+            hint="unset OLLAMA_FLASH_ATTENTION or use an f16 cache",
+        )
+
+
+def completion_parameters(completion: Completion, facts: EngineFacts) -> dict[str, Json]:
+    """Return the body of llama.cpp's `/completion`. Raises `Invalid`."""
+    check_tokens(completion.prompt, facts)
+    parameters: dict[str, Json] = {
+        "prompt": completion.prompt,
+        "n_predict": _token_limit(completion, facts),
+        "n_probs": _probabilities(completion.logprobs),
+        "cache_prompt": True,
+        "return_tokens": True,
+        "stream": True,
+        "response_fields": _FINISH_FIELDS,
+    }
+    if completion.grammar is not None:
+        parameters["json_schema"] = schema_of(completion.grammar)
+    return parameters | _sampling_parameters(completion.sampling, facts)
+
+
+def check_tokens(tokens: Sequence[int], facts: EngineFacts) -> None:
+    """Raise `Invalid` for the first number that is no token."""
+    limit = facts.vocabulary
+    for token in tokens:
+        if not 0 <= token < limit:
+            raise Invalid(f"token {token} is not in the vocabulary of {limit} tokens")
+
+
+def schema_of(grammar: Grammar) -> dict[str, Json]:
+    """Return the schema to follow, parsed and found small enough. Raises `InvalidSchema`.
+
+    What the engine cannot enforce is left out and said (`lenient`), not refused: Ollama's clients
+    send such schemas all the time, and `format` is a remark by the standard's own words.
+    """
+    if grammar.schema is None:
+        return {"type": "object"}
+    if len(grammar.schema.encode(errors="replace")) > _SCHEMA_BYTES:
+        raise InvalidSchema(f"the JSON schema is larger than {_SCHEMA_BYTES // 1024} KiB")
+    try:
+        schema: object = json.loads(grammar.schema)
+    except RecursionError as error:
+        raise InvalidSchema(f"the JSON schema is nested deeper than {_SCHEMA_DEPTH}") from error
+    except ValueError as error:
+        raise InvalidSchema(f"the JSON schema is not JSON: {error}") from error
+    if not isinstance(schema, dict):
+        raise InvalidSchema("the JSON schema is not an object")
+    _check_size(schema)
+    return {"x-guidance": {"lenient": True, "coerce_one_of": True}, **schema}
+
+
+def _check_size(schema: object) -> None:
+    counts = 0.0
+    for depth, key, value in _walk(schema):
+        if depth > _SCHEMA_DEPTH:
+            raise InvalidSchema(f"the JSON schema is nested deeper than {_SCHEMA_DEPTH}")
+        if key in _COUNTED and isinstance(value, int | float):
+            counts += abs(value)
+    if not counts <= _SCHEMA_COUNTS:
+        raise InvalidSchema(
+            f"the JSON schema counts more than {_SCHEMA_COUNTS} items and properties",
+            hint="lower its minItems, maxItems, minProperties and maxProperties",
+        )
+
+
+def _walk(root: object) -> Iterator[tuple[int, str, object]]:
+    left: list[tuple[int, str, object]] = [(1, "", root)]
+    while left:
+        depth, key, value = left.pop()
+        yield depth, key, value
+        if isinstance(value, dict):
+            left += [(depth + 1, name, each) for name, each in value.items()]
+        elif isinstance(value, list):
+            left += [(depth + 1, "", each) for each in value]
+
+
+def _token_limit(completion: Completion, facts: EngineFacts) -> int:
+    if completion.shift:
+        return min(completion.max_tokens, 2**31 - 1)
+    return max(0, min(completion.max_tokens, facts.context - len(completion.prompt)))
+
+
+def _probabilities(logprobs: int | None) -> int:
+    if logprobs is None:
+        return 0
+    if not 0 <= logprobs <= _MOST_LOGPROBS:
+        raise Invalid(f"logprobs must be between 0 and {_MOST_LOGPROBS}, not {logprobs}")
+    # 0 asks for the chosen token alone, but to llama.cpp means nothing at all.
+    return max(1, logprobs)
+
+
+def _sampling_parameters(sampling: Sampling, facts: EngineFacts) -> dict[str, Json]:
+    stops = [stop for stop in dict.fromkeys(sampling.stop) if stop]
+    if sum(len(stop) for stop in stops) > _MOST_STOP_BYTES:
+        raise Invalid(f"the stop strings are longer than {_MOST_STOP_BYTES} characters together")
+    limited: dict[str, Json] = {
+        name: _limited(name, getattr(sampling, name)) for name in _SAMPLING_LIMITS
+    }
+    return limited | {
+        "top_k": max(0, min(sampling.top_k, 2**31 - 1)),
+        "repeat_last_n": min(sampling.repeat_last_n, facts.context)
+        if sampling.repeat_last_n >= 0
+        else facts.context,
+        "seed": -1 if sampling.seed < 0 else sampling.seed % _SEEDS,
+        "n_keep": max(-1, min(sampling.num_keep, 2**31 - 1)),
+        "stop": stops,
+    }
+
+
+def _limited(name: str, value: float) -> float:
+    if not math.isfinite(value):
+        raise Invalid(f"{name} must be a number, not {value}")
+    low, high = _SAMPLING_LIMITS[name]
+    return max(low, min(value, high))

@@ -1,0 +1,280 @@
+"""llama.cpp in a child process, as an `Engine`; and the choice of engine that settings make.
+
+The child can be killed or crash; then every request in flight raises `EngineDied` with its last
+words, and the node goes on.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing
+from dataclasses import replace
+
+import psutil
+
+from puna.chat.messages import Message
+from puna.errors import Invalid, PunaError
+from puna.models.gguf import read_header
+from puna.models.regular_file import UnusableFile, open_regular
+from puna.net import engine_session
+from puna.node.engine.child import Child
+from puna.node.engine.connection import Connection
+from puna.node.engine.den import Den, has_unix_sockets, sweep_dens
+from puna.node.engine.engine import EngineDied, EngineFactory, LoadFailed
+from puna.node.engine.events import EngineFailed, EventReader
+from puna.node.engine.last_words import telling_line
+from puna.node.engine.parameters import (
+    InvalidSchema,
+    Json,
+    Place,
+    check_tokens,
+    completion_parameters,
+    load_parameters,
+)
+from puna.node.engine.request import (
+    Completion,
+    EngineFacts,
+    Finish,
+    LoadSpec,
+    Piece,
+    StopReason,
+)
+from puna.node.engine.scripted import scripted_factory
+from puna.settings import NodeSettings
+from puna.units import Size
+from puna.world import World
+
+_LOOPBACK = "127.0.0.1"
+_LAST_WORDS_S = 2.0
+_MOURNING_S = 5.0
+"""How long after its connections break a process may take to end."""
+_KNOWN_SCHEMAS = 64
+
+
+class TemplateRefused(Invalid):
+    """The model's chat template does not take this conversation; the message is the template's."""
+
+    code = "template_refused"
+
+
+def engine_factory(settings: NodeSettings, world: World) -> EngineFactory:
+    """Return what loads models, by the engine that the settings name."""
+    if settings.engine == "scripted":
+        return scripted_factory(world)
+    return llama_factory(world, threads=settings.threads or psutil.cpu_count() or 1)
+
+
+def llama_factory(
+    world: World, *, threads: int, use_sockets: bool = has_unix_sockets()
+) -> EngineFactory:
+    """Return what loads models with llama.cpp. `threads` counts where a spec leaves it open."""
+    if use_sockets:
+        sweep_dens()
+
+    async def load(spec: LoadSpec) -> LlamaEngine:
+        _check_file(spec)
+        async with AsyncExitStack() as stack:
+            den = Den.dig() if use_sockets else None
+            leave = den.fill if den else _nothing
+            stack.callback(leave)
+            place = Place(str(den.socket)) if den else Place(_LOOPBACK, key=world.token())
+            child = await _start(load_parameters(spec, place, threads=threads), leave)
+            stack.push_async_callback(child.stop)
+            connection = _connect(child, den, place, await _address(child, spec))
+            stack.push_async_callback(connection.close)
+            facts = await _facts(connection, child, spec)
+            stack.pop_all()
+        return LlamaEngine(child, connection, replace(facts, threads=spec.threads or threads))
+
+    return load
+
+
+class LlamaEngine:
+    """One model in one child. Satisfies `Engine`."""
+
+    def __init__(self, child: Child, connection: Connection, facts: EngineFacts) -> None:
+        self._child = child
+        self._connection = connection
+        self._facts = facts
+        self._ignored_by_schema: dict[str, tuple[str, ...]] = {}
+
+    @property
+    def facts(self) -> EngineFacts:
+        """What was loaded."""
+        return self._facts
+
+    @property
+    def pid(self) -> int:
+        """The number of the child process."""
+        return self._child.pid
+
+    async def render(self, messages: Sequence[Message]) -> str:
+        """Return the prompt that the model's own chat template makes."""
+        turns = [{"role": str(each.role), "content": each.content} for each in messages]
+        try:
+            answer = await self._ask("/apply-template", {"messages": turns})
+        except EngineFailed as error:
+            raise TemplateRefused(error.message) from error
+        return str(answer["prompt"])
+
+    async def tokenize(self, text: str, *, add_special: bool) -> tuple[int, ...]:
+        """Return the token ids of `text`."""
+        question: Mapping[str, Json] = {
+            "content": text,
+            "add_special": add_special,
+            "parse_special": True,
+        }
+        answer = await self._ask("/tokenize", question)
+        return _numbers(answer["tokens"])
+
+    async def detokenize(self, tokens: Sequence[int]) -> str:
+        """Return the text of token ids. Raises `Invalid` for an id outside the vocabulary."""
+        check_tokens(tokens, self._facts)
+        answer = await self._ask("/detokenize", {"tokens": tokens})
+        return str(answer["content"])
+
+    async def complete(self, completion: Completion) -> AsyncGenerator[Piece | Finish, None]:
+        """Generate. Closing the iterator closes the connection, which stops the computation."""
+        self._check_alive()
+        question = completion_parameters(completion, self._facts)
+        ignored = await self._check_schema(question.get("json_schema"))
+        events = EventReader(context=self._facts.context, alternatives=completion.logprobs or 0)
+        texts: list[str] = []
+        async with aclosing(self._connection.stream(question, events)) as parts:
+            async for part in parts:
+                if isinstance(part, Finish):
+                    _check_answer(completion, part, texts)
+                    # Asked for none, llama.cpp generates one token all the same.
+                    count = min(part.output_tokens, completion.max_tokens)
+                    yield replace(part, ignored=ignored, output_tokens=count)
+                elif completion.max_tokens > 0:
+                    texts.append(part.text)
+                    yield part
+
+    async def stop(self) -> None:
+        """End the process and release its memory. Calling it again does nothing."""
+        await self._child.stop()
+        await self._connection.close()
+
+    async def died(self) -> EngineDied:
+        """Return when the process has ended, with the reason."""
+        await self._child.ended()
+        return EngineDied(self._child.epitaph)
+
+    async def _ask(self, path: str, question: Mapping[str, Json]) -> Mapping[str, object]:
+        self._check_alive()
+        return await self._connection.ask(path, question)
+
+    def _check_alive(self) -> None:
+        if self._child.has_ended:
+            raise EngineDied(self._child.epitaph)
+
+    async def _check_schema(self, schema: Json) -> tuple[str, ...]:
+        """Return what of a schema the engine will not enforce. Raises `InvalidSchema`."""
+        if not isinstance(schema, Mapping):
+            return ()
+        key = json.dumps(schema)
+        if key not in self._ignored_by_schema:
+            opinion = await self._child.check(schema)
+            if not opinion:
+                raise EngineDied((await self.died()).message)
+            if opinion["refusal"]:
+                raise InvalidSchema(f"the JSON schema cannot be followed: {opinion['refusal']}")
+            if len(self._ignored_by_schema) >= _KNOWN_SCHEMAS:
+                self._ignored_by_schema.clear()
+            ignored = opinion["ignored"]
+            self._ignored_by_schema[key] = (
+                tuple(map(str, ignored)) if isinstance(ignored, list) else ()
+            )
+        return self._ignored_by_schema[key]
+
+
+def _nothing() -> None:
+    pass
+
+
+def _check_file(spec: LoadSpec) -> None:
+    # llama.cpp would wait for ever at a named pipe.
+    try:
+        open_regular(spec.weights).close()
+    except UnusableFile as error:
+        raise LoadFailed(error.message, hint=error.hint) from error
+
+
+async def _start(parameters: Mapping[str, Json], leave: Callable[[], None]) -> Child:
+    try:
+        return await Child.start(parameters, at_end=leave)
+    except OSError as error:
+        raise LoadFailed(f"the engine's process does not start: {error}") from error
+
+
+async def _address(child: Child, spec: LoadSpec) -> str:
+    """Wait for the load and return where the child listens. Raises `LoadFailed`."""
+    report = await child.ready()
+    if "ready" in report:
+        return str(report["ready"])
+    has_reason = "failed" in report and await child.ended(within_s=_LAST_WORDS_S)
+    reason = telling_line(child.log) if has_reason else child.epitaph
+    raise LoadFailed(f"{spec.weights.name} could not be loaded: {reason}")
+
+
+def _connect(child: Child, den: Den | None, place: Place, address: str) -> Connection:
+    async def lost() -> PunaError:
+        if await child.ended(within_s=_MOURNING_S):
+            return EngineDied(child.epitaph)
+        return EngineFailed("the engine broke off the connection")
+
+    session = (
+        engine_session(den.socket, base_url="http://engine")
+        if den
+        else engine_session(
+            None, base_url=address, headers={"Authorization": f"Bearer {place.key}"}
+        )
+    )
+    return Connection(session, lost=lost)
+
+
+async def _facts(connection: Connection, child: Child, spec: LoadSpec) -> EngineFacts:
+    try:
+        header = await asyncio.to_thread(read_header, spec.weights)
+        settings = await connection.ask("/props")
+        models = await connection.ask("/v1/models")
+        memory = psutil.Process(child.pid).memory_info().rss
+    except (UnusableFile, EngineDied, EngineFailed, psutil.Error) as error:
+        raise LoadFailed(f"{spec.weights.name} was loaded and then lost: {error}") from error
+    slot = _number_at(settings, "default_generation_settings", "n_ctx")
+    return EngineFacts(
+        context=min(spec.context, slot),
+        slots=_number_at(settings, "total_slots"),
+        memory=Size(memory),
+        threads=0,
+        has_chat_template=bool(header.text("tokenizer.chat_template")),
+        vocabulary=_number_at(models, "data", 0, "meta", "n_vocab"),
+    )
+
+
+def _number_at(answer: object, *path: str | int) -> int:
+    for step in path:
+        if isinstance(answer, Mapping | list):
+            answer = answer[step]  # type: ignore[index]
+    if not isinstance(answer, int):
+        raise LoadFailed(f"the engine does not say its {'.'.join(map(str, path))}")
+    return answer
+
+
+def _numbers(answer: object) -> tuple[int, ...]:
+    return tuple(answer) if isinstance(answer, list) else ()
+
+
+def _check_answer(completion: Completion, end: Finish, texts: Sequence[str]) -> None:
+    """Raise `EngineFailed` when an answer that had to be JSON and could end is not JSON.
+
+    llama.cpp drops a constraint that gets too complicated on the way and goes on without it.
+    """
+    may_be_cut = completion.sampling.stop or end.reason is StopReason.LENGTH
+    if completion.grammar is None or may_be_cut:
+        return
+    try:
+        json.loads("".join(texts))
+    except ValueError as error:
+        raise EngineFailed("the engine lost the JSON schema in the middle of its answer") from error

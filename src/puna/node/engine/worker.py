@@ -1,0 +1,125 @@
+"""The child process: one llama.cpp server around one model, and nothing else of puna.
+
+Native code can be killed for memory or crash; here that costs one model, never the node. The parent
+(`process`) starts this file as a program and speaks to it in two ways: HTTP for the work, and lines
+of JSON on standard input and output for the rest (what to load, is it ready, can this schema be
+followed). Standard input is also the lifeline: when it closes, the parent is gone, and so is this.
+"""
+
+import contextlib
+import ctypes
+import json
+import os
+import queue
+import signal
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import BinaryIO
+
+import xllamacpp
+
+from puna.node.engine.schema_check import SchemaCheck
+
+_PR_SET_PDEATHSIG = 1
+_FIRST_TO_GO = "500"
+# Variables by which llama.cpp would listen elsewhere, or take another program for its parent.
+_FOREIGN_SETTINGS = ("AIP_MODE", "LLAMA_SERVER_ROUTER_PORT", "LLAMA_SERVER_CHILD_MODE")
+_ENUMS = {
+    "cache_type_k": (xllamacpp.ggml_type, "GGML_TYPE_"),
+    "cache_type_v": (xllamacpp.ggml_type, "GGML_TYPE_"),
+    "flash_attn_type": (xllamacpp.llama_flash_attn_type, "LLAMA_FLASH_ATTN_TYPE_"),
+    "load_mode": (xllamacpp.llama_load_mode, "LLAMA_LOAD_MODE_"),
+}
+
+
+def main(parent: int) -> None:
+    """Load what the first line of input says, report, and answer until input ends."""
+    report = _own_output()
+    _die_with(parent)
+    _go_first_when_memory_ends()
+    # Without this, llama.cpp starts a debugger to print its stack when an assertion fails.
+    os.putenv("GGML_NO_BACKTRACE", "1")
+    for name in _FOREIGN_SETTINGS:
+        os.unsetenv(name)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    threading.Thread(target=_read_input, args=(lines,), daemon=True).start()
+    server = _load(json.loads(lines.get()), report)
+    # llama.cpp installs handlers of its own for both.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _say(report, {"ready": server.listening_address})
+    schemas = SchemaCheck(xllamacpp.xllamacpp.__file__)
+    while True:
+        question = json.loads(lines.get())
+        answer = schemas.check(question["schema"])
+        _say(
+            report,
+            {"check": question["check"], "refusal": answer.refusal, "ignored": answer.ignored},
+        )
+
+
+def _own_output() -> BinaryIO:
+    """Return standard output, for reports alone: what native code prints goes to errors."""
+    report = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    return report
+
+
+def _die_with(parent: int) -> None:
+    """Have the kernel kill this process when its parent dies, even by SIGKILL. Linux only."""
+    if sys.platform != "linux":
+        return
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)  # it died before the kernel knew
+
+
+def _go_first_when_memory_ends() -> None:
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(_FIRST_TO_GO)
+
+
+def _read_input(lines: queue.SimpleQueue[bytes]) -> None:
+    # Not sys.stdin: its buffer is locked while this waits, and that breaks the usual way out.
+    rest = b""
+    while block := os.read(0, 2**16):
+        *whole, rest = (rest + block).split(b"\n")
+        for line in whole:
+            lines.put(line)
+    # Not sys.exit: taking llama.cpp's server apart can hang, and nothing here needs saving.
+    os._exit(0)
+
+
+def _load(parameters: Mapping[str, object], report: BinaryIO) -> xllamacpp.Server:
+    settings = xllamacpp.CommonParams()
+    for name, value in parameters.items():
+        _set(settings, name, value)
+    try:
+        return xllamacpp.Server(settings)
+    except RuntimeError as error:
+        _say(report, {"failed": str(error)})
+        # The usual way out: it prints what llama.cpp's log still holds, which is the reason.
+        sys.exit(1)
+
+
+def _set(settings: object, name: str, value: object) -> None:
+    *path, last = name.split(".")
+    for part in path:
+        settings = getattr(settings, part)
+    if name in _ENUMS:
+        enum, prefix = _ENUMS[name]
+        value = enum[f"{prefix}{value}"]
+    setattr(settings, last, value)
+
+
+def _say(report: BinaryIO, words: Mapping[str, object]) -> None:
+    with contextlib.suppress(BrokenPipeError):
+        report.write(json.dumps(words).encode() + b"\n")
+        report.flush()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
