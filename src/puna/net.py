@@ -43,10 +43,11 @@ def engine_session(
     """
     import aiohttp  # noqa: PLC0415 - 0.4 s to import, and the command line needs only the other half of this file
 
+    # A connection each: llama.cpp closes kept ones when it likes, also in the middle of a request.
     connector: aiohttp.BaseConnector = (
-        aiohttp.UnixConnector(path=str(socket_path), limit=0)
+        aiohttp.UnixConnector(path=str(socket_path), limit=0, force_close=True)
         if socket_path is not None
-        else aiohttp.TCPConnector(limit=0)
+        else aiohttp.TCPConnector(limit=0, force_close=True)
     )
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT_S)
     return aiohttp.ClientSession(
