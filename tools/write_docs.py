@@ -41,8 +41,8 @@ def options_page() -> Iterator[str]:
     """Describe every option of a request."""
     yield "# Options of a request\n"
     yield "The `options` object of `/api/generate` and `/api/chat`, `/set parameter` in a"
-    yield "conversation, and `PARAMETER` in a model. An unknown name is ignored and said in the header"
-    yield "`Puna-Ignored-Options`.\n"
+    yield "conversation, and `PARAMETER` in a model. An unknown name is ignored, and"
+    yield "said in the header `Puna-Ignored-Options`.\n"
     yield "| option | type | default | meaning |"
     yield "|---|---|---|---|"
     for option in OPTION_TABLE:
