@@ -141,7 +141,7 @@ def read_array(path: Path, array: GgufArray) -> tuple[Scalar, ...]:
 
 def _bad(path: Path, error: Fault | OSError) -> BadGguf:
     reason = reason_of(error) if isinstance(error, OSError) else str(error)
-    name = one_line(os.fsencode(path.name).decode("utf-8", "replace"), 100)
+    name = one_line(path.name, 100)
     return BadGguf(f'"{name}" is not a usable GGUF file: {one_line(reason, 300)}')
 
 

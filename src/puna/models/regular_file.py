@@ -55,14 +55,14 @@ def open_regular(path: Path) -> FileIO:
 
 def shown_path(path: Path) -> str:
     """The path as it can be printed: on one line, without escape sequences."""
-    return one_line(os.fsencode(path).decode("utf-8", "replace"))
+    return one_line(str(path))
 
 
 def reason_of(error: OSError | ValueError) -> str:
     """Why a file cannot be read, in plain words."""
     if isinstance(error, OSError):
         return _REASONS.get(error.errno or 0, error.strerror or "unreadable")
-    return "the name holds a NUL character"
+    return "this cannot be the name of a file"
 
 
 def _refuse_other_kinds(path: Path, mode: int) -> None:

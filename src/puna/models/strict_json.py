@@ -5,6 +5,7 @@ Two programs that read such a text differently are how checks get passed, so it 
 """
 
 import json
+import re
 
 JsonValue = None | bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"]
 
@@ -31,7 +32,21 @@ def parse_json(raw: bytes, *, limit: int) -> JsonValue:
         raise BadJson("it is not JSON") from error
     except RecursionError as error:
         raise BadJson("it is nested too deeply") from error
+    if _MAY_BE_HALF.search(text) and not _is_writable(value):
+        raise BadJson("it has half of a character")
     return value
+
+
+# The escapes of UTF-16 pairs, of which each half alone is no character.
+_MAY_BE_HALF = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+def _is_writable(value: JsonValue) -> bool:
+    try:
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _single_keys(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
