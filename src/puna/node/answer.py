@@ -1,0 +1,99 @@
+"""One answer, from the wait for the model to the last token: what is asked, and what comes back.
+
+Free of any dialect: the API's dialects translate to `Ask` and from `Event`. The lease is held for
+exactly as long as the iterator is open, so closing it frees the model, whatever the reason.
+"""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from puna.models.options import Options
+from puna.node.engine.engine import Engine
+from puna.node.engine.request import Completion, Finish, Grammar, Piece
+from puna.node.prompt import Frame, Prompt, Subject, prepare
+from puna.node.scheduler.scheduler import Scheduler
+from puna.node.scheduler.state import Wanted
+from puna.units import Span
+from puna.world import World
+
+_ANSWER_CONTEXTS = 10
+_FILL_CONTEXT = -2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """One generation that a client wants."""
+
+    wanted: Wanted
+    subject: Subject
+    options: Options
+    keep_alive: Span | None = None
+    grammar: Grammar | None = None
+    logprobs: int | None = None
+    truncate: bool = True
+    shift: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """The model is loaded and the prompt is ready."""
+
+    prompt: Prompt
+    load_span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The answer is complete."""
+
+    finish: Finish
+    load_span: Span
+    total_span: Span
+
+
+Event = Begun | Piece | Ended
+
+
+async def answer(scheduler: Scheduler, ask: Ask, world: World) -> AsyncGenerator[Event, None]:
+    """Yield `Begun`, then pieces, then `Ended`. Closing the iterator stops the computation."""
+    start = world.elapsed()
+    async with scheduler.lease(ask.wanted, keep_alive=ask.keep_alive) as lease:
+        load_span = Span(world.elapsed() - start)
+        prompt = await prepare(lease.engine, ask.subject, frame_for(lease.engine, ask))
+        yield Begun(prompt, load_span)
+        completion = _completion(ask, prompt, context=lease.engine.facts.context)
+        async with aclosing(lease.engine.complete(completion)) as items:
+            async for item in items:
+                if isinstance(item, Finish):
+                    yield Ended(item, load_span, Span(world.elapsed() - start))
+                else:
+                    yield item
+
+
+def frame_for(engine: Engine, ask: Ask) -> Frame:
+    """Return the context of a loaded engine, with what the client allows to be cut."""
+    return Frame(
+        context=engine.facts.context,
+        num_keep=ask.options.sampling.num_keep,
+        truncate=ask.truncate,
+        shift=ask.shift,
+    )
+
+
+def _completion(ask: Ask, prompt: Prompt, *, context: int) -> Completion:
+    return Completion(
+        prompt=prompt.tokens,
+        sampling=ask.options.sampling,
+        max_tokens=most_tokens(ask.options.num_predict, context=context, used=len(prompt.tokens)),
+        grammar=ask.grammar,
+        logprobs=ask.logprobs,
+        shift=ask.shift,
+    )
+
+
+def most_tokens(num_predict: int, *, context: int, used: int) -> int:
+    """Return the limit that `num_predict` means: -2 fills the context, -1 stops at ten contexts."""
+    if num_predict == _FILL_CONTEXT:
+        return context - used
+    return num_predict if num_predict >= 0 else context * _ANSWER_CONTEXTS

@@ -1,0 +1,108 @@
+"""The node's HTTP application: Ollama's paths, an OpenAPI page, and the guard before all of it."""
+
+from typing import Literal
+
+from fastapi import FastAPI, Request
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+from starlette.responses import HTMLResponse, Response
+from starlette.types import ASGIApp
+
+from puna import __version__
+from puna.node.api.desk import Desk
+from puna.node.api.docs import PAGE
+from puna.node.api.guard import Guard, Rules
+from puna.node.api.ollama.routes import ENDPOINTS, Endpoint
+from puna.node.api.reply import LastResort, add_error_replies
+from puna.node.api.streaming import NDJSON
+from puna.wire.ollama import ErrorReply
+
+_SCHEMA = "#/components/schemas/{model}"
+_DESCRIPTION = (
+    'Ollama\'s API, spoken by puna. Errors are `{"error": "..."}`; the header `Puna-Error-Code` '
+    "is for programs and `Puna-Hint` says what to do next. `Puna-Truncated` tells what was "
+    "cut, and `Puna-Ignored-Options` what had no effect."
+)
+
+
+def make_app(desk: Desk) -> ASGIApp:
+    """Return the whole application for one node."""
+    api = FastAPI(
+        title="puna",
+        version=__version__,
+        description=_DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    api.state.desk = desk
+    for endpoint in ENDPOINTS:
+        _add(api, endpoint)
+    api.add_api_route("/docs", _docs, methods=["GET"], include_in_schema=False)
+    add_error_replies(api)
+    _describe_bodies(api)
+    return LastResort(Guard(api, Rules.of(desk.node.settings)))
+
+
+async def _docs(_request: Request) -> Response:
+    return HTMLResponse(PAGE)
+
+
+def _add(api: FastAPI, endpoint: Endpoint) -> None:
+    """Add one path. FastAPI documents it; the path itself reads the body."""
+    extra = None
+    if endpoint.takes is not None:
+        extra = {"requestBody": {"content": _json_of(endpoint.takes), "required": True}}
+    api.add_api_route(
+        endpoint.path,
+        endpoint.call,
+        methods=[endpoint.method],
+        name=f"{endpoint.method.lower()}_{endpoint.call.__name__}",
+        summary=endpoint.summary,
+        response_model=None,
+        responses=_responses(endpoint),
+        openapi_extra=extra,
+        include_in_schema=endpoint.method != "HEAD",
+    )
+
+
+def _responses(endpoint: Endpoint) -> dict[int | str, dict[str, object]]:
+    success: dict[str, object] = {"description": "Success"}
+    if endpoint.gives is not None:
+        success["content"] = _json_of(endpoint.gives)
+        if endpoint.streams:
+            success["description"] = "One object, or one object a line"
+            success["content"] = {
+                NDJSON: {"schema": _reference(endpoint.gives)},
+                **_json_of(endpoint.gives),
+            }
+    if endpoint.path == "/":
+        success["content"] = {"text/plain": {}}
+        return {200: success}
+    return {200: success, "default": {"description": "Failure", "content": _json_of(ErrorReply)}}
+
+
+def _json_of(shape: type[BaseModel]) -> dict[str, object]:
+    return {"application/json": {"schema": _reference(shape)}}
+
+
+def _reference(shape: type[BaseModel]) -> dict[str, str]:
+    return {"$ref": _SCHEMA.format(model=shape.__name__)}
+
+
+def _describe_bodies(api: FastAPI) -> None:
+    """Let the OpenAPI document define the bodies, which FastAPI itself never sees."""
+    shapes: list[tuple[type[BaseModel], Literal["validation", "serialization"]]] = [
+        *((each.takes, "validation") for each in ENDPOINTS if each.takes),
+        *((each.gives, "serialization") for each in ENDPOINTS if each.gives),
+        (ErrorReply, "serialization"),
+    ]
+    _, definitions = models_json_schema(shapes, ref_template=_SCHEMA)
+    describe = api.openapi
+
+    def described() -> dict[str, object]:
+        document = describe()
+        document.setdefault("components", {})["schemas"] = definitions["$defs"]
+        return document
+
+    api.openapi = described  # type: ignore[method-assign]

@@ -1,0 +1,219 @@
+"""Who may call: the rules that keep a web page from using a node on its reader's own machine.
+
+Ollama's rules: a node on loopback answers only requests whose Host is local, so that no foreign
+name that resolves to 127.0.0.1 reaches it; a request with a foreign Origin is refused everywhere.
+puna's own: beyond loopback a node has a key, and every path but `/` asks for it.
+"""
+
+import hmac
+import ipaddress
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from re import IGNORECASE, Pattern, compile as compile_pattern, escape
+
+import psutil
+from starlette.datastructures import Headers
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from puna.errors import Denied, Invalid
+from puna.node.api.reply import error_reply
+from puna.settings import Address, NodeSettings
+
+_HOSTS = ("localhost", "127.0.0.1", "0.0.0.0")  # noqa: S104 - names that a page may come from
+DEFAULT_ORIGINS = (
+    *(
+        f"{scheme}://{host}{port}"
+        for host in _HOSTS
+        for scheme in ("http", "https")
+        for port in ("", ":*")
+    ),
+    "app://*",
+    "file://*",
+    "tauri://*",
+    "vscode-webview://*",
+    "vscode-file://*",
+)
+_PRIVATE_NETWORKS = tuple(
+    ipaddress.ip_network(each)
+    for each in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")
+)
+_LOCAL_ENDINGS = (".localhost", ".local", ".internal")
+_METHODS = "GET,POST,PUT,PATCH,DELETE,HEAD,OPTIONS"
+_STAINLESS = (
+    "arch async custom-poll-interval helper-method lang os package-version poll-helper retry-count "
+    "runtime runtime-version timeout"
+)
+_REQUEST_HEADERS = ",".join(
+    (
+        "Authorization,Content-Type,User-Agent,Accept,X-Requested-With,OpenAI-Beta",
+        *(f"x-stainless-{name}" for name in _STAINLESS.split()),
+    )
+)
+_REPLY_HEADERS = "Puna-Error-Code,Puna-Hint,Puna-Ignored-Options,Puna-Truncated,Retry-After"
+_TWELVE_HOURS = str(12 * 3600)
+
+
+class ExposedWithoutKey(Invalid):
+    """The node would listen beyond this machine and let everybody in."""
+
+    code = "exposed_without_key"
+
+
+class WrongKey(Denied):
+    """The request carries no key, or another one."""
+
+    code = "wrong_key"
+    status = 401
+
+
+def check_exposure(settings: NodeSettings) -> None:
+    """Refuse to listen beyond this machine without a key. Raises `ExposedWithoutKey`."""
+    if settings.host.is_loopback or settings.api_key:
+        return
+    raise ExposedWithoutKey(
+        f"no key is set, and listening on {settings.host.host} lets in everyone who reaches it",
+        hint="set PUNA_API_KEY to a secret that clients send, or PUNA_HOST to 127.0.0.1",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The rules of one node, decided once."""
+
+    checks_host: bool
+    any_origin: bool
+    origins: Pattern[str]
+    key: bytes = field(default=b"", repr=False)
+    own_names: frozenset[str] = field(default_factory=frozenset)
+
+    @classmethod
+    def of(cls, settings: NodeSettings) -> "Rules":
+        """Read the rules from a node's settings and this machine's names."""
+        return cls(
+            checks_host=settings.host.is_loopback,
+            any_origin="*" in settings.origins,
+            origins=_pattern((*settings.origins, *DEFAULT_ORIGINS)),
+            key=settings.api_key.encode(),
+            own_names=_own_names(settings.host),
+        )
+
+    def allows_host(self, host: str) -> bool:
+        """Tell whether a Host header names this machine."""
+        name = _without_port(host).lower().rstrip(".")
+        if name in {"", "localhost"} or name in self.own_names or name.endswith(_LOCAL_ENDINGS):
+            return True
+        try:
+            address = ipaddress.ip_address(name)
+        except ValueError:
+            return False
+        if address.is_loopback or address.is_unspecified:
+            return True
+        return any(address in network for network in _PRIVATE_NETWORKS)
+
+    def allows_origin(self, origin: str, host: str) -> bool:
+        """Tell whether a page of `origin` may call."""
+        if self.any_origin or origin in {f"http://{host}", f"https://{host}"}:
+            return True
+        return self.origins.fullmatch(origin) is not None
+
+    def allows_key(self, authorization: str) -> bool:
+        """Tell whether an Authorization header carries the key; takes as long for any wrong one."""
+        scheme, _, given = authorization.partition(" ")
+        same = hmac.compare_digest(given.strip().encode("utf-8", "surrogateescape"), self.key)
+        return not self.key or (same and scheme.lower() == "bearer")
+
+
+def _pattern(origins: Iterable[str]) -> Pattern[str]:
+    """`*` in an origin stands for any text without a slash; other signs for themselves."""
+    parts = ("[^/]*".join(escape(piece) for piece in origin.split("*")) for origin in origins)
+    return compile_pattern("|".join(parts), IGNORECASE)
+
+
+def _own_names(address: Address) -> frozenset[str]:
+    cards = psutil.net_if_addrs().values()
+    addresses = {each.address.partition("%")[0].lower() for card in cards for each in card}
+    return frozenset({socket.gethostname().lower(), address.host.lower(), *addresses} - {""})
+
+
+def _without_port(host: str) -> str:
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host if host.count(":") > 1 else host.partition(":")[0]
+
+
+class Guard:
+    """Lets a request through to `app`, or answers it: 403 for strangers, 401 without the key."""
+
+    def __init__(self, app: ASGIApp, rules: Rules) -> None:
+        self._app = app
+        self._rules = rules
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Judge one request by its headers."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        origin, host = headers.get("origin", ""), headers.get("host", "")
+        refusal = self._refusal(scope, headers, origin=origin, host=host)
+        if refusal is not None:
+            await refusal(scope, receive, send)
+        elif origin:
+            await self._app(scope, receive, _with_headers(send, self._cors_headers(origin)))
+        else:
+            await self._app(scope, receive, send)
+
+    def _refusal(
+        self, scope: Scope, headers: Headers, *, origin: str, host: str
+    ) -> Response | None:
+        """Return the answer to a request that goes no further: a preflight, or one that may not."""
+        rules = self._rules
+        if origin and not rules.allows_origin(origin, host):
+            return Response(status_code=403)
+        if rules.checks_host and not rules.allows_host(host):
+            return Response(status_code=403)
+        if scope["method"] == "OPTIONS":
+            return Response(status_code=204, headers=self._preflight_headers(origin))
+        if scope["path"] != "/" and not rules.allows_key(headers.get("authorization", "")):
+            wrong = WrongKey(
+                "unauthorized", hint="send the header Authorization: Bearer with the node's key"
+            )
+            reply = error_reply(wrong)
+            reply.headers["WWW-Authenticate"] = "Bearer"
+            return reply
+        return None
+
+    def _cors_headers(self, origin: str) -> dict[str, str]:
+        if self._rules.any_origin:
+            return {
+                "Access-Control-Allow-Origin": "*",
+                "Access-Control-Expose-Headers": _REPLY_HEADERS,
+            }
+        return {
+            "Access-Control-Allow-Origin": origin,
+            "Access-Control-Expose-Headers": _REPLY_HEADERS,
+            "Vary": "Origin",
+        }
+
+    def _preflight_headers(self, origin: str) -> dict[str, str]:
+        if not origin:
+            return {}
+        return {
+            **self._cors_headers(origin),
+            "Access-Control-Allow-Methods": _METHODS,
+            "Access-Control-Allow-Headers": _REQUEST_HEADERS,
+            "Access-Control-Max-Age": _TWELVE_HOURS,
+        }
+
+
+def _with_headers(send: Send, headers: dict[str, str]) -> Send:
+    raw = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message.get("headers", []), *raw]}
+        await send(message)
+
+    return sending

@@ -1,0 +1,223 @@
+"""Ollama's requests as questions to a node, and a node's facts as Ollama's replies. Pure.
+
+Error texts and their status are Ollama's, since programs compare them (though they should not);
+what Ollama would ignore in silence is refused, or named in the header `Puna-Ignored-Options`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pydantic import JsonValue
+
+from puna.chat.messages import Message, Role
+from puna.errors import Failed, Invalid
+from puna.library.local import LocalModel
+from puna.models.details import Capability
+from puna.models.option_text import go_quoted
+from puna.node.api.ollama.lines import as_json
+from puna.node.engine.request import Grammar
+from puna.node.prompt import Conversation, Subject, Verbatim
+from puna.text import one_line
+from puna.units import FOREVER, Span
+from puna.wire import ollama as wire
+
+_LEVELS = ("low", "medium", "high", "max")
+_MOST_ALTERNATIVES = 20
+_ROLES = frozenset(Role)
+_HIGHEST_TOKEN = 2**31 - 1
+_GO_TYPES = {bool: "bool", list: "[]interface {}", dict: "map[string]interface {}"}
+
+
+class InvalidFormat(Failed):
+    """`format` is neither `json` nor a schema. Ollama answers 500 to this."""
+
+    code = "invalid_format"
+
+
+class MissingAbility(Invalid):
+    """The model cannot do what is asked of it."""
+
+    code = "missing_ability"
+
+
+class NotYet(Invalid):
+    """A part of Ollama's API that this version of puna does not have."""
+
+    code = "not_yet"
+
+
+def read_keep_alive(value: JsonValue) -> Span | None:
+    """Read seconds or a Go duration; below zero is forever, `null` says nothing."""
+    if value is None:
+        return None
+    if isinstance(value, bool | list | dict):
+        raise Invalid(f"keep_alive: unsupported type '{_GO_TYPES[type(value)]}'")
+    if isinstance(value, str):
+        span = _read_duration(value)
+    elif value != value or abs(value) >= FOREVER / 1e9:  # noqa: PLR0124 - NaN
+        span = FOREVER
+    else:
+        span = Span.of(seconds=value)
+    return FOREVER if span < 0 else span
+
+
+def _read_duration(text: str) -> Span:
+    try:
+        return Span.parse(text)
+    except Invalid as error:
+        raise Invalid(f"keep_alive: {error.message}", hint=error.hint) from error
+
+
+def read_think(value: JsonValue) -> bool | None:
+    """Tell whether thinking is asked for, refused, or not mentioned."""
+    if value is None or isinstance(value, bool):
+        return value
+    if value in _LEVELS:
+        return True
+    raise Invalid(
+        f"invalid think value: {_shown(value)} (must be true, false, high, medium, low, or max)"
+    )
+
+
+def read_format(value: JsonValue) -> Grammar | None:
+    """Read `"json"`, a JSON schema, or nothing. Raises `InvalidFormat`."""
+    if value is None or value == "":
+        return None
+    if value == "json":
+        return Grammar()
+    if isinstance(value, dict):
+        return Grammar(as_json(value).decode())
+    raise InvalidFormat(
+        f'invalid format: {_shown(value)}; expected "json" or a valid JSON Schema object'
+    )
+
+
+def _shown(value: JsonValue) -> str:
+    text = as_json(value).decode()
+    return text if len(text) <= 100 else f"{text[:99]}…"  # noqa: PLR2004 - a line
+
+
+def read_logprobs(asked: wire.Generation) -> int | None:
+    """Return how many alternatives are wanted with each token; None for no probabilities at all."""
+    alternatives = asked.top_logprobs or 0
+    if not 0 <= alternatives <= _MOST_ALTERNATIVES:
+        raise Invalid(f"top_logprobs must be between 0 and {_MOST_ALTERNATIVES}")
+    return alternatives if asked.logprobs else None
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What is read before the model is looked for, as Ollama's decoder does."""
+
+    keep_alive: Span | None
+    think: bool | None
+    logprobs: int | None
+
+
+def read_terms(asked: wire.Generation) -> Terms:
+    """Read the fields that may be wrong whatever the model is. Raises `Invalid`."""
+    return Terms(
+        keep_alive=read_keep_alive(asked.keep_alive),
+        think=read_think(asked.think),
+        logprobs=read_logprobs(asked),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """What a request needs the model to be able to do."""
+
+    verb: str
+    """`chat` or `generate`: what a model without completion is said not to support."""
+    images: bool = False
+    tools: bool = False
+    insert: bool = False
+    think: bool | None = None
+
+
+def check_abilities(model: LocalModel, asked_name: str, wishes: Wishes) -> tuple[str, ...]:
+    """Return what is asked and will have no effect. Raises `MissingAbility` or `NotYet`."""
+    able = model.details.capabilities
+    quoted = go_quoted(asked_name)
+    if wishes.think and Capability.THINKING not in able:
+        raise MissingAbility(f"{quoted} does not support thinking")
+    if Capability.COMPLETION not in able:
+        raise MissingAbility(f"{quoted} does not support {wishes.verb}")
+    for is_asked, ability in (
+        (wishes.insert, Capability.INSERT),
+        (wishes.tools, Capability.TOOLS),
+        (wishes.images, Capability.VISION),
+    ):
+        if is_asked and ability not in able:
+            raise MissingAbility(f"{model.name.full} does not support {ability}")
+        if is_asked:
+            raise NotYet(f"{ability} is not in this version of puna")
+    if wishes.think:
+        raise NotYet("thinking apart from the answer is not in this version of puna")
+    # A model that can think does so by itself; only its own template could tell it not to.
+    return ("think",) if wishes.think is False and Capability.THINKING in able else ()
+
+
+def check_generate(asked: wire.GenerateRequest) -> None:
+    """Refuse what contradicts itself, and what this version would otherwise ignore."""
+    if asked.raw and (asked.template or asked.system or asked.context):
+        raise Invalid("raw mode does not support template, system, or context")
+    if asked.template:
+        raise NotYet(
+            "a template in the request is not in this version of puna",
+            hint="write the whole prompt and send it with raw",
+        )
+
+
+def generate_subject(asked: wire.GenerateRequest, model: LocalModel) -> Subject:
+    """Return the prompt of `/api/generate`, with the model's own system text and messages."""
+    prompt = asked.prompt or ""
+    if asked.raw:
+        return Verbatim(prompt)
+    system = asked.system or model.system
+    history = () if asked.context else model.messages
+    messages = (
+        *((Message(Role.SYSTEM, system),) if system else ()),
+        *history,
+        Message(Role.USER, prompt),
+    )
+    return Conversation(messages, read_context(asked.context or ()))
+
+
+def read_context(tokens: Sequence[int]) -> tuple[int, ...]:
+    """Return the tokens of an earlier reply. Raises `Invalid` for what cannot be one."""
+    for token in tokens:
+        if not 0 <= token <= _HIGHEST_TOKEN:
+            raise Invalid(f"context: {token} is not a token")
+    return tuple(tokens)
+
+
+def chat_subject(asked: wire.ChatRequest, model: LocalModel) -> Conversation:
+    """Return the conversation of `/api/chat`, after the model's own system text and messages."""
+    messages = tuple(read_message(number, each) for number, each in enumerate(asked.messages or ()))
+    starts_with_system = bool(messages) and messages[0].role is Role.SYSTEM
+    system = model.system if not starts_with_system else ""
+    own = (Message(Role.SYSTEM, system),) if system else ()
+    return Conversation((*own, *model.messages, *messages))
+
+
+def read_message(number: int, message: wire.Message) -> Message:
+    """Return one turn; the case of a role does not count."""
+    name = (message.role or "").lower()
+    if name not in _ROLES:
+        raise Invalid(
+            f"messages[{number}]: unknown role {go_quoted(one_line(name))}",
+            hint=f"a role is one of {', '.join(Role)}",
+        )
+    return Message(Role(name), message.content or "")
+
+
+def ignored_in(messages: Sequence[wire.Message]) -> tuple[str, ...]:
+    """Return which fields of messages have no effect yet, each once."""
+    found = {
+        name: None
+        for message in messages
+        for name in ("thinking", "tool_calls", "tool_name")
+        if getattr(message, name)
+    }
+    return tuple(f"messages.{name}" for name in found)

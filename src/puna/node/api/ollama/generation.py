@@ -1,0 +1,139 @@
+"""From a request to generate to its reply: load, unload, render, or answer; streamed or whole."""
+
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from starlette.responses import Response
+
+from puna.errors import PunaError
+from puna.library.local import LocalModel
+from puna.node.answer import Ask
+from puna.node.api.desk import Desk
+from puna.node.api.ollama.convert import (
+    Terms,
+    Wishes,
+    check_abilities,
+    read_format,
+)
+from puna.node.api.ollama.lines import AnswerForm, AnswerWriter, Shape
+from puna.node.api.reply import error_json
+from puna.node.api.streaming import JSON, Flow, StreamedReply, WholeReply
+from puna.node.prompt import Prompt, Subject
+from puna.wire import ollama as wire
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """A request to generate, read and with its model found."""
+
+    asked: wire.Generation
+    terms: Terms
+    model: LocalModel
+    shape: Shape
+    wishes: Wishes
+    subject: Callable[[], Subject]
+    """Read only when something is to be generated: a load needs no valid conversation."""
+    is_empty: bool
+    """Whether there is nothing to answer: the model is to be loaded, or unloaded."""
+    tells_context: bool = False
+    ignored: tuple[str, ...] = ()
+
+
+async def reply_to(desk: Desk, call: Call) -> Response:
+    """Return the reply to `call`. Raises whatever can be known before the model is there."""
+    node, asked, keep_alive = desk.node, call.asked, call.terms.keep_alive
+    if call.is_empty and keep_alive == 0:
+        await node.unload(call.model)
+        return Response(_marker(desk, call, "unload"), media_type=JSON)
+    ignored = check_abilities(call.model, asked.model or "", call.wishes)
+    parsed = node.options(call.model, asked.options or {})
+    wanted = node.plan(call.model, parsed.options.loading)
+    if call.is_empty:
+        load = node.load(wanted, keep_alive=keep_alive)
+        return _whole(desk, load, lambda _: _marker(desk, call, "load"))
+    ask = Ask(
+        wanted=wanted,
+        subject=call.subject(),
+        options=parsed.options,
+        keep_alive=keep_alive,
+        grammar=read_format(asked.format),
+        logprobs=call.terms.logprobs,
+        truncate=node.truncates if asked.truncate is None else asked.truncate,
+        shift=asked.shift is not False,
+    )
+    if asked.debug_render_only:
+        return _whole(desk, node.render(ask), lambda prompt: _rendered(desk, call, prompt))
+    form = AnswerForm(
+        shape=call.shape,
+        model=asked.model or "",
+        now=node.world.now,
+        tells_context=call.tells_context,
+        ignored=(*parsed.ignored, *call.ignored, *ignored),
+    )
+    kind = WholeReply if asked.stream is False else StreamedReply
+    return kind(Flow(node.answer(ask), desk.answers), AnswerWriter(form))
+
+
+Result = TypeVar("Result")
+
+
+class _Once(Generic[Result]):
+    """Writes the one result of a piece of work."""
+
+    def __init__(self, write: Callable[[Result], bytes]) -> None:
+        self._write = write
+
+    def lines(self, items: Sequence[Result]) -> bytes:
+        """Return the reply."""
+        return self._write(items[0])
+
+    def whole(self, items: Sequence[Result]) -> bytes:
+        """Return the reply."""
+        return self._write(items[0])
+
+    def headers(self) -> Mapping[str, str]:
+        """Return no headers."""
+        return {}
+
+    def error_line(self, error: PunaError) -> bytes:
+        """Return the body of an error."""
+        return error_json(error)
+
+
+async def _only(work: Coroutine[None, None, Result]) -> AsyncGenerator[Result, None]:
+    yield await work
+
+
+def _whole(
+    desk: Desk, work: Coroutine[None, None, Result], write: Callable[[Result], bytes]
+) -> Response:
+    """Do `work` as an answer: it ends early if the client vanishes or the node stops."""
+    return WholeReply(Flow(_only(work), desk.answers), _Once(write))
+
+
+def _marker(desk: Desk, call: Call, reason: str) -> bytes:
+    """Return the reply to a load or an unload."""
+    model, now = call.asked.model or "", desk.node.world.now()
+    if call.shape is Shape.CHAT:
+        message = wire.AssistantMessage(role="assistant", content="")
+        return wire.ChatReply(
+            model=model, created_at=now, message=message, done=True, done_reason=reason
+        ).to_json()
+    return wire.GenerateReply(
+        model=model, created_at=now, response="", done=True, done_reason=reason
+    ).to_json()
+
+
+def _rendered(desk: Desk, call: Call, prompt: Prompt) -> bytes:
+    """Return the reply that shows the prompt instead of answering it."""
+    model, now = call.asked.model or "", desk.node.world.now()
+    shown = wire.DebugInfo(rendered_template=prompt.text)
+    if call.shape is Shape.CHAT:
+        message = wire.AssistantMessage(role="", content="")
+        return wire.ChatReply(
+            model=model, created_at=now, message=message, done=False, _debug_info=shown
+        ).to_json()
+    return wire.GenerateReply(
+        model=model, created_at=now, response="", done=False, _debug_info=shown
+    ).to_json()

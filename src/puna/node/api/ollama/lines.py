@@ -1,0 +1,166 @@
+"""An answer as the lines that Ollama sends, made fast: this runs for every token.
+
+The constant parts of a line are made once per answer, and only the text goes through the JSON
+encoder. Pieces that came together become one line. Order of fields and omission of empty ones are
+those of Ollama's structs; `tests/data/wire/ollama` holds the bytes.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+
+from puna.errors import PunaError
+from puna.node.answer import Begun, Ended, Event
+from puna.node.api.reply import error_json, header_text
+from puna.node.engine.request import ChosenToken, TokenProbability
+from puna.node.prompt import Cut
+from puna.wire.ollama import Logprob, TokenLogprob, Truncated, rfc3339
+
+_encode = json.JSONEncoder(ensure_ascii=False).encode
+
+
+class Shape(Enum):
+    """What stands around the text of an answer: before it, and after it."""
+
+    CHAT = (b'"message":{"role":"assistant","content":', b"}")
+    GENERATE = (b'"response":', b"")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerForm:
+    """How one answer is to be written."""
+
+    shape: Shape
+    model: str
+    """The name as the client wrote it."""
+    now: Callable[[], datetime]
+    tells_context: bool = False
+    """Whether the last object lists the tokens of prompt and answer."""
+    ignored: tuple[str, ...] = ()
+    """What the client asked for and had no effect."""
+
+
+class AnswerWriter:
+    """Writes one answer, and remembers what its last object needs: tokens and cut."""
+
+    def __init__(self, form: AnswerForm) -> None:
+        before, after = form.shape.value
+        self._form = form
+        self._head = b'{"model":%b,"created_at":"' % as_json(form.model)
+        self._before = b'",' + before
+        self._after = after + b',"done":'
+        self._tokens: list[int] = []
+        self._cut: Cut | None = None
+
+    def lines(self, items: Sequence[Event]) -> bytes:
+        """Return one line for the text of `items`, and the last line once the answer has ended."""
+        text, chosen, ended = self._read(items)
+        body = b""
+        if text or chosen:
+            body = self._object(text, b"false" + _logprobs(chosen)) + b"\n"
+        if ended is not None:
+            body += self._object("", self._ending(ended, [])) + b"\n"
+        return body
+
+    def whole(self, items: Sequence[Event]) -> bytes:
+        """Return the answer as one object."""
+        text, chosen, ended = self._read(items)
+        if ended is None:
+            raise ValueError("an answer without an end")
+        return self._object(text, self._ending(ended, chosen))
+
+    def headers(self) -> Mapping[str, str]:
+        """Return headers that say what was cut and what was ignored, if anything."""
+        headers = {}
+        if self._cut is not None:
+            numbers = _truncated(self._cut).model_dump()
+            headers["Puna-Truncated"] = "; ".join(f"{name}={n}" for name, n in numbers.items())
+        if self._form.ignored:
+            headers["Puna-Ignored-Options"] = header_text(", ".join(self._form.ignored))
+        return headers
+
+    def error_line(self, error: PunaError) -> bytes:
+        """Return the line that ends an answer which failed on the way."""
+        return error_json(error) + b"\n"
+
+    def _read(self, items: Sequence[Event]) -> tuple[str, list[ChosenToken], Ended | None]:
+        texts: list[str] = []
+        chosen: list[ChosenToken] = []
+        ended = None
+        for item in items:
+            if isinstance(item, Begun):
+                self._cut = item.prompt.cut
+                self._tokens += item.prompt.tokens
+                continue
+            if isinstance(item, Ended):
+                ended = item
+            piece = item.finish.tail if isinstance(item, Ended) else item
+            texts.append(piece.text)
+            chosen += piece.logprobs
+            if self._form.tells_context:
+                self._tokens += piece.tokens
+        return "".join(texts), chosen, ended
+
+    def _object(self, text: str, rest: bytes) -> bytes:
+        moment = rfc3339(self._form.now()).encode()
+        return b"".join((self._head, moment, self._before, as_json(text), self._after, rest, b"}"))
+
+    def _ending(self, ended: Ended, chosen: list[ChosenToken]) -> bytes:
+        """Write what stands only in the last object; the two endpoints order it differently."""
+        reason = b'true,"done_reason":"%b"' % ended.finish.reason.value.encode()
+        counters = _counters(ended)
+        cut = b"" if self._cut is None else b',"truncated":' + _truncated(self._cut).to_json()
+        if self._form.shape is Shape.CHAT:
+            return reason + _logprobs(chosen) + counters + cut
+        context = self._tokens if self._form.tells_context else []
+        tokens = b',"context":' + as_json(context).replace(b" ", b"") if context else b""
+        return reason + tokens + counters + _logprobs(chosen) + cut
+
+
+def as_json(value: object) -> bytes:
+    """Write a value as JSON in UTF-8; half of a UTF-16 pair becomes a question mark."""
+    return _encode(value).encode(errors="replace")
+
+
+def _counters(ended: Ended) -> bytes:
+    finish = ended.finish
+    counters = {
+        "total_duration": ended.total_span,
+        "load_duration": ended.load_span,
+        "prompt_eval_count": finish.prompt_tokens,
+        "prompt_eval_duration": finish.prompt_span,
+        "eval_count": finish.output_tokens,
+        "eval_duration": finish.output_span,
+    }
+    return "".join(f',"{name}":{int(value)}' for name, value in counters.items() if value).encode()
+
+
+def _truncated(cut: Cut) -> Truncated:
+    return Truncated(
+        prompt_tokens=cut.prompt_tokens,
+        kept_tokens=cut.kept_tokens,
+        context_length=cut.context_length,
+        dropped_messages=cut.dropped_messages,
+    )
+
+
+def _logprobs(chosen: Sequence[ChosenToken]) -> bytes:
+    if not chosen:
+        return b""
+    entries = (_logprob(each).to_json() for each in chosen)
+    return b',"logprobs":[' + b",".join(entries) + b"]"
+
+
+def _logprob(token: ChosenToken) -> Logprob:
+    return Logprob(
+        token=token.chosen.token,
+        logprob=token.chosen.logprob,
+        bytes=list(token.chosen.raw),
+        top_logprobs=[_alternative(each) for each in token.alternatives],
+    )
+
+
+def _alternative(token: TokenProbability) -> TokenLogprob:
+    return TokenLogprob(token=token.token, logprob=token.logprob, bytes=list(token.raw))

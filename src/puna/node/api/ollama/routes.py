@@ -1,0 +1,241 @@
+"""The paths of Ollama's API. Each reads a body, asks the node one thing and writes the answer.
+
+What a path takes and gives stands in `ENDPOINTS`, from which the application and its OpenAPI page
+are made. Bodies are read by hand (`read_body`) because Ollama takes JSON under any Content-Type.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from fastapi import Request
+from starlette.responses import PlainTextResponse, Response
+
+from puna import __version__
+from puna.errors import Invalid, NotFound, PunaError
+from puna.library.local import LocalModel
+from puna.models.name import InvalidName, ModelName
+from puna.node.api.body import read_body
+from puna.node.api.desk import Desk, desk_of
+from puna.node.api.ollama import shelf
+from puna.node.api.ollama.convert import (
+    Wishes,
+    chat_subject,
+    check_generate,
+    generate_subject,
+    ignored_in,
+    read_terms,
+)
+from puna.node.api.ollama.generation import Call, reply_to
+from puna.node.api.ollama.lines import Shape
+from puna.node.api.reply import error_json
+from puna.node.api.streaming import JSON, Flow, StreamedReply, WholeReply
+from puna.progress import Progress
+from puna.wire import ollama as wire
+
+OLLAMA_VERSION = "0.32.15"
+"""The Ollama version whose formats are spoken; clients ask for it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """One path and method: what it calls, takes and gives."""
+
+    method: str
+    path: str
+    call: Callable[[Request], Awaitable[Response]]
+    takes: type[wire.Body] | None = None
+    gives: type[wire.Reply] | None = None
+    streams: bool = False
+
+    @property
+    def summary(self) -> str:
+        """The sentence for the OpenAPI page."""
+        return (self.call.__doc__ or "").partition("\n")[0]
+
+
+async def greet(_request: Request) -> Response:
+    """Say that a node is here, in the words that Ollama's clients look for."""
+    return PlainTextResponse("Ollama is running")
+
+
+async def version(_request: Request) -> Response:
+    """Tell the Ollama version whose formats are spoken, and puna's own version."""
+    return _json(wire.Version(version=OLLAMA_VERSION, puna=__version__))
+
+
+async def tags(request: Request) -> Response:
+    """List the models of the store, newest first."""
+    library = desk_of(request).node.library
+    return _json(await asyncio.to_thread(lambda: shelf.tags(library.list_models().models)))
+
+
+async def running(request: Request) -> Response:
+    """List the models in memory, longest expiry first."""
+    node = desk_of(request).node
+    now = node.world.now()
+    entries = [shelf.running_entry(each, model, now) for each, model in node.running()]
+    return _json(wire.Running(models=entries))
+
+
+async def show(request: Request) -> Response:
+    """Tell everything about one model."""
+    asked = await read_body(request, wire.ShowRequest)
+    node = desk_of(request).node
+    name = asked.model or asked.name or ""
+    if not name:
+        raise Invalid("model is required")
+    return _json(await asyncio.to_thread(lambda: shelf.show(node.find(name), asked)))
+
+
+async def copy(request: Request) -> Response:
+    """Give a model a second name."""
+    asked = await read_body(request, wire.CopyRequest)
+    source = _name(asked.source, 'source "{}" is invalid')
+    destination = _name(asked.destination, 'destination "{}" is invalid')
+    library = desk_of(request).node.library
+    await asyncio.to_thread(library.copy, source, destination, typed=asked.source or "")
+    return Response()
+
+
+async def delete(request: Request) -> Response:
+    """Remove a model's name, and the files that no other model uses."""
+    asked = await read_body(request, wire.DeleteRequest)
+    typed = asked.model or asked.name or ""
+    await desk_of(request).node.remove(_name(typed, 'name "{}" is invalid'), typed=typed)
+    return Response()
+
+
+async def pull(request: Request) -> Response:
+    """Fetch a model into the store, telling how far it is."""
+    asked = await read_body(request, wire.PullRequest)
+    desk = desk_of(request)
+    flow = Flow(desk.node.pull(asked.model or asked.name or ""), desk.answers)
+    writer = PullWriter()
+    return WholeReply(flow, writer) if asked.stream is False else StreamedReply(flow, writer)
+
+
+async def generate(request: Request) -> Response:
+    """Answer a prompt; load the model if the prompt is empty, or unload it if `keep_alive` is 0."""
+    asked = await read_body(request, wire.GenerateRequest)
+    desk, terms = desk_of(request), read_terms(asked)
+    model = _find_or_missing(desk, asked.model or "")
+    check_generate(asked)
+    call = Call(
+        asked=asked,
+        terms=terms,
+        model=model,
+        shape=Shape.GENERATE,
+        wishes=Wishes(
+            verb="generate",
+            images=bool(asked.images),
+            insert=bool(asked.suffix),
+            think=terms.think,
+        ),
+        subject=lambda: generate_subject(asked, model),
+        is_empty=not asked.prompt,
+        tells_context=not asked.raw,
+    )
+    return await reply_to(desk, call)
+
+
+async def chat(request: Request) -> Response:
+    """Answer a conversation; load the model if it is empty, or unload it if `keep_alive` is 0."""
+    asked = await read_body(request, wire.ChatRequest)
+    desk, terms, messages = desk_of(request), read_terms(asked), asked.messages or []
+    if not asked.model:
+        raise Invalid("model is required")
+    model = desk.node.find(asked.model)
+    call = Call(
+        asked=asked,
+        terms=terms,
+        model=model,
+        shape=Shape.CHAT,
+        wishes=Wishes(
+            verb="chat",
+            images=any(message.images for message in messages),
+            tools=bool(asked.tools),
+            think=terms.think,
+        ),
+        subject=lambda: chat_subject(asked, model),
+        is_empty=not messages,
+        ignored=ignored_in(messages),
+    )
+    return await reply_to(desk, call)
+
+
+class PullWriter:
+    """Writes a pull: a line for every step, or the last step alone."""
+
+    def lines(self, items: Sequence[Progress]) -> bytes:
+        """Return a line for each step."""
+        return b"".join(shelf.pull_progress(item).to_json() + b"\n" for item in items)
+
+    def whole(self, items: Sequence[Progress]) -> bytes:
+        """Return the last step."""
+        return shelf.pull_progress(items[-1]).to_json()
+
+    def headers(self) -> Mapping[str, str]:
+        """Return no headers."""
+        return {}
+
+    def error_line(self, error: PunaError) -> bytes:
+        """Return the line that ends a pull which failed on the way."""
+        return error_json(error) + b"\n"
+
+
+def _json(reply: wire.Reply) -> Response:
+    return Response(reply.to_json(), media_type=JSON)
+
+
+def _name(text: str | None, complaint: str) -> ModelName:
+    try:
+        return ModelName.parse(text or "")
+    except InvalidName as error:
+        raise InvalidName(complaint.format(text or ""), hint=error.hint) from error
+
+
+def _find_or_missing(desk: Desk, name: str) -> LocalModel:
+    """Find a model; to Ollama's `/api/generate` a name that cannot be is one that is not there."""
+    try:
+        return desk.node.find(name)
+    except InvalidName as error:
+        raise NotFound(f"model '{name}' not found", hint=error.hint) from error
+
+
+ENDPOINTS = (
+    Endpoint(method="GET", path="/", call=greet),
+    Endpoint(method="HEAD", path="/", call=greet),
+    Endpoint(method="GET", path="/api/version", call=version, gives=wire.Version),
+    Endpoint(method="HEAD", path="/api/version", call=version),
+    Endpoint(method="GET", path="/api/tags", call=tags, gives=wire.Tags),
+    Endpoint(method="HEAD", path="/api/tags", call=tags),
+    Endpoint(method="GET", path="/api/ps", call=running, gives=wire.Running),
+    Endpoint(method="POST", path="/api/show", call=show, takes=wire.ShowRequest, gives=wire.Show),
+    Endpoint(
+        method="POST",
+        path="/api/generate",
+        call=generate,
+        takes=wire.GenerateRequest,
+        gives=wire.GenerateReply,
+        streams=True,
+    ),
+    Endpoint(
+        method="POST",
+        path="/api/chat",
+        call=chat,
+        takes=wire.ChatRequest,
+        gives=wire.ChatReply,
+        streams=True,
+    ),
+    Endpoint(method="POST", path="/api/copy", call=copy, takes=wire.CopyRequest),
+    Endpoint(method="DELETE", path="/api/delete", call=delete, takes=wire.DeleteRequest),
+    Endpoint(
+        method="POST",
+        path="/api/pull",
+        call=pull,
+        takes=wire.PullRequest,
+        gives=wire.PullProgress,
+        streams=True,
+    ),
+)

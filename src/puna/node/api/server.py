@@ -1,0 +1,192 @@
+"""Serve a node over HTTP until a signal ends it.
+
+The address is taken before anything else, so that a port in use is one clear line and not a
+traceback; and a stop is over within five seconds: answers may go on for two, then each is ended
+with a last word, then the engines' processes are.
+"""
+
+import asyncio
+import errno
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+import uvicorn
+
+from puna import __version__
+from puna.errors import Conflict, Failed
+from puna.net import Caller, Unreachable
+from puna.node.api.app import make_app
+from puna.node.api.desk import Desk
+from puna.node.api.guard import check_exposure
+from puna.node.node import open_node
+from puna.settings import Address, NodeSettings
+from puna.units import Span
+from puna.world import RealWorld, World
+
+FINISHING = Span.of(seconds=2)
+"""How long answers may go on after a signal to stop."""
+_LAST_WORDS = Span.of(seconds=1)
+_ENGINES_END = Span.of(seconds=1)
+_IDLE_CONNECTION_S = 120
+"""Longer than clients keep theirs (httpx 5 s, Go 90 s), so that they close first."""
+_BACKLOG = 2048
+_PROBE_S = 2.0
+
+
+class PortInUse(Conflict):
+    """Another program listens at the address; the message says which, if it tells."""
+
+    code = "port_in_use"
+
+
+class CannotListen(Failed):
+    """The address is not one of this machine, or may not be used."""
+
+    code = "cannot_listen"
+
+
+def serve(settings: NodeSettings, *, world: World | None = None) -> None:
+    """Run a node until SIGINT or SIGTERM. Blocks. Raises what keeps it from starting."""
+    check_exposure(settings)
+    with (
+        take_address(settings.host) as listener,
+        asyncio.Runner(loop_factory=_loop_factory()) as runner,
+    ):
+        runner.run(_serve(settings, listener, world or RealWorld()))
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    if sys.platform == "win32":
+        return None
+    import uvloop  # noqa: PLC0415 - does not exist on Windows
+
+    return uvloop.new_event_loop
+
+
+@contextmanager
+def take_address(address: Address) -> Iterator[socket.socket]:
+    """Listen at an address. Raises `PortInUse` or `CannotListen`."""
+    try:
+        family, kind, protocol, _, place = socket.getaddrinfo(
+            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise CannotListen(f"cannot listen on {address.host}: {_reason(error)}") from error
+    with listener:
+        if sys.platform != "win32":
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(place)
+            listener.listen(_BACKLOG)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise port_in_use(address) from error
+            raise CannotListen(
+                f"cannot listen on {address.host}:{address.port}: {_reason(error)}",
+                hint="PUNA_HOST names the address, such as PUNA_HOST=127.0.0.1:11500",
+            ) from error
+        yield listener
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
+
+
+def port_in_use(address: Address) -> PortInUse:
+    """Ask who is there, and return the error that says so."""
+    who, hint = "another program", "stop it, or choose another address with PUNA_HOST"
+    try:
+        greeting, server = _greeting(address.for_client())
+    except Unreachable:
+        greeting, server = b"", ""
+    if server.startswith("puna"):
+        who, hint = "puna", "that one can be used as it is; `puna ps` shows what it runs"
+    elif greeting.strip() == b"Ollama is running":
+        who = "Ollama"
+        hint = (
+            "stop Ollama (`systemctl stop ollama`, or quit its app), or choose another address "
+            "with PUNA_HOST, such as PUNA_HOST=127.0.0.1:11500"
+        )
+    return PortInUse(f"{address.host}:{address.port} is in use by {who}", hint=hint)
+
+
+def _greeting(address: Address) -> tuple[bytes, str]:
+    caller = Caller(address.scheme, address.host, address.port)
+    with caller.request("GET", "/", timeout_s=_PROBE_S) as answer:
+        return answer.read(), answer.headers.get("server", "")
+
+
+async def _serve(settings: NodeSettings, listener: socket.socket, world: World) -> None:
+    node = await open_node(settings, world)
+    desk = Desk(node)
+    server = _Server(uvicorn_config(desk))
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with suppress(NotImplementedError):  # Windows: uvicorn's own way has to do
+            loop.add_signal_handler(number, server.stop)
+    _say(f"puna {__version__} listens on {_bound(settings.host, listener).url}")
+    ending = asyncio.create_task(_end_answers(server, desk, world))
+    try:
+        await server.serve(sockets=[listener])
+    finally:
+        ending.cancel()
+        await node.close(limit=_ENGINES_END)
+
+
+def uvicorn_config(desk: Desk) -> uvicorn.Config:
+    """Return how uvicorn serves a node: no access log, since paths and times tell on people."""
+    return uvicorn.Config(
+        make_app(desk),
+        http="auto" if sys.platform == "win32" else "httptools",
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        log_level=logging.WARNING,
+        server_header=False,
+        headers=[("server", f"puna/{__version__}")],
+        timeout_keep_alive=_IDLE_CONNECTION_S,
+        timeout_graceful_shutdown=round(FINISHING.seconds + _LAST_WORDS.seconds),
+        backlog=_BACKLOG,
+    )
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, told to stop by us: a second signal does not wait any longer."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.stopped = asyncio.Event()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals alone; the loop has handlers for them."""
+        yield
+
+    def stop(self) -> None:
+        """Stop listening, and end when the answers under way have ended."""
+        self.force_exit = self.should_exit
+        self.should_exit = True
+        self.stopped.set()
+
+
+async def _end_answers(server: _Server, desk: Desk, world: World) -> None:
+    """Cut the answers short that go on for too long after a signal."""
+    await server.stopped.wait()
+    await world.wait(FINISHING)
+    desk.answers.cut_short()
+
+
+def _bound(address: Address, listener: socket.socket) -> Address:
+    """Return the address with its real port, which the system chooses for port 0."""
+    return Address(address.scheme, address.host, listener.getsockname()[1], address.path)
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()

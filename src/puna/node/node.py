@@ -1,0 +1,161 @@
+"""A node: library, scheduler and settings, composed once, with the verbs that use them.
+
+Free of any dialect and of HTTP: the API's routes and a program that embeds puna call the same
+verbs.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from pathlib import Path
+
+from puna.errors import Denied, PunaError
+from puna.hardware.memory import available_memory
+from puna.library.library import Library, open_library
+from puna.library.local import LocalModel
+from puna.models.name import ModelName
+from puna.models.options import Loading, ParsedOptions, parse_options
+from puna.models.reference import FileReference, parse_reference
+from puna.node.answer import Ask, Event, answer, frame_for
+from puna.node.engine.process import engine_factory
+from puna.node.placing import LoadWish, plan_load, without_effect
+from puna.node.prompt import Prompt, prepare
+from puna.node.scheduler.scheduler import Scheduler
+from puna.node.scheduler.state import Limits, Running, Wanted
+from puna.progress import Progress
+from puna.settings import NodeSettings
+from puna.units import Size, Span
+from puna.world import World
+
+
+class FilesAreLocal(Denied):
+    """A node that others can reach opens no files by path."""
+
+    code = "files_are_local"
+
+
+class Node:
+    """Runs models on this machine. What is no coroutine blocks for milliseconds."""
+
+    def __init__(self, settings: NodeSettings, library: Library, world: World) -> None:
+        self.settings = settings
+        self.library = library
+        self.world = world
+        limits = Limits(
+            memory=Size(0),
+            max_loaded=settings.max_loaded_models,
+            max_queue=settings.max_queue,
+            keep_alive=settings.keep_alive,
+            load_timeout=settings.load_timeout,
+        )
+        self._scheduler = Scheduler(
+            engine_factory(settings, world), limits, world, memory=self.memory
+        )
+        self._models: dict[Path, LocalModel] = {}
+
+    @property
+    def truncates(self) -> bool:
+        """Whether a prompt that is too long is cut where a request does not say."""
+        return self.settings.truncate
+
+    def memory(self) -> Size:
+        """Return how many bytes all models together may take now."""
+        if self.settings.memory_limit:
+            return self.settings.memory_limit
+        held = sum(_own_bytes(each) for each in self._scheduler.running())
+        return Size(available_memory().available + held)
+
+    def find(self, name: str) -> LocalModel:
+        """Return the model that a client names: a model's name, or the absolute path of a file.
+
+        Raises `InvalidName`, `ModelNotFound`, `FilesAreLocal`, and what a damaged model raises.
+        """
+        if not name.startswith("/"):
+            return self.library.find(ModelName.parse(name), typed=name)
+        if not self.settings.host.is_loopback:
+            raise FilesAreLocal(
+                "this node opens no files by path, since others can reach it",
+                hint="give the model a name on that machine",
+            )
+        return self.library.open_reference(FileReference(Path(name)), typed=name)
+
+    def options(self, model: LocalModel, given: Mapping[str, object]) -> ParsedOptions:
+        """Return the options of a request over the model's own, and the names without effect."""
+        own = parse_options(model.parameters)
+        parsed = parse_options(given, over=own.options)
+        ignored = without_effect(parse_options(given).options.loading)
+        return ParsedOptions(parsed.options, (*parsed.ignored, *ignored))
+
+    def plan(self, model: LocalModel, loading: Loading) -> Wanted:
+        """Return how to load a model. Raises `BadGguf`, and `TooBig` if it would never fit."""
+        wish = LoadWish(model.label, model.header(), loading)
+        loaded = {each.spec.weights: each.spec for each in self._scheduler.running()}
+        wanted = plan_load(
+            wish, self.settings, loaded=loaded.get(wish.header.path), free=self.memory
+        )
+        self._models[wanted.spec.weights] = model
+        return wanted
+
+    def answer(self, ask: Ask) -> AsyncGenerator[Event, None]:
+        """Generate. Closing the iterator stops the computation and frees the model."""
+        return answer(self._scheduler, ask, self.world)
+
+    async def render(self, ask: Ask) -> Prompt:
+        """Return the prompt that `answer` would compute."""
+        async with self._scheduler.lease(ask.wanted, keep_alive=ask.keep_alive) as lease:
+            return await prepare(lease.engine, ask.subject, frame_for(lease.engine, ask))
+
+    async def load(self, wanted: Wanted, *, keep_alive: Span | None = None) -> Span:
+        """Load a model and leave it loaded."""
+        return await self._scheduler.load(wanted, keep_alive=keep_alive)
+
+    async def unload(self, model: LocalModel) -> None:
+        """Take a model out of memory once nobody uses it; do nothing if it is not there."""
+        await self._scheduler.unload(model.weights)
+
+    def running(self) -> tuple[tuple[Running, LocalModel], ...]:
+        """List what is in memory, longest expiry first, each with the model that it is."""
+        return tuple(
+            (each, self._models[each.spec.weights])
+            for each in self._scheduler.running()
+            if each.spec.weights in self._models
+        )
+
+    async def remove(self, name: ModelName, *, typed: str) -> None:
+        """Remove a name from the library, and its engine if no other name has the same weights."""
+        weights = _weights(self.library.find(name, typed=typed))
+        await asyncio.to_thread(self.library.remove, name, typed=typed)
+        if weights is not None and not weights.exists():
+            await self._scheduler.unload(weights)
+
+    def pull(self, text: str) -> AsyncGenerator[Progress, None]:
+        """Fetch a model, telling how far it is. Closing the iterator calls it off."""
+        return self.library.pull(parse_reference(text, cwd=Path("/")))
+
+    async def close(self, *, limit: Span) -> None:
+        """End every engine; what still computes may finish within `limit`."""
+        await self._scheduler.close(limit=limit)
+
+
+async def open_node(settings: NodeSettings, world: World) -> Node:
+    """Compose a node from its settings, and clear its store of what no model uses."""
+    library = open_library(settings, world)
+    if not settings.no_prune:
+        await asyncio.to_thread(library.prune)
+    return Node(settings, library, world)
+
+
+def _own_bytes(running: Running) -> Size:
+    """Return what an engine holds beside its mapped file, whose pages count as available."""
+    try:
+        mapped = running.spec.weights.stat().st_size
+    except OSError:
+        mapped = 0
+    return Size(max(0, running.facts.memory - mapped) if running.facts else 0)
+
+
+def _weights(model: LocalModel) -> Path | None:
+    """Return the weights of a model; none for one of a kind that puna cannot run."""
+    try:
+        return model.weights
+    except PunaError:
+        return None

@@ -1,0 +1,127 @@
+"""How a model is to be loaded: context, slots, and the memory that both will take.
+
+What a request asks for wins, then the model's own options, then the settings, then what fits. The
+context is never made smaller to fit: a model that is too big is refused with the numbers before
+anything is loaded.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from puna.errors import Failed
+from puna.models.fit import Fit, Room, estimate_fit
+from puna.models.gguf import GgufHeader
+from puna.models.options import Loading
+from puna.node.engine.request import CacheType, LoadSpec
+from puna.node.scheduler.state import Wanted
+from puna.settings import NodeSettings
+from puna.units import Size
+
+DEFAULT_CONTEXT = 4096
+LEAST_CONTEXT = 4
+DEFAULT_SLOTS = 4
+DEFAULT_BATCH = 512
+_ONLY_WITH_CARDS = ("num_gpu", "main_gpu")
+_NOT_YET = ("draft_num_predict",)
+
+
+class TooBig(Failed):
+    """The model would not fit, even with nothing else loaded."""
+
+    code = "too_big"
+
+
+@dataclass(frozen=True, slots=True)
+class LoadWish:
+    """A model to load: its name for messages, what its file says, and what is asked."""
+
+    label: str
+    header: GgufHeader
+    loading: Loading
+
+
+def plan_load(
+    wish: LoadWish,
+    settings: NodeSettings,
+    *,
+    loaded: LoadSpec | None,
+    free: Callable[[], Size],
+) -> Wanted:
+    """Return how to load a model where `free()` bytes can be had. Raises `TooBig`.
+
+    `loaded` is how it is loaded already. If that serves, nothing is measured. A request that asks
+    for no particular context is content with a larger one than it would get, so that clients that
+    ask and clients that do not share one engine instead of reloading it in turn.
+    """
+    loading = wish.loading
+    context = context_for(wish, settings)
+    spec = LoadSpec(
+        weights=wish.header.path,
+        context=context,
+        slots=1,
+        memory=Size(0),
+        batch=_batch(loading, context),
+        threads=loading.num_thread or settings.threads or None,
+        use_mmap=loading.use_mmap,
+        cache_type=CacheType(settings.kv_cache_type),
+        flash_attention=settings.flash_attention,
+    )
+    wanted = Wanted(wish.label, spec, _automatic(loading, context, loaded))
+    if loaded is not None and wanted.accepts(loaded):
+        return replace(wanted, spec=loaded)
+    slots, fit = _slots_and_fit(wish, settings, context=context, free=free())
+    return replace(wanted, spec=replace(spec, slots=slots, memory=fit.total))
+
+
+def _automatic(loading: Loading, context: int, loaded: LoadSpec | None) -> frozenset[str]:
+    """Name the fields that nobody asked for."""
+    asked = {
+        "batch": loading.num_batch,
+        "threads": loading.num_thread,
+        "use_mmap": loading.use_mmap,
+    }
+    automatic = {name for name, value in asked.items() if value is None}
+    if loading.num_ctx is None and loaded is not None and loaded.context >= context:
+        automatic.add("context")
+    return frozenset(automatic)
+
+
+def context_for(wish: LoadWish, settings: NodeSettings) -> int:
+    """Return the context of one slot: as asked or set, at most what the model was trained on."""
+    context = wish.loading.num_ctx or settings.context_length or DEFAULT_CONTEXT
+    trained = wish.header.integer(wish.header.own_key("context_length")) or context
+    return max(LEAST_CONTEXT, min(context, trained))
+
+
+def without_effect(loading: Loading) -> tuple[str, ...]:
+    """Return the load options that are set and change nothing on this machine's processors."""
+    names = (*_ONLY_WITH_CARDS, *_NOT_YET)
+    return tuple(name for name in names if getattr(loading, name))
+
+
+def _batch(loading: Loading, context: int) -> int:
+    return min(loading.num_batch or DEFAULT_BATCH, context)
+
+
+def _slots_and_fit(
+    wish: LoadWish, settings: NodeSettings, *, context: int, free: Size
+) -> tuple[int, Fit]:
+    """Take the slots that are set, else as many as fit, four at most."""
+    most = settings.num_parallel or DEFAULT_SLOTS
+    least = settings.num_parallel or 1
+    for slots in range(most, least - 1, -1):
+        fit = estimate_fit(
+            wish.header,
+            context=context,
+            parallel=slots,
+            rooms=(Room("memory", "memory", free, free),),
+            cache_type=settings.kv_cache_type,
+            batch=_batch(wish.loading, context),
+        )
+        if fit.fits:
+            return slots, fit
+    raise TooBig(
+        f'model "{wish.label}" needs {fit.total} of memory for a context of {context} and '
+        f"{free} can be used: {fit.short_by} bytes too few",
+        hint="; ".join(fit.advice),
+    )

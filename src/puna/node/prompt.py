@@ -1,0 +1,287 @@
+"""Make a prompt that fits: which messages are kept, what is cut, and what is said about it.
+
+The rule is Ollama's: the oldest messages go first, never a system message and never the last one;
+if that is not enough, the beginning (`num_keep` tokens) and the end stay, so that about half of
+the context is used. Unlike Ollama, nothing is cut in silence: a `Cut` carries the numbers. The
+decisions are pure (`split`, `Search`, `drop_oldest`); only `prepare` asks the engine.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from puna.chat.messages import Message, Role
+from puna.errors import Invalid
+from puna.node.engine.engine import Engine
+
+_MEASURED_WHOLE = 2**20
+"""Characters up to which a text is tokenised at once; a longer one is counted in blocks."""
+_BLOCK = 2**16
+"""Characters of a block: reading the reply for one does not hold up other clients."""
+_TAIL_CHARS_A_TOKEN = 8
+
+
+class PromptTooLong(Invalid):
+    """The prompt does not fit the context, and the caller wants it whole or not at all."""
+
+    code = "prompt_too_long"
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """Messages that become a prompt by the model's template, put after earlier tokens."""
+
+    messages: tuple[Message, ...]
+    before: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Verbatim:
+    """A prompt that the caller has written out, template and all."""
+
+    text: str
+
+
+Subject = Conversation | Verbatim
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """The context that a prompt has to fit in, and what may be done to make it fit."""
+
+    context: int
+    num_keep: int
+    truncate: bool = True
+    shift: bool = True
+
+    @property
+    def room(self) -> int:
+        """The most tokens that a prompt can have: one must be left for the answer."""
+        return self.context - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """What was cut from a prompt that did not fit."""
+
+    prompt_tokens: int
+    kept_tokens: int
+    context_length: int
+    dropped_messages: int
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A prompt that fits, and what it cost."""
+
+    tokens: tuple[int, ...]
+    text: str
+    cut: Cut | None = None
+
+
+def split(*, context: int, num_keep: int) -> tuple[int, int]:
+    """Return how many tokens stay at the beginning and at the end when a prompt is cut.
+
+    Together they fill the context up to half of what `num_keep` leaves of it.
+    """
+    head = max(0, min(num_keep, context - 4))
+    return head, context - (context - head) // 2 - head
+
+
+def droppable(messages: Sequence[Message]) -> tuple[int, ...]:
+    """Return the positions of the messages that may go, oldest first."""
+    return tuple(
+        place for place, message in enumerate(messages[:-1]) if message.role is not Role.SYSTEM
+    )
+
+
+def drop_oldest(messages: Sequence[Message], count: int) -> tuple[Message, ...]:
+    """Return the messages without the oldest `count` of those that may go."""
+    gone = set(droppable(messages)[:count])
+    return tuple(message for place, message in enumerate(messages) if place not in gone)
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """The search for the fewest messages to drop, with few tries and none much too long.
+
+    Dropping `too_few` is not enough. Dropping `enough` is; at the start it is one more than can be
+    dropped, and if it stays that, nothing is enough. The guess comes from the sizes of the
+    messages, so the answer lies near it: tries step away from it, doubling, and bisect once both
+    ends are known.
+    """
+
+    guess: int
+    enough: int
+    too_few: int = 0
+    stride: int = 1
+    is_above_known: bool = False
+    is_below_known: bool = False
+
+    @property
+    def next_try(self) -> int | None:
+        """How many messages to drop next; None when `enough` is the answer."""
+        if self.enough - self.too_few <= 1:
+            return None
+        if self.is_above_known and self.is_below_known:
+            return (self.too_few + self.enough) // 2
+        place = self.guess
+        if self.is_above_known:
+            place = self.enough - self.stride
+        elif self.is_below_known:
+            place = self.too_few + self.stride
+        return min(max(place, self.too_few + 1), self.enough - 1)
+
+    def told(self, *, fits: bool) -> "Search":
+        """Return the search after the outcome of `next_try`."""
+        tried = self.next_try
+        if tried is None:
+            return self
+        stride = self.stride * 2
+        if fits:
+            return replace(self, enough=tried, is_above_known=True, stride=stride)
+        return replace(self, too_few=tried, is_below_known=True, stride=stride)
+
+
+def guess_drops(messages: Sequence[Message], *, surplus: float) -> int:
+    """Return how many of the oldest messages hold `surplus` of all the text, from 0 to 1."""
+    sizes = [len(messages[place].content) for place in droppable(messages)]
+    wanted = surplus * sum(len(message.content) for message in messages)
+    reached = 0
+    for count, size in enumerate(sizes, start=1):
+        reached += size
+        if reached >= wanted:
+            return count
+    return len(sizes)
+
+
+async def prepare(engine: Engine, subject: Subject, frame: Frame) -> Prompt:
+    """Return the prompt for `subject`, cut if it must be and may be. Raises `PromptTooLong`."""
+    before = subject.before if isinstance(subject, Conversation) else ()
+    whole = await _written(engine, subject)
+    if len(before) + whole.count <= frame.room:
+        return Prompt((*before, *await _all_tokens(engine, whole)), whole.text)
+    total = len(before) + whole.count
+    if not frame.truncate:
+        raise _too_long(total, frame)
+    dropped, kept = 0, whole
+    if isinstance(subject, Conversation) and not before:
+        dropped, kept = await _drop_until_it_fits(engine, subject.messages, frame, whole)
+        if kept.count <= frame.room:
+            tokens = await _all_tokens(engine, kept)
+            return Prompt(tokens, kept.text, Cut(total, len(tokens), frame.context, dropped))
+    if not frame.shift:
+        raise _too_long(total, frame)
+    tokens = await _middle_cut(engine, before, kept, frame)
+    return Prompt(tokens, kept.text, Cut(total, len(tokens), frame.context, dropped))
+
+
+def _too_long(count: int, frame: Frame) -> PromptTooLong:
+    return PromptTooLong(
+        f"the prompt is longer than the context length currently available: it has {count} tokens, "
+        f"and a context of {frame.context} holds at most {frame.room} of prompt",
+        hint="send less, raise the option num_ctx, or let it be cut with truncate and shift",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """A prompt's text and its size; the tokens themselves unless there are too many to fetch."""
+
+    text: str
+    count: int
+    has_special: bool
+    tokens: tuple[int, ...] | None
+
+
+async def _written(engine: Engine, subject: Subject) -> _Written:
+    if isinstance(subject, Verbatim):
+        return await _measure(engine, subject.text, add_special=True)
+    text = await _render(engine, subject.messages)
+    return await _measure(engine, text, add_special=not subject.before)
+
+
+async def _render(engine: Engine, messages: Sequence[Message]) -> str:
+    """Use the model's template; a base model has none and goes on from the bare text."""
+    if engine.facts.has_chat_template:
+        return await engine.render(messages)
+    return "\n\n".join(message.content for message in messages)
+
+
+async def _measure(engine: Engine, text: str, *, add_special: bool) -> _Written:
+    if len(text) <= _MEASURED_WHOLE:
+        tokens = await engine.tokenize(text, add_special=add_special)
+        return _Written(text, len(tokens), add_special, tokens)
+    count = 0
+    for block in _blocks(text):
+        count += len(await engine.tokenize(block, add_special=add_special and not count))
+    return _Written(text, count, add_special, None)
+
+
+def _blocks(text: str) -> Iterator[str]:
+    """Cut a text before blanks, where tokens begin anyway."""
+    start = 0
+    while start < len(text):
+        end = start + _BLOCK
+        if end < len(text):
+            blank = max(text.rfind(" ", start + 1, end), text.rfind("\n", start + 1, end))
+            end = blank if blank > 0 else end
+        yield text[start:end]
+        start = end
+
+
+async def _all_tokens(engine: Engine, written: _Written) -> tuple[int, ...]:
+    if written.tokens is not None:
+        return written.tokens
+    return await engine.tokenize(written.text, add_special=written.has_special)
+
+
+async def _drop_until_it_fits(
+    engine: Engine, messages: Sequence[Message], frame: Frame, whole: _Written
+) -> tuple[int, _Written]:
+    """Return how many messages went and what is left, which may still be too long."""
+    most = len(droppable(messages))
+    guess = guess_drops(messages, surplus=1 - frame.room / whole.count)
+    search = Search(guess, enough=most + 1)
+    fitting: dict[int, _Written] = {}
+    while (count := search.next_try) is not None:
+        attempt = await _attempt(engine, drop_oldest(messages, count))
+        fits = attempt is not None and attempt.count <= frame.room
+        if fits and attempt is not None:
+            fitting = {count: attempt}
+        search = search.told(fits=fits)
+    if search.enough in fitting:
+        return search.enough, fitting[search.enough]
+    if most == 0:
+        return 0, whole
+    return most, await _written(engine, Conversation(drop_oldest(messages, most)))
+
+
+async def _attempt(engine: Engine, messages: Sequence[Message]) -> _Written | None:
+    """Measure a shortened conversation; None if its template refuses it, as some do."""
+    try:
+        return await _written(engine, Conversation(tuple(messages)))
+    except Invalid:
+        return None
+
+
+async def _middle_cut(
+    engine: Engine, before: tuple[int, ...], written: _Written, frame: Frame
+) -> tuple[int, ...]:
+    """Keep the beginning and the end of a prompt that no dropping makes fit."""
+    begins = () if before else await engine.tokenize("", add_special=True)
+    keep = frame.num_keep + len(begins) if frame.num_keep >= 0 else frame.context
+    head, tail = split(context=frame.context, num_keep=keep)
+    if written.tokens is not None:
+        tokens = (*before, *written.tokens)
+        return (*tokens[:head], *tokens[len(tokens) - tail :])
+    start = await engine.tokenize(written.text[:_BLOCK], add_special=written.has_special)
+    return (*(*before, *start)[:head], *await _last_tokens(engine, written.text, tail))
+
+
+async def _last_tokens(engine: Engine, text: str, count: int) -> tuple[int, ...]:
+    length = count * _TAIL_CHARS_A_TOKEN
+    tokens = await engine.tokenize(text[-length:], add_special=False)
+    while len(tokens) < count and length < len(text):
+        length *= 4
+        tokens = await engine.tokenize(text[-length:], add_special=False)
+    return tokens[len(tokens) - count :] if len(tokens) > count else tokens
