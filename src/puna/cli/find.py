@@ -1,9 +1,9 @@
 """Find the model that `puna run` was asked for: here, to be fetched, or one of a similar name."""
 
 from difflib import get_close_matches
-from pathlib import Path
 
 from puna.cli.bars import draw_progress
+from puna.cli.naming import is_file
 from puna.cli.session import Session
 from puna.cli.view import where_it_runs
 from puna.errors import NotFound, PunaError
@@ -11,8 +11,9 @@ from puna.models.name import InvalidName, ModelName
 from puna.node.client import NodeClient, NodeRefused
 from puna.node.replies import ModelCard
 
-_PATH_STARTS = ("/", "./", "../", "~/")
 _NEAR = 0.5
+_NOWHERE = "file does not exist"
+"""How Ollama ends the stream of a pull whose model no source has."""
 
 
 class NoSuchModel(NotFound):
@@ -21,19 +22,12 @@ class NoSuchModel(NotFound):
     code = "model_not_found"
 
 
-def file_of(model: str) -> Path | None:
-    """Return the file that `model` names, if it is written as a path to a GGUF file."""
-    if not model.startswith(_PATH_STARTS) or not model.lower().endswith(".gguf"):
-        return None
-    return Path(model).expanduser().absolute()
-
-
 def find_model(session: Session, client: NodeClient, model: str, *, insecure: bool) -> ModelCard:
     """Return what the node knows of a model, fetched first if need be. Raises `NoSuchModel`."""
     try:
         return client.show(model)
     except NodeRefused as error:
-        if not error.is_not_found or file_of(model) is not None:
+        if not error.is_not_found or is_file(model):
             raise
     try:
         pulling = client.pull(model, insecure=insecure)
@@ -73,11 +67,10 @@ def near_names(model: str, names: tuple[str, ...]) -> list[str]:
 def _no_such_model(client: NodeClient, model: str, reason: PunaError) -> NoSuchModel:
     names = tuple(entry.name for entry in client.list_models())
     similar = ", ".join(near_names(model, names))
-    why = (
-        ""
-        if isinstance(reason, NotFound) or "not found" in reason.message
-        else f": {reason.message}"
+    is_nowhere = isinstance(reason, NodeRefused) and (
+        reason.is_not_found or reason.message.endswith(_NOWHERE)
     )
+    why = "" if is_nowhere else f": {reason.message}"
     return NoSuchModel(
         f"model '{model}' not found{why}" + (f"; similar: {similar}" if similar else ""),
         hint=reason.hint or "`puna list` shows the models that are here",

@@ -7,6 +7,7 @@ The table holds where each command lives and not the command: `puna list` must n
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from importlib import import_module
@@ -143,7 +144,10 @@ def run_program(arguments: Sequence[str], session: Session) -> int:
     """Run one command and return the exit code. Never raises what a command can raise."""
 
     def act() -> None:
-        with puna.make_context("puna", list(arguments), obj=session) as ctx:
+        with (
+            redirect_stdout(session.terminal.out),  # click writes help there by itself
+            puna.make_context("puna", list(arguments), obj=session) as ctx,
+        ):
             puna.invoke(ctx)
 
     return guard(

@@ -3,6 +3,7 @@
 import click
 
 from puna.cli.bars import draw_progress
+from puna.cli.naming import model_text
 from puna.cli.reach import shelf_of
 from puna.cli.session import Session, pass_session
 from puna.cli.show import SELECTORS, card_text, selected_text
@@ -38,7 +39,7 @@ def show(session: Session, /, model: str, *, verbose: bool, **selected: bool) ->
             "only one of '--license', '--modelfile', '--parameters', '--system', or '--template'"
             " can be specified"
         )
-    card = shelf_of(session).show(model, verbose=verbose)
+    card = shelf_of(session).show(model_text(session, model), verbose=verbose)
     text = selected_text(card, chosen[0]) if chosen else card_text(card, verbose=verbose)
     session.terminal.line(text)
 

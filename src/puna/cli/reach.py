@@ -61,5 +61,5 @@ def shelf_of(session: Session) -> Shelf:
 
 def open_store(session: Session) -> Shelf:
     """Return the models of the store on this machine, without a node."""
-    shelf: Shelf = import_module("puna.cli.offline").StoreShelf(session.settings, session.world)
+    shelf: Shelf = import_module("puna.cli.offline").StoreShelf(session)
     return shelf

@@ -13,8 +13,8 @@ from importlib import import_module
 import click
 
 from puna.cli.answer import Manner, speak
-from puna.cli.find import file_of, find_model, placement_line
-from puna.cli.reach import is_local
+from puna.cli.find import find_model, placement_line
+from puna.cli.naming import model_text
 from puna.cli.session import Session, pass_session
 from puna.cli.spinner import Spinner
 from puna.cli.start import ensure_node
@@ -94,7 +94,7 @@ def read_wish(session: Session, model: str, flags: dict[str, str | bool | None])
     if isinstance(keep_alive, str):
         Span.parse(keep_alive)
     question = Question(
-        model=_model_text(session, model),
+        model=model_text(session, model),
         format=_read_format(flags["format_text"]),
         think=read_think(think) if isinstance(think, str) else None,
         keep_alive=keep_alive if isinstance(keep_alive, str) else None,
@@ -153,19 +153,6 @@ def _whole_prompt(session: Session, words: Sequence[str]) -> str:
 def _clean(argument: str) -> str:
     """Return an argument as text; bytes that are not UTF-8 show as `�`."""
     return argument.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-
-
-def _model_text(session: Session, model: str) -> str:
-    file = file_of(model)
-    if file is None:
-        return model
-    if not is_local(session):
-        raise Invalid(
-            f'the server at {session.settings.host} cannot open "{model}", a file on this machine'
-        )
-    if not file.is_file():
-        raise Invalid(f'file "{model}" does not exist')
-    return str(file)
 
 
 def _read_format(text: object) -> object:

@@ -2,6 +2,7 @@
 
 import click
 
+from puna.cli.naming import model_text
 from puna.cli.reach import require_node
 from puna.cli.session import Session, pass_session
 from puna.cli.start import stop_server
@@ -23,10 +24,10 @@ def stop(session: Session, model: str | None, *, server: bool) -> None:
         session.terminal.say(f"stopped the server (process {stop_server(session)})")
         return
     if model is None:
-        raise click.MissingParameter(param_type="argument", param_hint="MODEL")
+        raise click.MissingParameter(param_type="argument", param_hint="'MODEL'")
     client = require_node(session)
     try:
-        client.unload(model)
+        client.unload(model_text(session, model))
     except NodeRefused as error:
         if error.is_not_found:
             raise NotRunning(f'couldn\'t find model "{model}" to stop') from error

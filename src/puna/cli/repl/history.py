@@ -6,6 +6,7 @@ backslash and `n`.
 
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 
 _ESCAPE = re.compile(r"\\(.)")
@@ -37,15 +38,16 @@ class HistoryFile:
     def _write(self) -> None:
         draft = self._path.with_name(f"{self._path.name}.{os.getpid()}.new")
         text = "".join(f"{_escaped(entry)}\n" for entry in self.entries)
-        try:
+        with suppress(OSError):
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with open(descriptor, "w", encoding="utf-8", errors="replace") as file:  # noqa: PTH123 - a descriptor
+            with os.fdopen(descriptor, "w", encoding="utf-8", errors="replace") as file:
                 file.write(text)
                 file.flush()
                 os.fsync(descriptor)
             draft.replace(self._path)
-        except OSError:
+            return
+        with suppress(OSError):
             draft.unlink(missing_ok=True)
 
 

@@ -1,0 +1,80 @@
+"""The models of this machine without a server: the same verbs, straight on the store.
+
+The store keeps several processes apart by itself, so nothing here needs the server to be away; it
+is only not needed.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from pathlib import Path
+
+from puna.cli.session import Session
+from puna.library.library import Library, open_library
+from puna.library.local import LocalModel
+from puna.models.name import ModelName
+from puna.models.reference import parse_reference
+from puna.node.replies import Fields, ModelCard, ModelEntry
+from puna.progress import Progress
+
+
+class StoreShelf:
+    """The store on this machine as a shelf of models."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.library: Library = open_library(session.settings, session.world)
+
+    def list_models(self) -> tuple[ModelEntry, ...]:
+        """Return the models, newest first; those that are damaged are said on stderr."""
+        listing = self.library.list_models()
+        for damaged in listing.damaged:
+            self._session.terminal.say(
+                f'Warning: model "{damaged.label}" is damaged: {damaged.error.message}'
+            )
+        return tuple(_entry(model) for model in listing.models)
+
+    def show(
+        self,
+        model: str,
+        *,
+        verbose: bool = False,
+        system: str = "",
+        options: Mapping[str, object] | None = None,
+    ) -> ModelCard:
+        """Return what is known of one model, in the very words of the server."""
+        wire = import_module(
+            "puna.wire.ollama"
+        )  # a quarter of a second, and `list` needs none of it
+        shelf = import_module("puna.node.api.ollama.shelf")
+        asked = wire.ShowRequest(verbose=verbose, system=system or None, options=options)
+        reply: bytes = shelf.show(self.open(model), asked).to_json()
+        return ModelCard.of(Fields(json.loads(reply)))
+
+    def open(self, model: str) -> LocalModel:
+        """Return a model by its name, or by the path of its file."""
+        return self.library.open_reference(parse_reference(model, cwd=Path.cwd()), typed=model)
+
+    def copy(self, source: str, destination: str) -> None:
+        """Give a model a second name."""
+        self.library.copy(ModelName.parse(source), ModelName.parse(destination), typed=source)
+
+    def unload(self, model: str) -> None:
+        """Do nothing: without a server no model is in memory."""
+
+    def delete(self, model: str) -> None:
+        """Remove a name, and the files that nothing else uses."""
+        self.library.remove(ModelName.parse(model), typed=model)
+
+    def pull(self, model: str, *, insecure: bool = False) -> Iterator[Progress]:
+        """Fetch a model, yielding how far it is."""
+        del insecure  # no source of this build speaks plain http
+        fetch = import_module("puna.cli.fetch").fetch  # loads asyncio, and `list` needs none of it
+        progress: Iterator[Progress] = fetch(self.library, model)
+        return progress
+
+
+def _entry(model: LocalModel) -> ModelEntry:
+    return ModelEntry(
+        name=model.label, digest=model.digest.hex, size=model.size, modified_at=model.modified_at
+    )
