@@ -1,0 +1,61 @@
+"""Which engines must end so that a model fits: the longest idle first, no more than needed."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Self
+
+from puna.node.scheduler.state import Resident
+from puna.units import Size, Span
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Memory and places for engines: what there is, is taken, or is needed; negative is a lack."""
+
+    memory: Size
+    places: int
+
+    @classmethod
+    def of(cls, residents: Iterable[Resident]) -> Self:
+        """Return what `residents` hold."""
+        sizes = [each.spec.memory for each in residents]
+        return cls(Size(sum(sizes)), len(sizes))
+
+    def __add__(self, other: "Room") -> "Room":
+        return Room(Size(self.memory + other.memory), self.places + other.places)
+
+    def __sub__(self, other: "Room") -> "Room":
+        return Room(Size(self.memory - other.memory), self.places - other.places)
+
+    def holds(self, need: "Room") -> bool:
+        """Tell whether `need` fits in here."""
+        return need.memory <= self.memory and need.places <= self.places
+
+
+def pick_victims(
+    candidates: Iterable[Resident], *, free: Room, need: Room, at: Span
+) -> tuple[Resident, ...] | None:
+    """Return the engines whose end makes room for `need` beside `free`; None if all are too few.
+
+    Idle ones come before those in use, and those longest without use before others. One whose end
+    turns out to be unneeded (two small ones before the big one that frees enough alone) is spared.
+    """
+    chosen: list[Resident] = []
+    for candidate in sorted(candidates, key=lambda each: _preference(each, at)):
+        if (free + Room.of(chosen)).holds(need):
+            break
+        chosen.append(candidate)
+    if not (free + Room.of(chosen)).holds(need):
+        return None
+    for candidate in tuple(chosen):
+        others = [each for each in chosen if each is not candidate]
+        if (free + Room.of(others)).holds(need):
+            chosen = others
+    return tuple(chosen)
+
+
+def _preference(resident: Resident, at: Span) -> tuple[bool, Span, int]:
+    if not resident.is_idle:
+        return (True, resident.used_at, resident.id)
+    has_expired = resident.expires_at <= at
+    return (False, Span(-1) if has_expired else resident.idle_since, resident.id)
