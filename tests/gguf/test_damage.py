@@ -265,6 +265,22 @@ def test_a_long_array_is_passed_over_but_not_read_into_memory(tmp_path: Path) ->
         read_array(header.path, values)
 
 
+def test_a_thousand_short_arrays_do_not_add_up_in_memory(tmp_path: Path) -> None:
+    entry = struct.pack("<IIQ", 9, 10, 1024) + bytes(1024 * 8)
+    keys = b"".join(text(b"key%d" % number) + entry for number in range(2000))
+    (tmp_path / "model.gguf").write_bytes(head(0, 2000, keys))
+    tracemalloc.start()
+    try:
+        header = read_header(tmp_path / "model.gguf")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert header.array("key0") == (0,) * 1024
+    assert header.array("key1999") is None
+    assert peak < 10_000_000
+
+
 def test_a_file_that_shrinks_after_its_header_was_read_is_cut_short(tmp_path: Path) -> None:
     path = tmp_path / "model.gguf"
     path.write_bytes(a_gguf({"list": ["token"] * 5000}, {}))

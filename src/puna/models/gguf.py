@@ -47,7 +47,7 @@ _ALIGNMENT_KEY = "general.alignment"
 
 @dataclass(frozen=True, slots=True)
 class GgufArray:
-    """An array in the metadata. `items` is None for a long one: ask `read_array` for them."""
+    """An array in the metadata. `items` is None for a long one: ask `read_array` for it."""
 
     kind: ValueKind
     count: int
@@ -262,7 +262,8 @@ def _read_array(window: Window, kind: ValueKind, key: str) -> GgufArray:
     else:
         window.skip(count * smallest)
     size = window.position - offset
-    if count > _SHORT_ARRAY or size > _SHORT_ARRAY_SIZE:
+    is_short = count <= _SHORT_ARRAY and size <= _SHORT_ARRAY_SIZE
+    if not is_short or not window.may_keep(count):
         return GgufArray(kind, count, offset, size, None)
     window.go_to(offset)
     return GgufArray(kind, count, offset, size, _read_items(window, kind, count, size))

@@ -21,8 +21,10 @@ MAX_KEY = 2**16 - 1
 """The longest key, as the format's specification says."""
 MAX_TEXT = 2**26
 """The longest single text; chat templates and embedded tokenizer files are far below it."""
-MAX_KEPT = 2**28
+MAX_KEPT = 2**27
 """The most bytes of one header, or of one array, that are held in memory."""
+MAX_ITEMS = 2**18
+"""The most items of short arrays that one header holds; later arrays are treated as long ones."""
 MAX_TENSOR_NAME = 1024
 MAX_DIMENSIONS = 4
 DEFAULT_ALIGNMENT = 32

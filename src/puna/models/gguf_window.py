@@ -9,7 +9,7 @@ from enum import IntEnum
 from io import FileIO
 from struct import Struct
 
-from puna.models.gguf_check import MAX_KEPT, MAX_STRINGS, MAX_TEXT, Fault
+from puna.models.gguf_check import MAX_ITEMS, MAX_KEPT, MAX_STRINGS, MAX_TEXT, Fault
 
 _WINDOW = 2**18
 _LENGTH = Struct("<Q")
@@ -61,6 +61,7 @@ class Window:
         self._bytes = b""
         self._kept = 0
         self._strings = 0
+        self._items = 0
 
     @property
     def position(self) -> int:
@@ -124,6 +125,11 @@ class Window:
     def text(self) -> str:
         """Return the next string; bytes that are no UTF-8 become replacement characters."""
         return self.raw_text().decode("utf-8", "replace")
+
+    def may_keep(self, count: int) -> bool:
+        """Count so many array items as kept, and tell whether memory is spared still."""
+        self._items += count
+        return self._items <= MAX_ITEMS
 
     def skip_strings(self, count: int) -> None:
         """Pass over `count` strings, looking only at their lengths."""
