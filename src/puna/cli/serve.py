@@ -15,4 +15,4 @@ def serve(session: Session) -> None:
     It listens where `host` of `puna settings` says (PUNA_HOST or OLLAMA_HOST; 127.0.0.1:11434
     without one). Ctrl-C or a termination signal unloads all models and ends it.
     """
-    import_module("puna.node.api.server").serve(session.all_settings)
+    import_module("puna.node.api.server").serve(session.settings)

@@ -131,7 +131,8 @@ def _last_words(log: Path, begin: int) -> str:
 
 
 def _private_folder(folder: Path) -> Path:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for each in (folder.parent, folder):  # a mode is given to the last folder of a path only
+        each.mkdir(mode=0o700, parents=True, exist_ok=True)
     return folder
 
 

@@ -1,0 +1,52 @@
+"""What a quick command must not wait for: modules are counted, not milliseconds."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.fakes.node import FakeNode
+
+SLOW = {
+    "aiohttp",
+    "asyncio",
+    "fastapi",
+    "numpy",
+    "prompt_toolkit",
+    "psutil",
+    "pydantic",
+    "rich",
+    "uvicorn",
+    "xllamacpp",
+}
+
+
+def loaded(*arguments: str, **environ: str) -> set[str]:
+    """The top-level modules that one run of the program imported."""
+    ran = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "puna", *arguments],
+        env=os.environ | environ,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    lines = [line for line in ran.stderr.splitlines() if line.startswith("import time:")]
+    return {line.rpartition("|")[2].strip().partition(".")[0] for line in lines}
+
+
+@pytest.mark.parametrize("command", [["list"], ["ps"], ["show", "smollm2:135m"], ["--version"]])
+def test_a_quick_command_loads_nothing_slow(node: FakeNode, command: list[str]) -> None:
+    modules = loaded(*command, **node.environ())
+    assert "puna" in modules
+    assert not modules & SLOW
+
+
+def test_listing_without_a_server_loads_nothing_slow() -> None:
+    assert not loaded("list", PUNA_HOST="127.0.0.1:9") & SLOW
+
+
+def test_asking_once_loads_no_line_editor(node: FakeNode) -> None:
+    modules = loaded("run", "smollm2:135m", "hi", **node.environ())
+    assert not modules & {"prompt_toolkit", "pydantic", "asyncio", "rich"}
