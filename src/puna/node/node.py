@@ -16,6 +16,7 @@ from puna.models.name import ModelName
 from puna.models.options import Loading, ParsedOptions, parse_options
 from puna.models.reference import FileReference, parse_reference
 from puna.node.answer import Ask, Event, answer, frame_for
+from puna.node.engine.engine import EngineFactory
 from puna.node.engine.process import engine_factory
 from puna.node.placing import LoadWish, plan_load, without_effect
 from puna.node.prompt import Prompt, prepare
@@ -36,7 +37,9 @@ class FilesAreLocal(Denied):
 class Node:
     """Runs models on this machine. What is no coroutine blocks for milliseconds."""
 
-    def __init__(self, settings: NodeSettings, library: Library, world: World) -> None:
+    def __init__(
+        self, settings: NodeSettings, library: Library, factory: EngineFactory, world: World
+    ) -> None:
         self.settings = settings
         self.library = library
         self.world = world
@@ -47,9 +50,7 @@ class Node:
             keep_alive=settings.keep_alive,
             load_timeout=settings.load_timeout,
         )
-        self._scheduler = Scheduler(
-            engine_factory(settings, world), limits, world, memory=self.memory
-        )
+        self._scheduler = Scheduler(factory, limits, world, memory=self.memory)
         self._models: dict[Path, LocalModel] = {}
 
     @property
@@ -141,7 +142,7 @@ async def open_node(settings: NodeSettings, world: World) -> Node:
     library = open_library(settings, world)
     if not settings.no_prune:
         await asyncio.to_thread(library.prune)
-    return Node(settings, library, world)
+    return Node(settings, library, engine_factory(settings, world), world)
 
 
 def _own_bytes(running: Running) -> Size:

@@ -46,7 +46,8 @@ def error_reply(error: PunaError) -> Response:
 
 def error_json(error: PunaError) -> bytes:
     """Return the body of an error in Ollama's dialect."""
-    return json.dumps({"error": error.message}, ensure_ascii=False).encode(errors="replace")
+    text = json.dumps(error.message, ensure_ascii=False)
+    return f'{{"error":{text}}}'.encode(errors="replace")
 
 
 def header_text(text: str) -> str:

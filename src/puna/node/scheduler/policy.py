@@ -6,6 +6,7 @@ same way whatever happened, by asking every waiting request in the order of arri
 now. `docs/scheduler.md` says the rules in words.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -63,10 +64,9 @@ def wake_at(state: State, at: Span) -> Span | None:
     )
     idle = (each.expires_at for each in state.residents if each.is_idle)
     # Those who wait stand in order of arrival: the first who is patient is the next to lose it.
-    patience = next(
-        (end for each in state.waiting if (end := after(each.since, limits.patience)) > at), FOREVER
-    )
-    due = min((*loads, *idle, patience))
+    first = bisect_right(state.waiting, at - limits.patience, key=lambda each: each.since)
+    patience = (after(each.since, limits.patience) for each in state.waiting[first : first + 1])
+    due = min((*loads, *idle, *patience), default=FOREVER)
     return None if due == FOREVER else due
 
 
@@ -214,9 +214,11 @@ class _Turn:
         bound = max(1, self._limits.max_queue)
         still: list[Waiting] = []
         for request in self._waiting:
-            if self._is_granted(request):
+            if request.engine in self._full:
+                still.append(request)
+            elif self._is_granted(request):
                 continue
-            if len(still) == bound:
+            elif len(still) == bound:
                 self._refuse(request.id, QueueFull())
             elif (waiting := self._placed(request)) is not None:
                 still.append(waiting)
@@ -224,9 +226,10 @@ class _Turn:
 
     def end_unwanted_loads(self) -> None:
         """Cancel the loads for which nobody waits any more: Ctrl-C during a load stops it."""
-        wanted = {each.engine for each in self._waiting}
         for resident in tuple(self._engines.values()):
-            if resident.state is EngineState.LOADING and resident.id not in wanted:
+            if resident.state is not EngineState.LOADING:
+                continue
+            if not any(each.engine == resident.id for each in self._waiting):
                 self._end(resident, EndReason.UNWANTED)
 
     def end_idle_engines(self) -> None:
@@ -254,8 +257,6 @@ class _Turn:
 
     def _placed(self, request: Waiting) -> Waiting | None:
         """Return the request with what it waits for; None if it was refused."""
-        if request.engine in self._full:
-            return request
         resident = self._engine_for(request)
         if (
             resident is None
@@ -268,8 +269,6 @@ class _Turn:
         return replace(request, engine=resident.id)
 
     def _engine_for(self, request: Waiting) -> Resident | None:
-        if request.engine in self._full:
-            return None
         engine = self._id_by_weights.get(request.wanted.spec.weights)
         return None if engine is None else self._engines[engine]
 
@@ -284,6 +283,8 @@ class _Turn:
             return None
         if spec.weights in self._promised_weights:
             return request  # one before it has the room made for both
+        if self._promised.places >= self._limits.places:
+            return request  # those before it take every place
         staying = [
             each
             for each in self._engines.values()

@@ -24,7 +24,6 @@ from puna.wire import ollama as wire
 _LEVELS = ("low", "medium", "high", "max")
 _MOST_ALTERNATIVES = 20
 _ROLES = frozenset(Role)
-_HIGHEST_TOKEN = 2**31 - 1
 _GO_TYPES = {bool: "bool", list: "[]interface {}", dict: "map[string]interface {}"}
 
 
@@ -181,15 +180,7 @@ def generate_subject(asked: wire.GenerateRequest, model: LocalModel) -> Subject:
         *history,
         Message(Role.USER, prompt),
     )
-    return Conversation(messages, read_context(asked.context or ()))
-
-
-def read_context(tokens: Sequence[int]) -> tuple[int, ...]:
-    """Return the tokens of an earlier reply. Raises `Invalid` for what cannot be one."""
-    for token in tokens:
-        if not 0 <= token <= _HIGHEST_TOKEN:
-            raise Invalid(f"context: {token} is not a token")
-    return tuple(tokens)
+    return Conversation(messages, before=tuple(asked.context or ()))
 
 
 def chat_subject(asked: wire.ChatRequest, model: LocalModel) -> Conversation:

@@ -97,9 +97,13 @@ def running_entry(running: Running, model: LocalModel, now: datetime) -> wire.Ru
         expires_at=running.expires_at or now + _NEVER,
         size_vram=0,
         context_length=facts.context if facts else running.spec.context,
-        processor=f"CPU, {facts.threads} threads" if facts else "",
+        processor=_processor(facts.threads) if facts else "",
         slots=facts.slots if facts else running.spec.slots,
     )
+
+
+def _processor(threads: int) -> str:
+    return f"CPU, {threads} thread{'' if threads == 1 else 's'}"
 
 
 def show(model: LocalModel, asked: wire.ShowRequest) -> wire.Show:
