@@ -12,7 +12,7 @@ from tests.fakes.console import Ran, a_terminal, puna
 from tests.fakes.node import FakeNode, a_card, an_error
 
 MODEL = "smollm2:135m"
-FIRST_LINE = "smollm2:135m runs on CPU, 2 threads: 310 MB of memory, context of 4 x 8192 tokens\n"
+FIRST_LINE = "smollm2:135m runs on CPU, 2 threads: 310 MB of memory, context 4 x 8192\n"
 
 
 def run(node: FakeNode, *arguments: str, typed: str = "") -> Ran:

@@ -95,13 +95,13 @@ def test_until_says_when_a_model_leaves(moment: datetime | None, text: str) -> N
 
 def test_the_first_line_of_run_says_where_and_how_much() -> None:
     assert where_it_runs(RUNNING) == (
-        "smollm2:135m runs on CPU, 2 threads: 310 MB of memory, context of 4 x 8192 tokens"
+        "smollm2:135m runs on CPU, 2 threads: 310 MB of memory, context 4 x 8192"
     )
 
 
 def test_a_node_without_our_fields_still_gets_a_first_line() -> None:
     line = where_it_runs(replace(RUNNING, processor="", slots=0))
-    assert line == "smollm2:135m runs on 100% CPU: 310 MB of memory, context of 8192 tokens"
+    assert line == "smollm2:135m runs on 100% CPU: 310 MB of memory, context 8192"
 
 
 def test_timings_are_the_lines_that_ollama_prints() -> None:

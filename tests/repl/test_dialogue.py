@@ -151,7 +151,7 @@ def test_verbose_shows_figures_until_quiet(node: FakeNode) -> None:
         ("/? shortcuts", "Ctrl + d            Exit puna (/bye)"),
         ("/set", "/set format json       Enable JSON mode"),
         ("/show", "/show modelfile    Show Modelfile for this model"),
-        ("/set parameter", "/set parameter temperature <float>"),
+        ("/set parameter", "  temperature <float>"),
     ],
 )
 def test_help_goes_to_stderr(node: FakeNode, line: str, words: str) -> None:

@@ -29,7 +29,7 @@ class Bar:
     completed: int = 0
     samples: list[tuple[Span, int]] = field(default_factory=list)
 
-    def move(self, completed: Size, now: Span) -> None:
+    def move(self, completed: int, now: Span) -> None:
         """Take in how much is here now."""
         self.completed = completed
         if not self.samples or now - self.samples[-1][0] >= Span.of(seconds=1):

@@ -18,7 +18,7 @@ from puna.cli.failures import READER_GONE, guard
 from puna.cli.session import Session
 from puna.cli.terminal import Terminal
 from puna.errors import PunaError
-from puna.settings import read_desk
+from puna.settings import SETTINGS, read_desk
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +28,20 @@ class Entry:
     module: str
     name: str
     meaning: str
+    settings: tuple[str, ...] = ("host", "api_key")
+    """The settings that bear on it, for its help."""
 
 
 COMMANDS = {
-    "serve": Entry("puna.cli.serve", "serve", "Start the server"),
-    "run": Entry("puna.cli.run", "run", "Run a model: ask once, or talk"),
+    "serve": Entry(
+        "puna.cli.serve", "serve", "Start the server", tuple(row.name for row in SETTINGS)
+    ),
+    "run": Entry(
+        "puna.cli.run",
+        "run",
+        "Run a model: ask once, or talk",
+        ("host", "api_key", "home", "no_history", "editor"),
+    ),
     "pull": Entry("puna.cli.models", "pull", "Fetch a model"),
     "show": Entry("puna.cli.models", "show", "Show what is known of a model"),
     "list": Entry("puna.cli.models", "list_models", "List models"),
@@ -41,8 +50,10 @@ COMMANDS = {
     "cp": Entry("puna.cli.models", "cp", "Copy a model to another name"),
     "rm": Entry("puna.cli.models", "rm", "Remove models"),
     "fit": Entry("puna.cli.fit", "fit", "Tell whether a model fits this machine"),
-    "settings": Entry("puna.cli.settings", "settings", "Show settings and where they came from"),
-    "help": Entry("puna.cli.main", "help_command", "Show help for a command"),
+    "settings": Entry(
+        "puna.cli.settings", "settings", "Show settings and where they came from", ()
+    ),
+    "help": Entry("puna.cli.main", "help_command", "Show help for a command", ()),
 }
 ALIASES = {"start": "serve", "ls": "list"}
 VERSION = Entry("puna.cli.version", "version", "Show the version of puna and of the server")
@@ -86,7 +97,21 @@ def load_command(entry: Entry) -> click.Command:
     command = getattr(import_module(entry.module), entry.name)
     if not isinstance(command, click.Command):
         raise TypeError(f"{entry.module}.{entry.name} is not a command")
+    command.epilog = environment_of(entry.settings)
     return command
+
+
+def environment_of(names: Sequence[str]) -> str | None:
+    """Return what help says of the variables that set these settings."""
+    rows = [
+        (", ".join(filter(None, (row.variable, row.ollama))), row.meaning)
+        for row in SETTINGS
+        if row.name in names
+    ]
+    if not rows:
+        return None
+    lines = [line for variables, meaning in rows for line in (f"  {variables}", f"      {meaning}")]
+    return "\n".join(["\b", "Environment:", *lines])
 
 
 def unknown_command(name: str) -> str:

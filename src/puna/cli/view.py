@@ -85,10 +85,10 @@ def until(moment: datetime | None, now: datetime) -> str:
 
 def where_it_runs(model: RunningModel) -> str:
     """Say on what a model runs and how much memory it takes: the first line of `puna run`."""
-    slots = f"{model.slots} x {model.context}" if model.slots > 1 else f"{model.context}"
+    context = f"{model.slots} x {model.context}" if model.slots > 1 else f"{model.context}"
     return (
         f"{model.name} runs on {model.processor or placement(model)}: {model.size} of memory,"
-        f" context of {slots} tokens"
+        f" context {context}"
     )
 
 

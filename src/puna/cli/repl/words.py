@@ -80,5 +80,5 @@ def help_parameters() -> str:
     """Return the parameters that `/set parameter` takes, a line each."""
     rows = [(f"{name} {_KIND_WORDS[row.kind]}", row.summary) for name, row in OPTION_TABLE.items()]
     width = max(len(name) for name, _ in rows)
-    lines = [f"  /set parameter {name:<{width}}   {summary}" for name, summary in rows]
-    return "\n".join(["Available Parameters:", *lines, ""])
+    lines = [f"  {name:<{width}}   {summary}" for name, summary in rows]
+    return "\n".join(["Available Parameters for /set parameter:", *lines, ""])
