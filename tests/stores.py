@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -147,3 +148,10 @@ def _wheel_file(path: str, content: bytes) -> WheelFile:
 def _record_hash(content: bytes) -> str:
     code = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=")
     return f"sha256={code.decode()}"
+
+
+def a_pip(index: Path) -> Pip:
+    """Return the real pip, with a folder of wheels as its only index."""
+    own = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(index), "PIP_CONFIG_FILE": os.devnull}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
+    return Pip(environ=kept | own)

@@ -64,12 +64,14 @@ class Library:
 
     def list_models(self) -> Listing:
         """Return every model. Reads manifests only, so the weights of one may still be bad."""
-        found = [self._stored_or_damaged(file) for file in self.store.manifests.files()]
-        taken = {file.name.key for file in self.store.manifests.files()}
-        for bundled in self._bundled.all():
-            name = bundled.name
-            if name is None or name.key not in taken:
-                found.append(bundled)
+        files = tuple(self.store.manifests.files())
+        taken = {file.name.key for file in files}
+        found = [self._stored_or_damaged(file) for file in files]
+        found += [
+            bundled
+            for bundled in self._bundled.all()
+            if bundled.name is None or bundled.name.key not in taken
+        ]
         models = [model for model in found if isinstance(model, LocalModel)]
         models.sort(key=lambda model: model.name.key)
         models.sort(key=lambda model: model.modified_at, reverse=True)
@@ -162,11 +164,12 @@ class Library:
             facts=self._facts,
         )
 
-    def _stored_or_damaged(self, file: ManifestFile) -> LocalModel | DamagedModel:
+    def _stored_or_damaged(self, file: ManifestFile) -> LocalModel | DamagedModel | None:
         try:
             return self._stored(file)
         except (DamagedManifest, UnreadableManifest) as error:
-            return DamagedModel(file.name, file.name.shortest, error)
+            was_removed = not file.path.exists()  # by another process, since we looked
+            return None if was_removed else DamagedModel(file.name, file.name.shortest, error)
 
     def _bring(self, draft: Draft, model: LocalModel, layer: Layer) -> None:
         """Have a blob of `model` in the store."""

@@ -54,7 +54,8 @@ class Installed:
 
     def record(self) -> tuple[RecordLine, ...]:
         """Return the lines of RECORD; none if there is no RECORD."""
-        return tuple(map(_record_line, filter(None, self._text("RECORD").splitlines())))
+        lines = self._text("RECORD").replace("\r", "").split("\n")
+        return tuple(_record_line(line) for line in lines if line)
 
     def entry_points(self, group: str) -> tuple[tuple[str, str], ...]:
         """Return name and value of each entry point in `group`."""
@@ -97,7 +98,7 @@ def _dist_infos(folder: str) -> list[str]:
 
 def _record_line(line: str) -> RecordLine:
     """Read one line: path, digest, size; only the path can hold commas, and is then quoted."""
-    path, digest, size = (["", "", *line.rsplit(",", 2)])[-3:]
+    path, digest, size, *_ = [*line.rsplit(",", 2), "", ""]
     if path.startswith('"'):
         path = path[1:-1].replace('""', '"')
     number = Size(int(size)) if size.isascii() and size.isdigit() else None
