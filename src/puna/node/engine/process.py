@@ -22,7 +22,7 @@ from puna.node.engine.connection import Connection
 from puna.node.engine.den import Den, has_unix_sockets, sweep_dens
 from puna.node.engine.engine import EngineDied, EngineFactory, LoadFailed
 from puna.node.engine.events import EngineFailed, EventReader
-from puna.node.engine.last_words import telling_line
+from puna.node.engine.last_words import load_failure
 from puna.node.engine.parameters import (
     InvalidSchema,
     Json,
@@ -214,7 +214,7 @@ async def _address(child: Child, spec: LoadSpec) -> str:
     if "ready" in report:
         return str(report["ready"])
     has_reason = "failed" in report and await child.ended(within_s=_LAST_WORDS_S)
-    reason = telling_line(child.log) if has_reason else child.epitaph
+    reason = load_failure(child.log) if has_reason else child.epitaph
     raise LoadFailed(f"{spec.weights.name} could not be loaded: {reason}")
 
 

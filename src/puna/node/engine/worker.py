@@ -16,9 +16,8 @@ import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import BinaryIO
-
-import xllamacpp
 
 from puna.node.engine.schema_check import SchemaCheck
 
@@ -26,11 +25,18 @@ _PR_SET_PDEATHSIG = 1
 _FIRST_TO_GO = "500"
 # Variables by which llama.cpp would listen elsewhere, or take another program for its parent.
 _FOREIGN_SETTINGS = ("AIP_MODE", "LLAMA_SERVER_ROUTER_PORT", "LLAMA_SERVER_CHILD_MODE")
+_NATIVE_SETTINGS = {
+    # Or llama.cpp starts a debugger to print its stack when an assertion fails.
+    "GGML_NO_BACKTRACE": "1",
+    # Or a thread that waits for the others spins, and where something else wants the processor it
+    # keeps from running the very thread it waits for: measured, a tenth of the speed.
+    "OMP_WAIT_POLICY": "passive",
+}
 _ENUMS = {
-    "cache_type_k": (xllamacpp.ggml_type, "GGML_TYPE_"),
-    "cache_type_v": (xllamacpp.ggml_type, "GGML_TYPE_"),
-    "flash_attn_type": (xllamacpp.llama_flash_attn_type, "LLAMA_FLASH_ATTN_TYPE_"),
-    "load_mode": (xllamacpp.llama_load_mode, "LLAMA_LOAD_MODE_"),
+    "cache_type_k": ("ggml_type", "GGML_TYPE_"),
+    "cache_type_v": ("ggml_type", "GGML_TYPE_"),
+    "flash_attn_type": ("llama_flash_attn_type", "LLAMA_FLASH_ATTN_TYPE_"),
+    "load_mode": ("llama_load_mode", "LLAMA_LOAD_MODE_"),
 }
 
 
@@ -39,14 +45,19 @@ def main(parent: int) -> None:
     report = _own_output()
     _die_with(parent)
     _go_first_when_memory_ends()
-    # Without this, llama.cpp starts a debugger to print its stack when an assertion fails.
-    os.putenv("GGML_NO_BACKTRACE", "1")
-    for name in _FOREIGN_SETTINGS:
-        os.unsetenv(name)
+    _prepare_native_environment()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     threading.Thread(target=_read_input, args=(lines,), daemon=True).start()
-    server = _load(json.loads(lines.get()), report)
+    import xllamacpp  # noqa: PLC0415 - its libraries read the environment as they are loaded
+
+    settings = _settings(xllamacpp, json.loads(lines.get()))
+    try:
+        server = xllamacpp.Server(settings)
+    except RuntimeError as error:
+        _say(report, {"failed": str(error)})
+        # The usual way out: it prints what llama.cpp's log still holds, which is the reason.
+        sys.exit(1)
     # llama.cpp installs handlers of its own for both.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -82,6 +93,14 @@ def _go_first_when_memory_ends() -> None:
         Path("/proc/self/oom_score_adj").write_text(_FIRST_TO_GO)
 
 
+def _prepare_native_environment() -> None:
+    environment = os.environ  # noqa: TID251 - for native code, not for puna
+    for name in _FOREIGN_SETTINGS:
+        environment.pop(name, None)
+    for name, value in _NATIVE_SETTINGS.items():
+        environment.setdefault(name, value)
+
+
 def _read_input(lines: queue.SimpleQueue[bytes]) -> None:
     # Not sys.stdin: its buffer is locked while this waits, and that breaks the usual way out.
     rest = b""
@@ -93,25 +112,21 @@ def _read_input(lines: queue.SimpleQueue[bytes]) -> None:
     os._exit(0)
 
 
-def _load(parameters: Mapping[str, object], report: BinaryIO) -> xllamacpp.Server:
-    settings = xllamacpp.CommonParams()
+def _settings(native: ModuleType, parameters: Mapping[str, object]) -> object:
+    settings: object = native.CommonParams()
     for name, value in parameters.items():
-        _set(settings, name, value)
-    try:
-        return xllamacpp.Server(settings)
-    except RuntimeError as error:
-        _say(report, {"failed": str(error)})
-        # The usual way out: it prints what llama.cpp's log still holds, which is the reason.
-        sys.exit(1)
+        if name in _ENUMS:
+            enum, prefix = _ENUMS[name]
+            _set(settings, name, getattr(native, enum)[f"{prefix}{value}"])
+        else:
+            _set(settings, name, value)
+    return settings
 
 
 def _set(settings: object, name: str, value: object) -> None:
     *path, last = name.split(".")
     for part in path:
         settings = getattr(settings, part)
-    if name in _ENUMS:
-        enum, prefix = _ENUMS[name]
-        value = enum[f"{prefix}{value}"]
     setattr(settings, last, value)
 
 
