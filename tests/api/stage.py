@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import aiohttp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from puna.library.library import Library, open_library
@@ -18,6 +19,7 @@ from puna.models.manifest import Layer, MediaType, make_manifest
 from puna.models.name import ModelName
 from puna.node.api.desk import Desk
 from puna.node.api.server import uvicorn_config
+from puna.node.engine.request import LoadSpec
 from puna.node.engine.scripted import Script, scripted_factory
 from puna.node.node import Node
 from puna.settings import NodeSettings, load_settings
@@ -25,7 +27,7 @@ from puna.units import Size, Span
 from tests.builders import LLAMA, LLAMA_TENSORS, a_config, a_gguf
 from tests.worlds import FakeWorld
 
-Json = Mapping[str, object]
+ECHO = Script()
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ class Stage:
 
     async def until(self, is_so: Callable[[], bool]) -> None:
         """Wait for a fact that needs real sockets, but none of the world's time, to become true."""
-        while not is_so():
+        while not is_so():  # noqa: ASYNC110 - sockets give no event to wait for
             await asyncio.sleep(0.001)
 
     async def until_waiting(self, count: int = 1) -> None:
@@ -150,13 +152,13 @@ def a_model(**metadata: object) -> bytes:
 
 @asynccontextmanager
 async def staged(
-    root: Path, script: Script | None = None, **changes: object
+    root: Path, script: Script | Callable[[LoadSpec], Script] = ECHO, **changes: object
 ) -> AsyncIterator[Stage]:
     """Run a node with the model `tiny` in its store."""
     settings, world = settings_for(root, **changes), FakeWorld()
     library = open_library(settings, world)
     add_model(library, "tiny", a_model())
-    node = Node(settings, library, scripted_factory(world, script or Script()), world)
+    node = Node(settings, library, scripted_factory(world, script), world)
     desk = Desk(node)
     config = uvicorn_config(desk)
     config.load()
@@ -165,7 +167,7 @@ async def staged(
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
     server = await asyncio.get_running_loop().create_server(
-        lambda: config.http_protocol_class(config=config, server_state=state, app_state={}),
+        lambda: HttpToolsProtocol(config=config, server_state=state, app_state={}),
         sock=listener,
     )
     async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:

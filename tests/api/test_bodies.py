@@ -1,7 +1,10 @@
 """Bodies that are not what they should be, and those that only look so."""
 
+from collections.abc import AsyncIterator
+
 import pytest
 
+from puna.wire.ollama import GenerateRequest
 from tests.api.stage import Stage
 
 POSTS = ["/api/generate", "/api/chat", "/api/show", "/api/copy", "/api/pull"]
@@ -75,14 +78,12 @@ async def test_any_content_type_will_do(stage: Stage, kind: str) -> None:
 
 
 async def test_unknown_fields_and_nulls_mean_nothing(stage: Stage) -> None:
-    nulls = dict.fromkeys(
-        (
-            "suffix system template images context stream raw format options keep_alive think "
-            "truncate shift logprobs top_logprobs _debug_render_only"
-        ).split()
-    )
+    fields = {*GenerateRequest.model_fields, "_debug_render_only"} - {"model", "prompt", "stream"}
+    nulls = dict.fromkeys(fields)
     reply = await stage.ask(
-        "POST", "/api/generate", {"model": "tiny", "prompt": "hi", "of_2027": {"x": [1]}, **nulls}
+        "POST",
+        "/api/generate",
+        {"model": "tiny", "prompt": "hi", "of_2027": {"x": [1]}, "stream": None, **nulls},
     )
     assert (reply.status, reply.text) == (200, "echo: hi")
 
@@ -95,7 +96,7 @@ async def test_a_body_beyond_the_limit_is_413_by_its_claim_alone(stage: Stage) -
 
 
 async def test_a_body_sent_in_chunks_is_read_whole(stage: Stage) -> None:
-    async def pieces():  # type: ignore[no-untyped-def]  # noqa: ANN202 - aiohttp takes any
+    async def pieces() -> AsyncIterator[bytes]:
         yield b'{"model":"tiny","stream":'
         yield b'false,"prompt":"hi"}'
 

@@ -8,7 +8,7 @@ from puna.node.api.guard import ExposedWithoutKey, Rules, check_exposure
 from puna.settings import Address
 from tests.api.stage import Stage, settings_for, staged
 
-PUBLIC = Address(host="0.0.0.0")  # noqa: S104 - not bound, only judged
+PUBLIC = Address(host="0.0.0.0")
 
 
 @pytest.mark.parametrize(

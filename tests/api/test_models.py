@@ -33,6 +33,8 @@ async def _rendered(stage: Stage, path: str, **body: object) -> object:
     return info["rendered_template"]
 
 
+FULL_NAME = "registry.ollama.ai/library/tiny:latest"
+THINK_VALUES = "(must be true, false, high, medium, low, or max)"
 HISTORY = "<|user|>\nwho?\n<|assistant|>\na llama\n"
 SYSTEM = "<|system|>\nYou are a llama.\n"
 END = "<|assistant|>\n"
@@ -111,13 +113,13 @@ async def test_a_missing_model_is_told_in_ollama_s_words(
     [
         ("/api/chat", {"think": True}, '"tiny" does not support thinking'),
         ("/api/generate", {"think": "high"}, '"tiny" does not support thinking'),
-        ("/api/chat", {"tools": [{}]}, "registry.ollama.ai/library/tiny:latest does not support tools"),
-        ("/api/generate", {"images": ["aGk="]}, "registry.ollama.ai/library/tiny:latest does not support vision"),
-        ("/api/generate", {"suffix": "x"}, "registry.ollama.ai/library/tiny:latest does not support insert"),
-        ("/api/chat", {"think": "hard"}, 'invalid think value: "hard" (must be true, false, high, medium, low, or max)'),
-        ("/api/chat", {"think": 1}, "invalid think value: 1 (must be true, false, high, medium, low, or max)"),
+        ("/api/chat", {"tools": [{}]}, f"{FULL_NAME} does not support tools"),
+        ("/api/generate", {"images": ["aGk="]}, f"{FULL_NAME} does not support vision"),
+        ("/api/generate", {"suffix": "x"}, f"{FULL_NAME} does not support insert"),
+        ("/api/chat", {"think": "hard"}, f'invalid think value: "hard" {THINK_VALUES}'),
+        ("/api/chat", {"think": 1}, f"invalid think value: 1 {THINK_VALUES}"),
     ],
-)  # fmt: skip
+)
 async def test_what_a_model_cannot_do_is_400(
     stage: Stage, path: str, fields: dict[str, object], text: str
 ) -> None:

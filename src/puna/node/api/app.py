@@ -1,5 +1,6 @@
 """The node's HTTP application: Ollama's paths, an OpenAPI page, and the guard before all of it."""
 
+from functools import cache
 from typing import Literal
 
 from fastapi import FastAPI, Request
@@ -92,17 +93,24 @@ def _reference(shape: type[BaseModel]) -> dict[str, str]:
 
 def _describe_bodies(api: FastAPI) -> None:
     """Let the OpenAPI document define the bodies, which FastAPI itself never sees."""
+    describe = api.openapi
+
+    def described() -> dict[str, object]:
+        document = describe()
+        document.setdefault("components", {})["schemas"] = _body_schemas()
+        return document
+
+    api.openapi = described  # type: ignore[method-assign]
+
+
+@cache
+def _body_schemas() -> dict[str, object]:
+    """Return the schema of every body; it takes a tenth of a second, so only the page asks."""
     shapes: list[tuple[type[BaseModel], Literal["validation", "serialization"]]] = [
         *((each.takes, "validation") for each in ENDPOINTS if each.takes),
         *((each.gives, "serialization") for each in ENDPOINTS if each.gives),
         (ErrorReply, "serialization"),
     ]
     _, definitions = models_json_schema(shapes, ref_template=_SCHEMA)
-    describe = api.openapi
-
-    def described() -> dict[str, object]:
-        document = describe()
-        document.setdefault("components", {})["schemas"] = definitions["$defs"]
-        return document
-
-    api.openapi = described  # type: ignore[method-assign]
+    schemas: dict[str, object] = definitions["$defs"]
+    return schemas
