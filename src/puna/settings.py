@@ -6,7 +6,6 @@ configuration file (`~/.puna/config.toml`, or the file that `PUNA_CONFIG` names)
 """
 
 import os
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -200,12 +199,18 @@ def _home(environ: Mapping[str, str]) -> Path:
 
 def _read_config(file: Path, *, must_exist: bool) -> dict[str, str]:
     try:
-        table = tomllib.loads(file.read_text(encoding="utf-8"))
+        text = file.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         if must_exist:
             raise InvalidSetting(f"configuration file {file} does not exist") from error
         return {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidSetting(f"configuration file {file} cannot be read: {error}") from error
+    import tomllib  # noqa: PLC0415 - 5 ms at every start, and few have such a file
+
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
         raise InvalidSetting(f"configuration file {file} cannot be read: {error}") from error
     return {name: _config_text(file, name, value) for name, value in table.items()}
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from puna.node.client import NodeClient, Question, caller_for
+from puna.node.asking import Question, generate
+from puna.node.client import NodeClient, caller_for
 from puna.settings import Address
 from tests.fakes.console import Ran, a_terminal, puna
 from tests.fakes.node import FakeNode, a_card, an_error
@@ -205,7 +206,7 @@ def test_words_are_wrapped_on_a_screen_and_never_in_a_pipe(node: FakeNode) -> No
 def test_a_client_that_stops_reading_stops_the_model(node: FakeNode) -> None:
     node.hold = threading.Event()
     client = NodeClient(caller_for(Address(port=node.port)))
-    chunks = client.generate(Question(model=MODEL, prompt="hi"))
+    chunks = generate(client, Question(model=MODEL, prompt="hi"))
     assert next(chunks).text == "A bun "
     chunks.close()
     assert node.client_left.wait(5)

@@ -5,15 +5,16 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from puna.cli.answer import timing_block
 from puna.cli.view import (
     model_table,
     placement,
     running_table,
-    timing_block,
     until,
     where_it_runs,
 )
-from puna.node.replies import ModelEntry, RunningModel, Timings
+from puna.node.asking import Timings
+from puna.node.replies import ModelEntry, RunningModel
 from puna.units import Count, Size, Span
 
 NOW = datetime(2026, 8, 1, 10, 0, tzinfo=UTC)

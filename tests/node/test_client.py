@@ -6,8 +6,10 @@ import pytest
 
 from puna.chat.messages import Message, Role
 from puna.net import Unreachable
-from puna.node.client import NodeClient, NodeRefused, NotANode, Question, caller_for
-from puna.node.replies import ToolCall
+from puna.node.asking import Question, ToolCall, chat, generate
+from puna.node.card import show_card
+from puna.node.client import NodeClient, NodeRefused, NotANode, caller_for
+from puna.node.pulling import pull
 from puna.progress import Done, Step, Transfer
 from puna.settings import Address
 from puna.units import Size
@@ -29,7 +31,7 @@ HELLO = Question(model=MODEL, prompt="hi", messages=(Message(Role.USER, "hi"),))
 
 
 def test_generate_yields_pieces_and_then_the_figures(client: NodeClient) -> None:
-    *pieces, last = client.generate(HELLO)
+    *pieces, last = generate(client, HELLO)
     assert [piece.text for piece in pieces] == ["A bun ", "and meat."]
     assert last.is_last
     assert last.timings is not None
@@ -39,13 +41,13 @@ def test_generate_yields_pieces_and_then_the_figures(client: NodeClient) -> None
 def test_chat_sends_the_messages_and_reads_tool_calls(node: FakeNode, client: NodeClient) -> None:
     function = {"name": "f", "arguments": {"x": 1}}
     node.pieces = [{"text": "", "tool_calls": [{"function": function}]}]
-    assert next(client.chat(HELLO)).tool_calls == (ToolCall("f", '{"x": 1}'),)
+    assert next(chat(client, HELLO)).tool_calls == (ToolCall("f", '{"x": 1}'),)
     assert node.bodies("/api/chat")[0]["messages"] == [{"role": "user", "content": "hi"}]
 
 
 def test_an_error_in_the_stream_is_raised(node: FakeNode, client: NodeClient) -> None:
     node.pieces = [{"text": "A"}, {"error": "it died"}]
-    chunks = client.generate(HELLO)
+    chunks = generate(client, HELLO)
     assert next(chunks).text == "A"
     with pytest.raises(NodeRefused, match="it died"):
         next(chunks)
@@ -68,13 +70,13 @@ def test_a_stream_that_makes_no_sense_is_an_error(
 ) -> None:
     node.canned["/api/generate"] = Canned(body)
     with pytest.raises(error):
-        list(client.generate(HELLO))
+        list(generate(client, HELLO))
 
 
 def test_a_refusal_carries_status_reason_and_hint(node: FakeNode, client: NodeClient) -> None:
     node.canned["/api/show"] = an_error("too big", 400, Puna_Hint="take a smaller one")
     with pytest.raises(NodeRefused) as caught:
-        client.show(MODEL)
+        show_card(client, MODEL)
     refused = caught.value
     assert (refused.message, refused.reply_status, refused.hint) == (
         "too big",
@@ -103,7 +105,7 @@ def test_a_pull_yields_progress_until_success(node: FakeNode, client: NodeClient
         b'{"status":"success"}\n{"status":"never read"}\n'
     )
     node.canned["/api/pull"] = Canned(lines)
-    assert list(client.pull("x")) == [
+    assert list(pull(client, "x")) == [
         Step("pulling manifest"),
         Transfer("pulling 12", "sha256:12", Size(9), Size(4)),
         Done(),

@@ -5,7 +5,9 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from hypothesis import given, strategies as st
 
-from puna.node.replies import Fields, ModelCard, ModelEntry, RunningModel, read_cut, read_timings
+from puna.node.asking import read_cut, read_timings
+from puna.node.card import ModelCard
+from puna.node.replies import Fields, ModelEntry, RunningModel
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),

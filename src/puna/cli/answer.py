@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from puna.cli.spinner import Spinner
 from puna.cli.terminal import Terminal
-from puna.cli.view import timing_block
 from puna.cli.wrap import Wrap
-from puna.node.replies import Chunk, Cut
+from puna.node.asking import Chunk, Cut, Timings
+from puna.units import Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,3 +131,26 @@ def cut_line(cut: Cut) -> str:
         f"Note: the prompt was cut to fit the context of {cut.context} tokens:"
         f" {cut.kept_tokens} of {cut.prompt_tokens} tokens kept{dropped}"
     )
+
+
+def timing_block(timings: Timings) -> str:
+    """Return the lines of `--verbose`; a figure that is zero is left out."""
+    rows = (
+        ("total duration", str(timings.total), timings.total),
+        ("load duration", str(timings.load), timings.load),
+        ("prompt eval count", f"{int(timings.prompt_tokens)} token(s)", timings.prompt_tokens),
+        ("prompt eval duration", str(timings.prompt_span), timings.prompt_span),
+        (
+            "prompt eval rate",
+            _rate(timings.prompt_tokens, timings.prompt_span),
+            timings.prompt_span,
+        ),
+        ("eval count", f"{int(timings.output_tokens)} token(s)", timings.output_tokens),
+        ("eval duration", str(timings.output_span), timings.output_span),
+        ("eval rate", _rate(timings.output_tokens, timings.output_span), timings.output_span),
+    )
+    return "\n".join(f"{name + ':':<22}{text}" for name, text, figure in rows if figure > 0)
+
+
+def _rate(tokens: int, span: Span) -> str:
+    return f"{tokens / span.seconds:.2f} tokens/s" if span > 0 else ""

@@ -59,7 +59,7 @@ def ending_of(error: BaseException) -> Ending:
     )
 
 
-@ending_of.register
+@ending_of.register(click.exceptions.Exit)
 def _(error: click.exceptions.Exit) -> Ending:
     return Ending(error.exit_code)
 
@@ -70,24 +70,24 @@ def _(_error: BaseException) -> Ending:
     return Ending(INTERRUPTED)
 
 
-@ending_of.register
+@ending_of.register(BrokenPipeError)
 def _(_error: BrokenPipeError) -> Ending:
     return Ending(READER_GONE)
 
 
-@ending_of.register
+@ending_of.register(click.UsageError)
 def _(error: click.UsageError) -> Ending:
     path = error.ctx.command_path if error.ctx else "puna"
     message = error.format_message()
     return Ending(1, message[:1].lower() + message[1:].rstrip("."), f"usage: {path} --help")
 
 
-@ending_of.register
+@ending_of.register(PunaError)
 def _(error: PunaError) -> Ending:
     return Ending(error.exit_code, error.message, error.hint)
 
 
-@ending_of.register
+@ending_of.register(OSError)
 def _(error: OSError) -> Ending:
     where = f"{error.filename}: " if error.filename else ""
     return Ending(1, f"{where}{(error.strerror or str(error)).lower()}")

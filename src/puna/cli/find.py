@@ -8,8 +8,9 @@ from puna.cli.session import Session
 from puna.cli.view import where_it_runs
 from puna.errors import NotFound, PunaError
 from puna.models.name import InvalidName, ModelName
+from puna.node.card import ModelCard, show_card
 from puna.node.client import NodeClient, NodeRefused
-from puna.node.replies import ModelCard
+from puna.node.pulling import pull
 
 _NEAR = 0.5
 _NOWHERE = "file does not exist"
@@ -25,16 +26,16 @@ class NoSuchModel(NotFound):
 def find_model(session: Session, client: NodeClient, model: str, *, insecure: bool) -> ModelCard:
     """Return what the node knows of a model, fetched first if need be. Raises `NoSuchModel`."""
     try:
-        return client.show(model)
+        return show_card(client, model)
     except NodeRefused as error:
         if not error.is_not_found or is_file(model):
             raise
     try:
-        pulling = client.pull(model, insecure=insecure)
+        pulling = pull(client, model, insecure=insecure)
         draw_progress(session.terminal, session.world, pulling)
     except PunaError as error:
         raise _no_such_model(client, model, error) from error
-    return client.show(model)
+    return show_card(client, model)
 
 
 def placement_line(client: NodeClient, model: str) -> str:

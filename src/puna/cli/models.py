@@ -1,25 +1,14 @@
-"""`list`, `show`, `cp`, `rm` and `pull`: the models in the store."""
+"""`show`, `cp`, `rm` and `pull`: the models in the store."""
 
 import click
 
 from puna.cli.bars import draw_progress
 from puna.cli.naming import model_text
-from puna.cli.reach import shelf_of
 from puna.cli.session import Session, pass_session
+from puna.cli.shelf import shelf_of
 from puna.cli.show import SELECTORS, card_text, selected_text
-from puna.cli.view import model_table
 from puna.errors import Invalid
 from puna.node.client import NodeRefused
-
-
-@click.command("list")
-@click.argument("prefix", default="")
-@pass_session
-def list_models(session: Session, prefix: str) -> None:
-    """List models, those whose names begin with PREFIX, newest first."""
-    found = shelf_of(session).list_models()
-    models = [model for model in found if model.name.lower().startswith(prefix.lower())]
-    session.terminal.line(model_table(models, session.world.now()))
 
 
 @click.command()

@@ -5,17 +5,21 @@ is only not needed.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from puna.cli.session import Session
 from puna.library.library import Library, open_library
 from puna.library.local import LocalModel
 from puna.models.name import ModelName
 from puna.models.reference import parse_reference
-from puna.node.replies import Fields, ModelCard, ModelEntry
-from puna.progress import Progress
+from puna.node.replies import Fields, ModelEntry
+
+if TYPE_CHECKING:
+    from puna.node.card import ModelCard
+    from puna.progress import Progress
 
 
 class StoreShelf:
@@ -34,22 +38,17 @@ class StoreShelf:
             )
         return tuple(_entry(model) for model in listing.models)
 
-    def show(
-        self,
-        model: str,
-        *,
-        verbose: bool = False,
-        system: str = "",
-        options: Mapping[str, object] | None = None,
-    ) -> ModelCard:
+    def show(self, model: str, *, verbose: bool = False) -> "ModelCard":
         """Return what is known of one model, in the very words of the server."""
+        card = import_module("puna.node.card")
         wire = import_module(
             "puna.wire.ollama"
         )  # a quarter of a second, and `list` needs none of it
         shelf = import_module("puna.node.api.ollama.shelf")
-        asked = wire.ShowRequest(verbose=verbose, system=system or None, options=options)
+        asked = wire.ShowRequest(verbose=verbose)
         reply: bytes = shelf.show(self.open(model), asked).to_json()
-        return ModelCard.of(Fields(json.loads(reply)))
+        found: ModelCard = card.ModelCard.of(Fields(json.loads(reply)))
+        return found
 
     def open(self, model: str) -> LocalModel:
         """Return a model by its name, or by the path of its file."""
@@ -66,7 +65,7 @@ class StoreShelf:
         """Remove a name, and the files that nothing else uses."""
         self.library.remove(ModelName.parse(model), typed=model)
 
-    def pull(self, model: str, *, insecure: bool = False) -> Iterator[Progress]:
+    def pull(self, model: str, *, insecure: bool = False) -> "Iterator[Progress]":
         """Fetch a model, yielding how far it is."""
         del insecure  # no source of this build speaks plain http
         fetch = import_module("puna.cli.fetch").fetch  # loads asyncio, and `list` needs none of it

@@ -6,11 +6,15 @@ named, and never written to.
 """
 
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from puna.cli.session import Session
 from puna.errors import Unavailable
 from puna.net import Unreachable
-from puna.node.client import NodeClient, Shelf, caller_for
+from puna.node.client import NodeClient, caller_for
+
+if TYPE_CHECKING:
+    from puna.cli.offline import StoreShelf
 
 
 class NoNode(Unavailable):
@@ -53,13 +57,7 @@ def require_node(session: Session) -> NodeClient:
     return client
 
 
-def shelf_of(session: Session) -> Shelf:
-    """Return the models: through the node if one runs, else straight from the store here."""
-    client = find_node(session)
-    return open_store(session) if client is None else client
-
-
-def open_store(session: Session) -> Shelf:
+def open_store(session: Session) -> "StoreShelf":
     """Return the models of the store on this machine, without a node."""
-    shelf: Shelf = import_module("puna.cli.offline").StoreShelf(session)
+    shelf: StoreShelf = import_module("puna.cli.offline").StoreShelf(session)
     return shelf

@@ -19,8 +19,9 @@ from puna.cli.session import Session, pass_session
 from puna.cli.spinner import Spinner
 from puna.cli.start import ensure_node
 from puna.errors import Invalid
-from puna.node.client import NodeClient, Question
-from puna.node.replies import ModelCard
+from puna.node.asking import Question, generate, load as load_model
+from puna.node.card import ModelCard
+from puna.node.client import NodeClient
 from puna.units import Span
 
 THINK_WORDS = ("true", "false", "high", "medium", "low", "max")
@@ -130,7 +131,7 @@ def with_thinking(session: Session, wish: Wish) -> Wish:
 def load(session: Session, client: NodeClient, question: Question) -> None:
     """Load a model and say where it runs and how much memory it takes. Blocks while it loads."""
     with Spinner(session.terminal):
-        client.load(question)
+        load_model(client, question)
         line = placement_line(client, question.model)
     if line:
         session.terminal.say(line)
@@ -138,7 +139,7 @@ def load(session: Session, client: NodeClient, question: Question) -> None:
 
 def _ask_once(session: Session, client: NodeClient, wish: Wish, prompt: str) -> None:
     load(session, client, wish.load_question)
-    chunks = client.generate(replace(wish.question, prompt=prompt))
+    chunks = generate(client, replace(wish.question, prompt=prompt))
     if speak(session.terminal, chunks, wish.manner).was_stopped:
         raise KeyboardInterrupt
 

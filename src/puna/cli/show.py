@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 
 from puna.cli.view import columns
-from puna.node.replies import ModelCard
+from puna.node.card import ModelCard
 from puna.text import one_line
 from puna.units import Count
 

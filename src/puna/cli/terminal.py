@@ -5,7 +5,7 @@ whoever wrote it; to a pipe or a file the text goes as it is, in UTF-8, since th
 """
 
 import io
-import shutil
+import os
 import sys
 from dataclasses import dataclass
 from typing import Self, TextIO
@@ -66,7 +66,10 @@ class Terminal:
     @property
     def width(self) -> int:
         """Columns of the screen, 80 if nobody knows."""
-        return shutil.get_terminal_size((_COLUMNS, 24)).columns or _COLUMNS
+        try:
+            return os.get_terminal_size(self.out.fileno()).columns or _COLUMNS
+        except (OSError, ValueError):  # no screen, or one that has no size
+            return _COLUMNS
 
     def write(self, text: str) -> None:
         """Write data to stdout at once."""

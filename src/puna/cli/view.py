@@ -1,11 +1,11 @@
-"""Tables and figures as Ollama prints them, so that scripts and eyes find what they know."""
+"""Tables as Ollama prints them, so that scripts and eyes find what they know."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from puna.node.replies import ModelEntry, RunningModel, Timings
+from puna.node.replies import ModelEntry, RunningModel
 from puna.text import cell_width, one_line
-from puna.units import Span, relative_time
+from puna.units import relative_time
 
 _GAP = "    "
 _SHORT_ID = 12
@@ -90,26 +90,3 @@ def where_it_runs(model: RunningModel) -> str:
         f"{model.name} runs on {model.processor or placement(model)}: {model.size} of memory,"
         f" context {context}"
     )
-
-
-def timing_block(timings: Timings) -> str:
-    """Return the lines of `--verbose`; a figure that is zero is left out."""
-    rows = (
-        ("total duration", str(timings.total), timings.total),
-        ("load duration", str(timings.load), timings.load),
-        ("prompt eval count", f"{int(timings.prompt_tokens)} token(s)", timings.prompt_tokens),
-        ("prompt eval duration", str(timings.prompt_span), timings.prompt_span),
-        (
-            "prompt eval rate",
-            _rate(timings.prompt_tokens, timings.prompt_span),
-            timings.prompt_span,
-        ),
-        ("eval count", f"{int(timings.output_tokens)} token(s)", timings.output_tokens),
-        ("eval duration", str(timings.output_span), timings.output_span),
-        ("eval rate", _rate(timings.output_tokens, timings.output_span), timings.output_span),
-    )
-    return "\n".join(f"{name + ':':<22}{text}" for name, text, figure in rows if figure > 0)
-
-
-def _rate(tokens: int, span: Span) -> str:
-    return f"{tokens / span.seconds:.2f} tokens/s" if span > 0 else ""

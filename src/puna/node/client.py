@@ -5,34 +5,20 @@ imports neither asyncio nor aiohttp nor pydantic: a command must start in a tent
 """
 
 import json
-from collections.abc import Callable, Generator, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import NoReturn, Protocol
+from collections.abc import Callable, Generator, Mapping
+from http import HTTPStatus
+from typing import NoReturn
 from urllib.parse import quote
 
-from puna.chat.messages import Message
 from puna.errors import Failed
 from puna.net import Answer, Caller, Unreachable
-from puna.node.replies import (
-    Chunk,
-    Fields,
-    ModelCard,
-    ModelEntry,
-    NodeVersion,
-    RunningModel,
-    ToolCall,
-    read_cut,
-    read_timings,
-)
-from puna.progress import Done, Progress, Step, Transfer
+from puna.node.replies import Fields, ModelEntry, NodeVersion, RunningModel
 from puna.settings import Address
-from puna.units import Size
 
 GREETING = "Ollama is running"
 """What `GET /` of a node says; clients look for these words."""
 _QUICK_S = 60.0
 _GREETING_S = 10.0
-_NOT_FOUND = 404
 
 
 class NodeRefused(Failed):
@@ -47,7 +33,7 @@ class NodeRefused(Failed):
     @property
     def is_not_found(self) -> bool:
         """Whether the thing that was asked for does not exist."""
-        return self.reply_status == _NOT_FOUND
+        return self.reply_status == HTTPStatus.NOT_FOUND
 
 
 class NotANode(Failed):
@@ -56,63 +42,11 @@ class NotANode(Failed):
     code = "not_a_node"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
-    """One generation as a client asks for it: a prompt, or the messages of a conversation."""
-
-    model: str
-    prompt: str = ""
-    messages: tuple[Message, ...] = ()
-    options: Mapping[str, object] = field(default_factory=dict)
-    format: object = None
-    think: bool | str | None = None
-    keep_alive: str | None = None
-
-    def to_body(self) -> dict[str, object]:
-        """Return the fields that both endpoints share, without those that say nothing."""
-        body: dict[str, object] = {"model": self.model}
-        if self.options:
-            body["options"] = dict(self.options)
-        if self.format is not None:
-            body["format"] = self.format
-        if self.think is not None:
-            body["think"] = self.think
-        if self.keep_alive is not None:
-            body["keep_alive"] = self.keep_alive
-        return body
-
-
-class Shelf(Protocol):
-    """Models as the command line sees them: through a node, or straight in the store."""
-
-    def list_models(self) -> tuple[ModelEntry, ...]:
-        """Return the models, newest first."""
-
-    def show(
-        self,
-        model: str,
-        *,
-        verbose: bool = False,
-        system: str = "",
-        options: Mapping[str, object] | None = None,
-    ) -> ModelCard:
-        """Return what is known of one model."""
-
-    def copy(self, source: str, destination: str) -> None:
-        """Give a model a second name."""
-
-    def unload(self, model: str) -> None:
-        """Take a model out of memory, if it is there."""
-
-    def delete(self, model: str) -> None:
-        """Remove a name, and the files that nothing else uses."""
-
-    def pull(self, model: str, *, insecure: bool = False) -> Iterator[Progress]:
-        """Fetch a model, yielding how far it is."""
-
-
 class NodeClient:
-    """A node's verbs. All block; all raise `Unreachable`, `NotANode` or `NodeRefused`."""
+    """A node's quick verbs, and the two ways to ask it anything (see also asking, card, pulling).
+
+    All block; all raise `Unreachable`, `NotANode` or `NodeRefused`.
+    """
 
     def __init__(self, caller: Caller) -> None:
         self._caller = caller
@@ -131,111 +65,71 @@ class NodeClient:
 
     def version(self) -> NodeVersion:
         """Return which program answers."""
-        reply = self._object("GET", "/api/version")
+        reply = self.ask("GET", "/api/version")
         if not reply.text("version"):
             self._not_a_node()
         return NodeVersion(reply.text("version"), reply.text("puna"))
 
     def list_models(self) -> tuple[ModelEntry, ...]:
         """Return the node's models, newest first."""
-        return tuple(
-            ModelEntry.of(entry) for entry in self._object("GET", "/api/tags").each("models")
-        )
+        return tuple(ModelEntry.of(entry) for entry in self.ask("GET", "/api/tags").each("models"))
 
     def running(self) -> tuple[RunningModel, ...]:
         """Return the models in memory."""
-        return tuple(
-            RunningModel.of(entry) for entry in self._object("GET", "/api/ps").each("models")
-        )
-
-    def show(
-        self,
-        model: str,
-        *,
-        verbose: bool = False,
-        system: str = "",
-        options: Mapping[str, object] | None = None,
-    ) -> ModelCard:
-        """Return what is known of one model; `system` and `options` are shown as if set in it."""
-        body: dict[str, object] = {"model": model, "verbose": verbose}
-        body |= {"system": system} if system else {}
-        body |= {"options": dict(options)} if options else {}
-        return ModelCard.of(self._object("POST", "/api/show", body))
+        return tuple(RunningModel.of(entry) for entry in self.ask("GET", "/api/ps").each("models"))
 
     def copy(self, source: str, destination: str) -> None:
-        """Give a model a second name."""
-        self._plain("POST", "/api/copy", {"source": source, "destination": destination})
+        """Give a model a second name. A bundled one may have to be copied whole."""
+        self._tell("POST", "/api/copy", {"source": source, "destination": destination})
 
     def delete(self, model: str) -> None:
         """Remove a name, and the files that nothing else uses."""
-        self._plain("DELETE", "/api/delete", {"model": model})
-
-    def load(self, question: Question) -> None:
-        """Load a model without asking it anything. Waits as long as the load takes."""
-        body = question.to_body() | {"stream": False}
-        with self._caller.request("POST", "/api/generate", _encode(body)) as answer:
-            self._read_object(answer)
+        self._tell("DELETE", "/api/delete", {"model": model})
 
     def unload(self, model: str) -> None:
-        """Take a model out of memory."""
-        self._object("POST", "/api/generate", {"model": model, "keep_alive": 0, "stream": False})
+        """Take a model out of memory, once nobody uses it."""
+        body = {"model": model, "keep_alive": 0, "stream": False}
+        self.ask("POST", "/api/generate", body, limit_s=None)
 
-    def generate(self, question: Question) -> Generator[Chunk]:
-        """Yield the answer to a prompt as it is made. Closing the iterator stops the model."""
-        body = question.to_body() | {"prompt": question.prompt, "stream": True}
-        for reply in self._stream("/api/generate", body):
-            yield _chunk(reply, text=reply.text("response"), said=reply)
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, object] | None = None,
+        *,
+        limit_s: float | None = _QUICK_S,
+    ) -> Fields:
+        """Send a request and return the one object of the reply. None waits without a limit."""
+        encoded = None if body is None else _encode(body)
+        with self._caller.request(method, path, encoded, timeout_s=limit_s) as answer:
+            self._check(answer)
+            return self._read(answer.read(), answer)
 
-    def chat(self, question: Question) -> Generator[Chunk]:
-        """Yield the answer to a conversation as it is made. Closing stops the model."""
-        messages = [{"role": item.role, "content": item.content} for item in question.messages]
-        body = question.to_body() | {"messages": messages, "stream": True}
-        for reply in self._stream("/api/chat", body):
-            said = reply.fields("message")
-            yield _chunk(reply, text=said.text("content"), said=said)
+    def stream(
+        self, path: str, body: Mapping[str, object], *, is_last: Callable[[Fields], bool]
+    ) -> Generator[Fields]:
+        """Yield a reply's objects line by line. Raises `Unreachable` if the last is missing.
 
-    def pull(self, model: str, *, insecure: bool = False) -> Iterator[Progress]:
-        """Fetch a model into the node's store, yielding how far it is."""
-        body = {"model": model, "insecure": insecure, "stream": True}
-        for reply in self._stream(
-            "/api/pull", body, last=lambda item: item.text("status") == "success"
-        ):
-            yield _progress(reply)
-
-    def _stream(
-        self, path: str, body: Mapping[str, object], *, last: Callable[[Fields], bool] | None = None
-    ) -> Iterator[Fields]:
-        """Yield a reply's objects line by line. Raises `Unreachable` if the last is missing."""
-        is_last = last or (lambda item: item.flag("done"))
+        Closing the generator drops the connection, which calls the work off.
+        """
         with self._caller.request("POST", path, _encode(body)) as answer:
-            if answer.status >= 400:  # noqa: PLR2004
-                self._refuse(answer)
+            self._check(answer)
             for line in answer.lines():
                 if not line.strip():
                     continue
-                reply = self._parse(line)
-                if reply.text("error"):
-                    raise NodeRefused(reply.text("error"), reply_status=answer.status)
+                reply = self._read(line, answer)
                 yield reply
                 if is_last(reply):
                     return
         raise Unreachable("the server broke off in the middle of its answer")
 
-    def _object(self, method: str, path: str, body: Mapping[str, object] | None = None) -> Fields:
-        encoded = None if body is None else _encode(body)
-        with self._caller.request(method, path, encoded, timeout_s=_QUICK_S) as answer:
-            return self._read_object(answer)
-
-    def _plain(self, method: str, path: str, body: Mapping[str, object]) -> None:
-        with self._caller.request(method, path, _encode(body), timeout_s=_QUICK_S) as answer:
-            if answer.status >= 400:  # noqa: PLR2004
-                self._refuse(answer)
+    def _tell(self, method: str, path: str, body: Mapping[str, object]) -> None:
+        with self._caller.request(method, path, _encode(body)) as answer:
+            self._check(answer)
             answer.read()
 
-    def _read_object(self, answer: Answer) -> Fields:
-        if answer.status >= 400:  # noqa: PLR2004
-            self._refuse(answer)
-        reply = self._parse(answer.read())
+    def _read(self, text: bytes, answer: Answer) -> Fields:
+        reply = self._parse(text)
         if reply.text("error"):
             raise NodeRefused(reply.text("error"), reply_status=answer.status)
         return reply
@@ -249,8 +143,10 @@ class NodeClient:
             self._not_a_node()
         return Fields(value)
 
-    def _refuse(self, answer: Answer) -> NoReturn:
+    def _check(self, answer: Answer) -> None:
         """Raise what an error reply says; without a reason it may come from another program."""
+        if answer.status < HTTPStatus.BAD_REQUEST:
+            return
         body = answer.read()
         try:
             error = Fields(json.loads(body)).text("error")
@@ -279,31 +175,3 @@ def caller_for(address: Address, api_key: str = "") -> Caller:
 
 def _encode(body: Mapping[str, object]) -> bytes:
     return json.dumps(body).encode()
-
-
-def _chunk(reply: Fields, *, text: str, said: Fields) -> Chunk:
-    calls = tuple(
-        ToolCall(
-            call.fields("function").text("name"),
-            json.dumps(call.fields("function").values.get("arguments", {}), ensure_ascii=False),
-        )
-        for call in said.each("tool_calls")
-    )
-    is_last = reply.flag("done")
-    return Chunk(
-        text=text,
-        thinking=said.text("thinking"),
-        tool_calls=calls,
-        is_last=is_last,
-        timings=read_timings(reply) if is_last else None,
-        cut=read_cut(reply) if is_last else None,
-    )
-
-
-def _progress(reply: Fields) -> Progress:
-    status = reply.text("status")
-    if reply.text("digest"):
-        return Transfer(
-            status, reply.text("digest"), Size(reply.whole("total")), Size(reply.whole("completed"))
-        )
-    return Done() if status == "success" else Step(status)

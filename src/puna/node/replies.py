@@ -1,14 +1,15 @@
 """What a node answers, read from JSON into values, for programs that call it.
 
 The node may be puna, an older puna or Ollama itself, so a missing field reads as empty instead of
-failing. Nothing here imports pydantic, which would cost every command a tenth of a second.
+failing. Nothing here imports pydantic, which would cost every command a tenth of a second; and since each
+class costs a millisecond at every start, what only some commands need is in files of their own.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from puna.units import Count, Size, Span
+from puna.units import Size
 
 
 class Fields:
@@ -112,153 +113,3 @@ class RunningModel:
             processor=entry.text("processor"),
             slots=entry.whole("slots"),
         )
-
-
-@dataclass(frozen=True, slots=True)
-class StoredMessage:
-    """A message that travels with a model, shown when a conversation starts."""
-
-    role: str
-    content: str
-
-
-@dataclass(frozen=True, slots=True)
-class TensorRow:
-    """One line of the tensor table of `puna show -v`."""
-
-    name: str
-    type: str
-    shape: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ModelCard:
-    """All that `/api/show` says of one model."""
-
-    license: str = ""
-    modelfile: str = ""
-    parameters: str = ""
-    template: str = ""
-    system: str = ""
-    family: str = ""
-    parameter_size: str = ""
-    quantization: str = ""
-    requires: str = ""
-    remote_model: str = ""
-    remote_host: str = ""
-    capabilities: tuple[str, ...] = ()
-    messages: tuple[StoredMessage, ...] = ()
-    metadata: Mapping[str, object] | None = None
-    projector: Mapping[str, object] | None = None
-    tensors: tuple[TensorRow, ...] = ()
-
-    @property
-    def can_think(self) -> bool:
-        """Whether the model can write its thoughts apart from its answer."""
-        return "thinking" in self.capabilities
-
-    @classmethod
-    def of(cls, reply: Fields) -> "ModelCard":
-        """Read the reply of `/api/show`."""
-        details = reply.fields("details")
-        return cls(
-            **{name: reply.text(name) for name in _CARD_TEXTS},
-            family=details.text("family"),
-            parameter_size=details.text("parameter_size"),
-            quantization=details.text("quantization_level"),
-            capabilities=reply.texts("capabilities"),
-            messages=tuple(
-                StoredMessage(item.text("role"), item.text("content"))
-                for item in reply.each("messages")
-            ),
-            metadata=reply.fields("model_info").values or None,
-            projector=reply.fields("projector_info").values or None,
-            tensors=tuple(_tensor_row(item) for item in reply.each("tensors")),
-        )
-
-
-_CARD_TEXTS = (
-    "license",
-    "modelfile",
-    "parameters",
-    "template",
-    "system",
-    "requires",
-    "remote_model",
-    "remote_host",
-)
-
-
-def _tensor_row(item: Fields) -> TensorRow:
-    shape = item.values.get("shape")
-    sizes = tuple(
-        size for size in (shape if isinstance(shape, list) else ()) if isinstance(size, int)
-    )
-    return TensorRow(item.text("name"), item.text("type"), sizes)
-
-
-@dataclass(frozen=True, slots=True)
-class Timings:
-    """How long an answer took and how many tokens it had."""
-
-    total: Span
-    load: Span
-    prompt_tokens: Count
-    prompt_span: Span
-    output_tokens: Count
-    output_span: Span
-
-
-@dataclass(frozen=True, slots=True)
-class Cut:
-    """A prompt that did not fit, and what was kept of it."""
-
-    prompt_tokens: int
-    kept_tokens: int
-    context: int
-    dropped_messages: int
-
-
-@dataclass(frozen=True, slots=True)
-class ToolCall:
-    """A function that the model wants called; `arguments` is JSON text."""
-
-    name: str
-    arguments: str
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """A piece of an answer. The last one carries the timings, and the cut if there was one."""
-
-    text: str = ""
-    thinking: str = ""
-    tool_calls: tuple[ToolCall, ...] = ()
-    is_last: bool = False
-    timings: Timings | None = None
-    cut: Cut | None = None
-
-
-def read_timings(reply: Fields) -> Timings:
-    """Read the counters of a final object."""
-    return Timings(
-        total=Span(reply.whole("total_duration")),
-        load=Span(reply.whole("load_duration")),
-        prompt_tokens=Count(reply.whole("prompt_eval_count")),
-        prompt_span=Span(reply.whole("prompt_eval_duration")),
-        output_tokens=Count(reply.whole("eval_count")),
-        output_span=Span(reply.whole("eval_duration")),
-    )
-
-
-def read_cut(reply: Fields) -> Cut | None:
-    """Read what a final object says of a prompt that was cut, if it says so."""
-    cut = reply.fields("truncated")
-    if not cut.values:
-        return None
-    return Cut(
-        prompt_tokens=cut.whole("prompt_tokens"),
-        kept_tokens=cut.whole("kept_tokens"),
-        context=cut.whole("context_length"),
-        dropped_messages=cut.whole("dropped_messages"),
-    )

@@ -10,6 +10,7 @@ from puna.cli.repl.words import HELP, HELP_SET, HELP_SHORTCUTS, HELP_SHOW
 from puna.cli.run import Wish, load, with_thinking
 from puna.cli.view import model_table
 from puna.models.name import InvalidName, ModelName
+from puna.node.card import show_card
 from puna.node.client import NodeRefused
 
 LEAVE = frozenset({"/bye", "/exit"})
@@ -59,7 +60,7 @@ def _load(dialogue: Dialogue, line: str) -> None:
     conversation = dialogue.conversation
     question = replace(conversation.question, model=name, think=None)
     try:
-        card = dialogue.client.show(name)
+        card = show_card(dialogue.client, name)
     except NodeRefused as error:
         if not error.is_not_found:
             raise

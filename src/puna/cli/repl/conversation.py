@@ -6,8 +6,8 @@ from puna.chat.messages import Message, Role
 from puna.cli.answer import Answered, Manner
 from puna.cli.run import Wish
 from puna.models.options import OptionValue
-from puna.node.client import Question
-from puna.node.replies import ModelCard
+from puna.node.asking import Question
+from puna.node.card import ModelCard
 
 
 @dataclass(slots=True)

@@ -18,6 +18,7 @@ from puna.cli.run import Wish, load
 from puna.cli.session import Session
 from puna.cli.wrap import Wrap
 from puna.errors import PunaError
+from puna.node.asking import chat
 from puna.node.client import NodeClient
 from puna.settings import read_desk
 
@@ -70,7 +71,7 @@ def _answer(dialogue: Dialogue, message: str) -> None:
     if not message.strip():
         return
     conversation = dialogue.conversation
-    chunks = dialogue.client.chat(conversation.next_question(message))
+    chunks = chat(dialogue.client, conversation.next_question(message))
     answered = speak(dialogue.session.terminal, chunks, conversation.manner)
     conversation.keep(message, answered)
 

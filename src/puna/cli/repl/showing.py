@@ -6,7 +6,7 @@ from puna.cli.repl.dialogue import Dialogue
 from puna.cli.repl.words import HELP_SHOW
 from puna.cli.show import card_text
 from puna.models.option_text import plain_value
-from puna.node.replies import ModelCard
+from puna.node.card import ModelCard, show_card
 
 
 def show_part(dialogue: Dialogue, line: str) -> None:
@@ -20,7 +20,7 @@ def show_part(dialogue: Dialogue, line: str) -> None:
         dialogue.reply(f"Unknown command '/show {words[1]}'. Type /? for help")
         return
     conversation = dialogue.conversation
-    card = dialogue.client.show(conversation.model, system=conversation.system)
+    card = show_card(dialogue.client, conversation.model, system=conversation.system)
     dialogue.reply(part(dialogue, card))
 
 

@@ -1,0 +1,28 @@
+"""Have a node fetch a model, and read how far it is."""
+
+from collections.abc import Iterator
+
+from puna.node.client import NodeClient
+from puna.node.replies import Fields
+from puna.progress import Done, Progress, Step, Transfer
+from puna.units import Size
+
+
+def pull(client: NodeClient, model: str, *, insecure: bool = False) -> Iterator[Progress]:
+    """Fetch a model into the node's store, yielding how far it is."""
+    body = {"model": model, "insecure": insecure, "stream": True}
+    for reply in client.stream("/api/pull", body, is_last=_is_success):
+        yield _progress(reply)
+
+
+def _is_success(reply: Fields) -> bool:
+    return reply.text("status") == "success"
+
+
+def _progress(reply: Fields) -> Progress:
+    status = reply.text("status")
+    if reply.text("digest"):
+        return Transfer(
+            status, reply.text("digest"), Size(reply.whole("total")), Size(reply.whole("completed"))
+        )
+    return Done() if status == "success" else Step(status)
