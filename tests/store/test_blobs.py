@@ -112,9 +112,17 @@ def test_what_is_no_small_file_is_no_text(tmp_path: Path, kind: str) -> None:
         Blobs(tmp_path / "blobs").read(digest_of(TEXT))
 
 
-@pytest.mark.parametrize("name", [partial_name("0" * 64), "sha256-ab-partial-3"])
-def test_partial_files_are_known_by_name(name: str) -> None:
-    assert is_partial(name)
+@pytest.mark.parametrize(
+    ("name", "partial"),
+    [
+        (partial_name("0" * 64), True),
+        (blob_name(TEXT), False),
+        (f"{blob_name(TEXT)}-partial-3", False),
+        (f"../{blob_name(TEXT)}-partial", False),
+    ],
+)
+def test_only_puna_s_own_partial_files_are_known_by_name(*, name: str, partial: bool) -> None:
+    assert is_partial(name) is partial
 
 
 def test_a_file_is_adopted_by_a_second_name_for_it(store: ModelStore, tmp_path: Path) -> None:

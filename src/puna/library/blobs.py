@@ -9,6 +9,7 @@ it is young and removes it when it is old. The digits are random because Ollama 
 
 import hashlib
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
@@ -26,6 +27,7 @@ from puna.models.regular_file import UnusableFile, open_regular
 from puna.units import Size
 
 _CHUNK = 1 << 20
+_PARTIAL = re.compile(r"sha256-[0-9a-f]{64}-partial")
 MAX_TEXT = Size(32 << 20)
 """The most bytes of a blob that is read whole."""
 
@@ -153,8 +155,8 @@ def partial_name(token: str) -> str:
 
 
 def is_partial(name: str) -> bool:
-    """Tell whether a name in `blobs/` is that of a blob on its way in, puna's or Ollama's."""
-    return "-partial" in name
+    """Tell whether a name in `blobs/` is that of a blob that puna is taking in."""
+    return bool(_PARTIAL.fullmatch(name))
 
 
 class Incoming:

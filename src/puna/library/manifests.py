@@ -133,12 +133,11 @@ class Manifests:
         root = self.folder.resolve()
         level = [self.folder]
         for depth in range(_DEPTH):
-            want = wanted[depth].lower() if wanted else None
+            want = wanted[depth].lower() if wanted else ""
             level = [
                 path
                 for folder in level
-                for path in _children(folder, root, strict=strict)
-                if want is None or path.name.lower() == want
+                for path in _children(folder, root, want=want, strict=strict)
             ]
         for path in level:
             with suppress(InvalidName, OSError):
@@ -150,11 +149,11 @@ class Manifests:
                     yield ManifestFile(name, path, modified_at)
 
 
-def _children(folder: Path, root: Path, *, strict: bool) -> Iterator[Path]:
-    """Return what lies in a folder, except links out of `root`."""
+def _children(folder: Path, root: Path, *, want: str, strict: bool) -> Iterator[Path]:
+    """Return what lies in a folder, named `want` if that is given, except links out of `root`."""
     try:
         with os.scandir(folder) as entries:
-            children = sorted(entries, key=lambda entry: entry.name)
+            children = [entry for entry in entries if not want or entry.name.lower() == want]
     except (FileNotFoundError, NotADirectoryError):
         return
     except OSError as error:

@@ -8,14 +8,14 @@ needs no lock and no permission to write.
 
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from puna.errors import NotFound, PunaError
-from puna.library.blobs import BlobFile, BlobMissing, Blobs
-from puna.library.claims import Claims
+from puna.library.blobs import BlobFile, BlobMissing, Blobs, is_partial
+from puna.library.claims import Claims, FoundClaim
 from puna.library.disk import disk_errors, remove_tree
 from puna.library.draft import Draft
 from puna.library.lock import exclusive
@@ -82,7 +82,8 @@ class ModelStore:
                 scratch.mkdir(parents=True)
             yield Draft(self.blobs, claim, scratch=scratch, locked=self._locked, world=self._world)
         finally:
-            remove_tree(scratch)
+            with suppress(OSError):  # pip may still write there; the next draft tries again
+                remove_tree(scratch)
             claim.release()
 
     def publish(self, draft: Draft, name: ModelName, manifest: Manifest) -> ModelName:
@@ -164,17 +165,24 @@ class ModelStore:
 
     def _bury_the_dead(self) -> frozenset[str]:
         """Clear up after processes that died; return what the living protect."""
-        held: set[str] = set()
-        for claim in self._claims.found(self._world.now()):
-            if claim.is_alive:
-                held |= claim.names
-                continue
-            for name in claim.names:
-                if name.endswith("-partial"):
-                    self.blobs.remove(name)
-            remove_tree(self._own / "scratch" / claim.token)
-            self._claims.forget(claim)
-        return frozenset(held)
+        claims = tuple(self._claims.found(self._world.now()))
+        living = [claim for claim in claims if claim.is_alive]
+        for claim in claims:
+            if not claim.is_alive:
+                with suppress(OSError):
+                    self._bury(claim)
+        tokens = {claim.token for claim in living}
+        for scratch in (self._own / "scratch").glob("*"):
+            if scratch.name not in tokens:
+                with suppress(OSError):
+                    remove_tree(scratch)
+        return frozenset(name for claim in living for name in claim.names)
+
+    def _bury(self, claim: FoundClaim) -> None:
+        for name in claim.names:
+            if is_partial(name):
+                self.blobs.remove(name)
+        self._claims.forget(claim)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

@@ -15,6 +15,7 @@ point. Nothing here uses importlib.metadata, which costs `puna list` a third of 
 """
 
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,15 @@ from puna.errors import Failed, Invalid
 from puna.library.blobs import MAX_TEXT, BlobMissing
 from puna.library.catalog import MODEL_WHEELS, WheelFile, config_bytes, manifest_of
 from puna.library.local import DamagedModel, Facts, LocalModel, Origin
-from puna.library.sources.record import Installed, RecordLine, installed, is_inside, is_regular
+from puna.library.sources.record import (
+    Installed,
+    RecordLine,
+    Stamp,
+    installed,
+    is_inside,
+    is_regular,
+    stamp_of,
+)
 from puna.models.digest import Digest, digest_of
 from puna.models.name import InvalidName, ModelName
 from puna.models.regular_file import UnusableFile, open_regular
@@ -49,43 +58,45 @@ class UselessEntryPoint(Invalid):
 
 
 class BundledModels:
-    """All models in installed packages. Reads small files only, and keeps nothing."""
+    """All models in installed packages. Reads small files only.
+
+    Which packages offer what is looked up again when a folder of packages changes; whether a
+    model's file is as it was installed, each time. Every request to a model starts here.
+    """
 
     def __init__(self, facts: Facts, *, search_path: Sequence[str] | None = None) -> None:
         self._facts = facts
         self._search_path = search_path
+        self._known: tuple[Stamp, tuple[_Offer, ...]] | None = None
 
     def all(self) -> Iterator[LocalModel | DamagedModel]:
         """Return every model that a package offers; of two with one name, the first found."""
-        seen: set[str] = set()
-        for package in installed(self._search_path):
-            for text, value in _offers(package):
-                try:
-                    name = ModelName.parse(text)
-                except InvalidName:
-                    yield _nameless(package, text)
-                    continue
-                if name.key not in seen:
-                    seen.add(name.key)
-                    yield self._model(package, name, value)
+        for offer in self._offers():
+            try:
+                yield self._model(offer)
+            except (DamagedPackage, UselessEntryPoint) as error:
+                label = offer.name.shortest if offer.name else one_line(offer.text, 80)
+                yield DamagedModel(offer.name, label, error)
 
     def find(self, name: ModelName) -> LocalModel | None:
         """Return the bundled model of this name. Raises `DamagedPackage`, `UselessEntryPoint`."""
-        for model in self.all():
-            if model.name is None or not model.name.matches(name):
-                continue
-            if isinstance(model, DamagedModel):
-                raise model.error
-            return model
+        for offer in self._offers():
+            if offer.name and offer.name.matches(name):
+                return self._model(offer)
         return None
 
-    def _model(self, package: Installed, name: ModelName, value: str) -> LocalModel | DamagedModel:
-        try:
-            return self._checked(package, name, value)
-        except (DamagedPackage, UselessEntryPoint) as error:
-            return DamagedModel(name, name.shortest, error)
+    def _offers(self) -> tuple["_Offer", ...]:
+        path = tuple(sys.path if self._search_path is None else self._search_path)
+        stamp = stamp_of(path)
+        if self._known is None or self._known[0] != stamp:
+            self._known = stamp, tuple(_all_offers(path))
+        return self._known[1]
 
-    def _checked(self, package: Installed, name: ModelName, value: str) -> LocalModel:
+    def _model(self, offer: "_Offer") -> LocalModel:
+        package, name, value = offer.package, offer.name, offer.value
+        if name is None:
+            shown = one_line(offer.text, 80)
+            raise UselessEntryPoint(f'{_shown(package)}: "{shown}" is no valid name for a model')
         lines = [line for line in package.record() if is_inside(line.path)]
         weights = _checked_file(package, name, _weights_line(package, lines, value))
         licenses = [
@@ -129,7 +140,29 @@ class PackageContents:
             raise BlobMissing(f"blob {digest} cannot be read: {error}") from error
 
 
-def _offers(package: Installed) -> Sequence[tuple[str, str]]:
+@dataclass(frozen=True, slots=True)
+class _Offer:
+    """An entry point, or an entry of the curated list that counts as one."""
+
+    package: Installed
+    text: str
+    name: ModelName | None
+    """The name that `text` is, if it is one."""
+    value: str
+
+
+def _all_offers(path: Sequence[str]) -> Iterator[_Offer]:
+    seen: set[str] = set()
+    for package in installed(path):
+        for text, value in _entries(package):
+            offer = _Offer(package, text, _name(text), value)
+            key = offer.name.key if offer.name else f"{package.distribution} {text}"
+            if key not in seen:
+                seen.add(key)
+                yield offer
+
+
+def _entries(package: Installed) -> Sequence[tuple[str, str]]:
     """Return the names that a package offers, each with the value of its entry point."""
     wheel = _CURATED.get(package.distribution)
     if wheel:
@@ -138,10 +171,11 @@ def _offers(package: Installed) -> Sequence[tuple[str, str]]:
     return package.entry_points(GROUP)
 
 
-def _nameless(package: Installed, text: str) -> DamagedModel:
-    label = one_line(text, 80)
-    error = UselessEntryPoint(f'{_shown(package)}: "{label}" is no valid name for a model')
-    return DamagedModel(None, label, error)
+def _name(text: str) -> ModelName | None:
+    try:
+        return ModelName.parse(text)
+    except InvalidName:
+        return None
 
 
 def _weights_line(package: Installed, lines: Sequence[RecordLine], value: str) -> RecordLine:

@@ -4,14 +4,13 @@ Only what models need: the distributions on a search path, their RECORD (every f
 and size), and one group of entry points. Nothing is imported or run.
 """
 
+import os
 import stat
-import sys
 from binascii import Error as NotBase64, a2b_base64
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from os import scandir
 from pathlib import Path, PurePosixPath
 
 from puna.models.digest import Digest
@@ -68,10 +67,19 @@ class Installed:
         return ""
 
 
-def installed(search_path: Sequence[str] | None = None) -> Iterator[Installed]:
-    """Return the distributions on `search_path` (Python's own, if None), each name once."""
+Stamp = tuple[tuple[str, int], ...]
+"""Folders, and when something was last put into each or taken out."""
+
+
+def stamp_of(search_path: Sequence[str]) -> Stamp:
+    """Return what changes when a package in one of these folders comes or goes."""
+    return tuple((folder, _changed_at(folder)) for folder in search_path)
+
+
+def installed(search_path: Sequence[str]) -> Iterator[Installed]:
+    """Return the distributions in some folders, each name once."""
     seen: set[str] = set()
-    for folder in sys.path if search_path is None else search_path:
+    for folder in search_path:
         for name in _dist_infos(folder):
             distribution, _, version = name.removesuffix(".dist-info").partition("-")
             distribution = distribution.lower().replace("_", "-").replace(".", "-")
@@ -88,10 +96,16 @@ def is_regular(path: Path, size: int) -> bool:
     return False
 
 
+def _changed_at(folder: str) -> int:
+    with suppress(OSError):
+        return Path(folder).stat().st_mtime_ns
+    return 0
+
+
 def _dist_infos(folder: str) -> list[str]:
     if not folder:  # the current folder: whoever can write there must not add models
         return []
-    with suppress(OSError), scandir(folder) as entries:
+    with suppress(OSError), os.scandir(folder) as entries:
         return sorted(entry.name for entry in entries if entry.name.endswith(".dist-info"))
     return []
 
