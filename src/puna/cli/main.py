@@ -11,10 +11,11 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from importlib import import_module
+from typing import TextIO
 
 import click
 
-from puna.cli.failures import READER_GONE, guard
+from puna.cli.failures import guard
 from puna.cli.session import Session
 from puna.cli.terminal import Terminal
 from puna.errors import PunaError
@@ -192,8 +193,14 @@ def main() -> None:
     desk = read_desk()
     terminal = Terminal.real(has_escapes=desk.has_escapes, has_colours=desk.has_colours)
     code = run_program(sys.argv[1:], Session(terminal))
-    if (
-        code == READER_GONE
-    ):  # what is still buffered has no reader: the flush at exit must not complain
-        os.dup2(os.open(os.devnull, os.O_WRONLY), terminal.out.fileno())
+    for stream in (terminal.out, terminal.err):
+        _let_go(stream)
     sys.exit(code)
+
+
+def _let_go(stream: TextIO) -> None:
+    """Write out what is buffered; where nobody takes it, the exit must not complain again."""
+    try:
+        stream.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

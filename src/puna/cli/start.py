@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 
 from puna.cli.reach import client_of, find_node
 from puna.cli.session import Session
+from puna.cli.spinner import Spinner
 from puna.errors import Failed, NotFound, PunaError
 from puna.node.client import NodeClient
 from puna.text import one_line
@@ -100,7 +101,8 @@ def _start(session: Session, run: Path) -> NodeClient:
     finally:
         os.close(descriptor)
     client = client_of(session)
-    wait_until(lambda: process.poll() is not None or _answers(client), limit=_START_LIMIT)
+    with Spinner(session.terminal, "starting the server"):
+        wait_until(lambda: process.poll() is not None or _answers(client), limit=_START_LIMIT)
     if not _answers(client):
         process.terminate()
         raise NotStarted(
