@@ -218,7 +218,7 @@ def test_two_libraries_see_each_others_changes_at_once(library: Library, tmp_pat
     assert set(labels(other)) == {"tiny:latest", "mine:latest"}
 
 
-HEAVY = "asyncio importlib.metadata zipfile pydantic aiohttp fastapi filelock click email tempfile"
+HEAVY = "asyncio importlib.metadata zipfile pydantic aiohttp filelock tempfile puna.models.gguf"
 
 
 def test_listing_models_loads_nothing_heavy(library: Library, tmp_path: Path) -> None:

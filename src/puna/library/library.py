@@ -14,7 +14,6 @@ from puna.library.draft import Draft
 from puna.library.local import DamagedModel, Facts, LocalModel, Origin
 from puna.library.manifests import ManifestFile, UnreadableManifest
 from puna.library.sources.bundled import BundledModels, DamagedPackage
-from puna.library.sources.files import model_in_file
 from puna.library.store import ModelNotFound, ModelStore, Pruned, Removed
 from puna.models.manifest import DamagedManifest, Layer
 from puna.models.name import ModelName
@@ -97,6 +96,8 @@ class Library:
         Raises what `find` does, for a file `FileMissing` or `BadGguf`.
         """
         if isinstance(reference, FileReference):
+            from puna.library.sources.files import model_in_file  # noqa: PLC0415 - loads what reads weights, which `puna list` has no time for
+
             return model_in_file(reference.path, self._facts)
         return self.find(reference.name, typed=typed)
 

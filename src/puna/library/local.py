@@ -10,18 +10,20 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from puna.chat.messages import Message, Role
 from puna.errors import Failed, PunaError, Unsupported
 from puna.library.blobs import MAX_TEXT
-from puna.models.details import ModelDetails, details_of
 from puna.models.digest import Digest
-from puna.models.gguf import GgufHeader, read_header
 from puna.models.manifest import ConfigBlob, Layer, Manifest, MediaType
 from puna.models.name import ModelName
 from puna.models.strict_json import BadJson, JsonValue, parse_json
 from puna.units import Size
+
+if TYPE_CHECKING:  # `puna list` reads no weights, and has no time to load what reads them
+    from puna.models.details import ModelDetails
+    from puna.models.gguf import GgufHeader
 
 
 class DamagedLayer(Failed):
@@ -62,8 +64,10 @@ class Facts:
         self._most_headers = headers
         self._most_details = details
 
-    def header(self, path: Path) -> GgufHeader:
+    def header(self, path: Path) -> "GgufHeader":
         """Return the header of a file. Raises `BadGguf`."""
+        from puna.models.gguf import read_header  # noqa: PLC0415 - see above
+
         key = _file_key(path)
         header = self._headers.get(key)
         if header is None:
@@ -71,8 +75,10 @@ class Facts:
             _remember(self._headers, key, header, most=self._most_headers)
         return header
 
-    def details(self, weights: Path, projectors: tuple[Path, ...], template: str) -> ModelDetails:
+    def details(self, weights: Path, projectors: tuple[Path, ...], template: str) -> "ModelDetails":
         """Return the details of a model. Raises `BadGguf`."""
+        from puna.models.details import details_of  # noqa: PLC0415 - see above
+
         key = (_file_key(weights), tuple(_file_key(path) for path in projectors), template)
         details = self._details.get(key)
         if details is None:
@@ -140,12 +146,12 @@ class LocalModel:
         """The files of its adapters."""
         return self._paths(MediaType.ADAPTER)
 
-    def header(self) -> GgufHeader:
+    def header(self) -> "GgufHeader":
         """Return what the weights file says of itself. Raises `BadGguf`, `Unsupported`."""
         return self.facts.header(self.weights)
 
     @property
-    def details(self) -> ModelDetails:
+    def details(self) -> "ModelDetails":
         """Family, size, quantization, context and abilities, from the files themselves.
 
         Raises `BadGguf` or `Unsupported`; see `config` for what the manifest claims.
