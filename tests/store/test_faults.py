@@ -12,6 +12,7 @@ import pytest
 
 from puna.library.disk import StoreFull, StoreReadOnly, remove_tree
 from puna.library.library import Library
+from puna.library.manifests import UnreadableManifest
 from puna.library.store import ModelStore
 from puna.models.name import ModelName
 from tests.builders import a_gguf
@@ -29,19 +30,43 @@ def read_only() -> Iterator[Library]:
         put(root, "tiny", a_gguf(), system=b"be kind")
         for path in (root, *root.rglob("*")):
             path.chmod(0o555 if path.is_dir() else 0o444)
-        me = os.geteuid()
-        if me == 0:
+        if os.getuid() == 0:
             os.seteuid(NOBODY)
         yield a_library(root)
-        os.seteuid(me)
-        for path in (root, *root.rglob("*")):
-            path.chmod(0o755)
+        with as_owner(root):
+            pass
+        os.seteuid(os.getuid())
+
+
+@contextlib.contextmanager
+def as_owner(root: Path) -> Iterator[None]:
+    """Let the block write to a store that is otherwise read-only."""
+    me = os.geteuid()
+    os.seteuid(os.getuid())
+    for path in (root, *root.rglob("*")):
+        path.chmod(0o755)
+    yield
+    os.seteuid(me)
 
 
 def test_a_read_only_store_can_be_listed_and_used(read_only: Library) -> None:
     (model,) = read_only.list_models().models
     assert model.details.family == "llama"
     assert read_only.find(ModelName("TINY")).system == "be kind"
+
+
+def test_a_folder_of_names_without_permission_is_named_and_harms_no_other(
+    read_only: Library,
+) -> None:
+    folder = read_only.store.manifests.folder / "hf.co"
+    with as_owner(read_only.store.root):
+        put(read_only.store.root, "hf.co/user/model:Q4_0")
+        folder.chmod(0)
+    listing = read_only.list_models()
+    assert [model.label for model in listing.models] == ["tiny:latest"]
+    assert str(folder) in listing.damaged[0].error.message
+    with pytest.raises(UnreadableManifest, match="Permission denied"):
+        read_only.find(ModelName.parse("hf.co/user/model:Q4_0"))
 
 
 def test_a_read_only_store_says_so_when_written(read_only: Library) -> None:

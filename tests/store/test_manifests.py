@@ -85,7 +85,8 @@ def test_a_link_out_of_the_store_is_no_model(
     link.parent.mkdir(parents=True)
     link.symlink_to(outside.joinpath("manifests", *parts[: level + 1]))
     assert names(manifests) == []
-    assert manifests.find(ModelName("secret")) is None
+    with pytest.raises(UnreadableManifest, match="leads out of the store"):
+        manifests.find(ModelName("secret"))
 
 
 def test_a_link_that_stays_in_the_store_is_a_model(tmp_path: Path, manifests: Manifests) -> None:

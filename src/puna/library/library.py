@@ -63,9 +63,9 @@ class Library:
 
     def list_models(self) -> Listing:
         """Return every model. Reads manifests only, so the weights of one may still be bad."""
-        files = tuple(self.store.manifests.files())
+        files, found = self._stored_files()
         taken = {file.name.key for file in files}
-        found = [self._stored_or_damaged(file) for file in files]
+        found += [self._stored_or_damaged(file) for file in files]
         found += [
             bundled
             for bundled in self._bundled.all()
@@ -108,7 +108,7 @@ class Library:
         hard link where the disk allows, else by a copy.
         """
         model = self.find(source, typed=typed)
-        if model.origin is Origin.STORE and model.name.matches(destination):
+        if model.name.matches(destination):
             return model.name
         with self.store.draft() as draft:
             for layer in model.manifest.blobs:
@@ -164,6 +164,16 @@ class Library:
             contents=self.store.blobs,
             facts=self._facts,
         )
+
+    def _stored_files(
+        self,
+    ) -> tuple[tuple[ManifestFile, ...], list[LocalModel | DamagedModel | None]]:
+        """Return the manifests, and what to say if a folder of them cannot be read."""
+        manifests = self.store.manifests
+        try:
+            return tuple(manifests.files(strict=True)), []
+        except UnreadableManifest as error:
+            return tuple(manifests.files()), [DamagedModel(None, "(unknown)", error)]
 
     def _stored_or_damaged(self, file: ManifestFile) -> LocalModel | DamagedModel | None:
         try:

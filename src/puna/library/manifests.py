@@ -65,8 +65,12 @@ class Manifests:
         yield from self._walk((), strict=strict)
 
     def find(self, name: ModelName) -> ManifestFile | None:
-        """Return the manifest of `name`, whatever the case. Raises `AmbiguousName`."""
-        found = list(self._walk(name.path_parts, strict=False))
+        """Return the manifest of `name`, whatever the case.
+
+        Raises `AmbiguousName`, and `UnreadableManifest` if a folder on the way cannot be read or is
+        a link out of the store.
+        """
+        found = list(self._walk(name.path_parts, strict=True))
         exact = [file for file in found if file.name.path_parts == name.path_parts]
         if exact or len(found) == 1:
             return (exact or found)[0]
