@@ -83,10 +83,12 @@ def test_its_log_is_for_its_owner_only(environ: dict[str, str]) -> None:
 
 
 def test_a_server_that_cannot_start_says_why(environ: dict[str, str]) -> None:
-    ran = puna("run", "smollm2", "hi", environ=environ | {"PUNA_MODELS": "/proc/none"})
+    everywhere = environ["PUNA_HOST"].replace("127.0.0.1", "0.0.0.0")
+    ran = puna("run", "smollm2", "hi", environ=environ | {"PUNA_HOST": everywhere})
     assert (ran.returncode, ran.stdout) == (1, "")
-    assert ran.stderr.startswith("Error: ")
+    assert ran.stderr.startswith("Error: the server did not start: ")
     assert "Traceback" not in ran.stderr
+    assert ran.stderr.splitlines()[-1] == f"its log: {environ['PUNA_HOME']}/logs/serve.log"
 
 
 def test_models_are_listed_shown_and_copied_with_and_without_a_server(

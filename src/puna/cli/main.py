@@ -166,6 +166,11 @@ def _help_of(root: click.Context, name: str) -> str:
         return command.get_help(inner)
 
 
+def make_command() -> click.Group:
+    """Return the whole program as one command, for documents and shells."""
+    return puna
+
+
 def run_program(arguments: Sequence[str], session: Session) -> int:
     """Run one command and return the exit code. Never raises what a command can raise."""
 

@@ -13,6 +13,8 @@ from puna.node.client import NodeRefused
 class NotRunning(NotFound):
     """There is no such model to stop."""
 
+    code = "not_running"
+
 
 @click.command()
 @click.argument("model", required=False)

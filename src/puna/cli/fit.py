@@ -1,0 +1,202 @@
+"""`puna fit`: what a model takes in which way, where that fits on this machine, and what would."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import click
+
+from puna.cli.reach import open_store
+from puna.cli.session import Session, pass_session
+from puna.cli.view import table
+from puna.hardware.devices import Device, DeviceKind, detect_devices
+from puna.library.local import LocalModel
+from puna.models.fit import (
+    DEFAULT_SLOTS,
+    Fit,
+    Plan,
+    Room,
+    RoomKind,
+    Verdict,
+    choose_slots,
+    fit_plan,
+)
+from puna.models.gguf import GgufHeader
+from puna.node.placing import DEFAULT_BATCH, DEFAULT_CONTEXT
+from puna.settings import NodeSettings
+from puna.units import Size
+
+_CACHE_TYPES = ("f16", "q8_0", "q4_0")
+_MOST_SLOTS = 256
+_LONGEST_SHOWN = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """How a person wants to load the model; None leaves it to puna."""
+
+    context: int | None = None
+    parallel: int | None = None
+    cache_type: str | None = None
+
+
+@click.command()
+@click.argument("model")
+@click.option("--context", type=click.IntRange(min=1), metavar="TOKENS", help="Tokens of a slot.")
+@click.option(
+    "--parallel", type=click.IntRange(1, _MOST_SLOTS), metavar="N", help="Requests at a time."
+)
+@click.option(
+    "--cache-type", type=click.Choice(_CACHE_TYPES), help="Number format of the context in memory."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, all sizes in bytes.")
+@pass_session
+def fit(session: Session, /, model: str, *, as_json: bool, **wish: int | str | None) -> None:
+    """Tell whether MODEL fits this machine, where, and what would fit if it does not.
+
+    MODEL is a name or a GGUF file. Without --context, the context that the server takes and longer
+    ones are shown. Nothing is loaded. The exit code is 0 whatever the verdict.
+    """
+    found = open_store(session).open(model)
+    devices = detect_devices()
+    header, rooms = found.header(), rooms_of(devices, session.settings)
+    plans = plans_of(header, session.settings, rooms[0], Wish(**wish))  # type: ignore[arg-type]
+    fits = [fit_plan(header, plan, rooms) for plan in plans]
+    text = as_data(found, devices, fits) if as_json else as_text(found, devices, fits)
+    session.terminal.line(text)
+
+
+def rooms_of(devices: Sequence[Device], settings: NodeSettings) -> tuple[Room, ...]:
+    """Return where a model can go: memory first, then each card that this build can use."""
+    return tuple(_room(device, settings) for device in devices if device.usable)
+
+
+def _room(device: Device, settings: NodeSettings) -> Room:
+    free, total = device.memory.available, device.memory.total
+    if device.kind is DeviceKind.PROCESSOR:
+        return Room("memory", RoomKind.MEMORY, settings.memory_limit or free, total)
+    return Room(device.name, RoomKind.CARD, Size(max(0, free - settings.gpu_overhead)), total)
+
+
+def plans_of(
+    header: GgufHeader, settings: NodeSettings, memory: Room, wish: Wish
+) -> tuple[Plan, ...]:
+    """Return the ways to load the model: as wished, else as the server would and with more."""
+    cache_type = wish.cache_type or settings.kv_cache_type
+
+    def plan(context: int) -> Plan:
+        alone = Plan(context, 1, cache_type, min(DEFAULT_BATCH, context))
+        most = settings.num_parallel or DEFAULT_SLOTS
+        slots = wish.parallel or choose_slots(header, alone, memory, wanted=most)
+        return Plan(context, max(1, slots), cache_type, min(DEFAULT_BATCH, context))
+
+    return tuple(plan(context) for context in _contexts(header, settings, wish))
+
+
+def _contexts(header: GgufHeader, settings: NodeSettings, wish: Wish) -> Iterator[int]:
+    if wish.context:
+        yield wish.context
+        return
+    trained = header.integer(header.own_key("context_length")) or DEFAULT_CONTEXT
+    context = min(settings.context_length or DEFAULT_CONTEXT, trained)
+    while context < min(trained, _LONGEST_SHOWN):
+        yield context
+        context *= 2
+    yield min(trained, context)
+
+
+def as_text(model: LocalModel, devices: Sequence[Device], fits: Sequence[Fit]) -> str:
+    """Return the tables and the advice that a person reads."""
+    details = model.details
+    facts = [f"{details.parameter_size} parameters", details.quantization_level]
+    facts += [f"trained on {details.context_length} tokens"] if details.context_length else []
+    lines = [
+        f"{model.label}: {', '.join(facts)}",
+        "",
+        table(("DEVICE", "FREE", "TOTAL", "USE"), [_device_row(device) for device in devices]),
+        "",
+        table(
+            ("CONTEXT", "SLOTS", "WEIGHTS", "CACHE", "BUFFERS", "NEEDED", "WHERE", "VERDICT"),
+            [row for each in fits for row in _rows(each)],
+        ),
+    ]
+    advice = next((each.advice for each in fits if not each.fits), ())
+    if advice:
+        lines += ["", "Ways out:", *(f"  {words}" for words in advice)]
+    if any(each.is_upper_bound for each in fits):
+        lines += ["", "The architecture is not known well: it takes at most so much."]
+    return "\n".join(lines)
+
+
+def _device_row(device: Device) -> tuple[str, ...]:
+    used = f"{device.threads} threads" if device.threads else "used"
+    use = used if device.usable else f"not used: {device.reason}"
+    return (device.name, str(device.memory.available), str(device.memory.total), use)
+
+
+def _rows(fit: Fit) -> Iterator[tuple[str, ...]]:
+    for verdict in fit.verdicts:
+        yield (
+            str(fit.context),
+            str(fit.parallel),
+            str(fit.weights),
+            str(fit.cache),
+            str(Size(fit.buffers + fit.margin)),
+            str(verdict.needed),
+            verdict.where,
+            _word(verdict),
+        )
+
+
+def _word(verdict: Verdict) -> str:
+    if verdict.fits:
+        return f"fits, {Size(verdict.free - verdict.needed)} left"
+    return f"does not fit, {verdict.short_by} too few"
+
+
+def as_data(model: LocalModel, devices: Sequence[Device], fits: Sequence[Fit]) -> str:
+    """Return the same as JSON, all sizes in bytes."""
+    value = {
+        "model": model.label,
+        "fits": any(each.fits for each in fits),
+        "devices": [_device_data(device) for device in devices],
+        "plans": [_plan_data(each) for each in fits],
+    }
+    return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+def _device_data(device: Device) -> dict[str, object]:
+    return {
+        "name": device.name,
+        "kind": device.kind.value,
+        "free": device.memory.available,
+        "total": device.memory.total,
+        "usable": device.usable,
+        "reason": device.reason,
+    }
+
+
+def _plan_data(fit: Fit) -> dict[str, object]:
+    return {
+        "context": fit.context,
+        "parallel": fit.parallel,
+        "weights": fit.weights,
+        "cache": fit.cache,
+        "buffers": fit.buffers,
+        "margin": fit.margin,
+        "total": fit.total,
+        "fits": fit.fits,
+        "short_by": fit.short_by,
+        "is_upper_bound": fit.is_upper_bound,
+        "verdicts": [
+            {
+                "where": each.where,
+                "needed": each.needed,
+                "free": each.free,
+                "fits": each.fits,
+                "short_by": each.short_by,
+            }
+            for each in fit.verdicts
+        ],
+        "advice": list(fit.advice),
+    }

@@ -1,0 +1,94 @@
+"""`puna fit` of a small file, on a machine whose memory the test decides."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.builders import LLAMA, a_gguf
+from tests.fakes.console import Ran, puna
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "small.gguf"
+    path.write_bytes(a_gguf({**LLAMA, "llama.context_length": 16384}))
+    return path
+
+
+def fit(file: Path, *flags: str, **environ: str) -> Ran:
+    return puna("fit", str(file), *flags, environ={"PUNA_HOME": str(file.parent)} | environ)
+
+
+def rows(ran: Ran) -> list[list[str]]:
+    """The rows of the table of plans."""
+    start = next(number for number, line in enumerate(ran.lines) if line.startswith("CONTEXT"))
+    return [line.split() for line in ran.lines[start + 1 :] if line[:1].isdigit()]
+
+
+def test_the_servers_context_and_longer_ones_are_shown(file: Path) -> None:
+    ran = fit(file, PUNA_MEMORY_LIMIT="16GB")
+    assert ran.code == 0
+    assert [(row[0], row[1]) for row in rows(ran)] == [("4096", "4"), ("8192", "4"), ("16384", "4")]
+    assert all("memory    fits, " in line for line in ran.lines if line[:1].isdigit())
+
+
+def test_what_does_not_fit_says_by_how_much_and_what_would(file: Path) -> None:
+    ran = fit(file, "--context", "4096", PUNA_MEMORY_LIMIT="20MB")
+    assert ran.code == 0
+    assert "does not fit, " in ran.out
+    assert " MB too few" in ran.out
+    assert "Ways out:\n  " in ran.out
+
+
+def test_json_holds_the_same_in_bytes(file: Path) -> None:
+    ran = fit(file, "--context", "512", "--parallel", "2", "--json", PUNA_MEMORY_LIMIT="20MB")
+    value = json.loads(ran.out)
+    (plan,) = value["plans"]
+    assert (value["fits"], plan["fits"], plan["context"], plan["parallel"]) == (
+        False,
+        False,
+        512,
+        2,
+    )
+    parts = sum(plan[name] for name in ("weights", "cache", "buffers", "margin"))
+    assert (parts, parts - 20_000_000) == (plan["total"], plan["short_by"])
+    assert value["devices"][0]["kind"] == "processor"
+
+
+def test_a_smaller_cache_type_takes_less(file: Path) -> None:
+    sizes = [
+        json.loads(fit(file, "--context", "16384", "--cache-type", kind, "--json").out)
+        for kind in ("f16", "q8_0", "q4_0")
+    ]
+    caches = [value["plans"][0]["cache"] for value in sizes]
+    assert caches == sorted(caches, reverse=True)
+    assert len(set(caches)) == 3
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--context", "0"], "invalid value for '--context'"),
+        (["--parallel", "-1"], "invalid value for '--parallel'"),
+        (["--cache-type", "q5"], "invalid value for '--cache-type'"),
+    ],
+    ids=str,
+)
+def test_what_makes_no_sense_is_refused(file: Path, flags: list[str], message: str) -> None:
+    ran = fit(file, *flags)
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err.startswith(f"Error: {message}")
+
+
+def test_a_file_that_is_no_model_is_one_clear_line(file: Path) -> None:
+    file.write_bytes(b"not a model")
+    ran = fit(file)
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err.startswith("Error: ")
+    assert "defect" not in ran.err
+
+
+def test_an_unknown_model_says_so(tmp_path: Path) -> None:
+    ran = puna("fit", "nope", environ={"PUNA_HOME": str(tmp_path)})
+    assert (ran.code, ran.err.splitlines()[0]) == (1, "Error: model 'nope' not found")
