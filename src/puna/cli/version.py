@@ -2,10 +2,10 @@
 
 import click
 
-from puna import __version__
 from puna.cli.reach import client_of
 from puna.cli.session import Session, pass_session
 from puna.errors import PunaError
+from puna.version import __version__
 
 
 @click.command()

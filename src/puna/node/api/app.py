@@ -9,13 +9,13 @@ from pydantic.json_schema import models_json_schema
 from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp
 
-from puna import __version__
 from puna.node.api.desk import Desk
 from puna.node.api.docs import PAGE
 from puna.node.api.guard import Guard, Rules
 from puna.node.api.ollama.routes import ENDPOINTS, Endpoint
 from puna.node.api.reply import LastResort, add_error_replies
 from puna.node.api.streaming import NDJSON
+from puna.version import __version__
 from puna.wire.ollama import ErrorReply
 
 _SCHEMA = "#/components/schemas/{model}"

@@ -16,7 +16,6 @@ from contextlib import contextmanager, suppress
 
 import uvicorn
 
-from puna import __version__
 from puna.errors import Conflict, Failed
 from puna.net import Caller, Unreachable
 from puna.node.api.app import make_app
@@ -25,6 +24,7 @@ from puna.node.api.guard import check_exposure
 from puna.node.node import open_node
 from puna.settings import Address, NodeSettings
 from puna.units import Span
+from puna.version import __version__
 from puna.world import RealWorld, World
 
 FINISHING = Span.of(seconds=2)
@@ -34,7 +34,7 @@ _ENGINES_END = Span.of(seconds=1)
 _IDLE_CONNECTION_S = 120
 """Longer than clients keep theirs (httpx 5 s, Go 90 s), so that they close first."""
 _BACKLOG = 2048
-_PROBE_S = 2.0
+_PROBE_S = 1.0
 
 
 class PortInUse(Conflict):

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from fastapi import Request
 from starlette.responses import PlainTextResponse, Response
 
-from puna import __version__
 from puna.errors import Invalid, NotFound, PunaError
 from puna.library.local import LocalModel
 from puna.models.name import InvalidName, ModelName
@@ -31,6 +30,7 @@ from puna.node.api.ollama.lines import Shape
 from puna.node.api.reply import error_json
 from puna.node.api.streaming import JSON, Flow, StreamedReply, WholeReply
 from puna.progress import Progress
+from puna.version import __version__
 from puna.wire import ollama as wire
 
 OLLAMA_VERSION = "0.32.15"
