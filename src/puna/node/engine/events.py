@@ -80,16 +80,14 @@ class EventReader:
             return self._end(events)
         # A token without text may be the end token; only the event after it will say so.
         self._held = [] if last["content"] else [events.pop()]
-        return (self._piece(events),) if events else ()
+        return _if_any(self._piece(events))
 
     def _end(self, events: list[_Event]) -> Sequence[Piece | Finish]:
         end = events[-1]
         has_end_token = end["stop_type"] == "eos" and len(events) > 1 and not events[-2]["content"]
         if has_end_token:
             del events[-2]
-        piece = self._piece(events)
-        finish = _finish(end, self._context)
-        return (piece, finish) if piece.text or piece.tokens else (finish,)
+        return (*_if_any(self._piece(events)), _finish(end, self._context))
 
     def _piece(self, events: Sequence[_Event]) -> Piece:
         return Piece(
@@ -101,6 +99,10 @@ class EventReader:
                 for each in event.get("completion_probabilities", ())
             ),
         )
+
+
+def _if_any(piece: Piece) -> tuple[Piece, ...]:
+    return (piece,) if piece.text or piece.tokens else ()
 
 
 def error_of(answer: object) -> PunaError:

@@ -151,6 +151,9 @@ def completion_parameters(completion: Completion, facts: EngineFacts) -> dict[st
         "cache_prompt": True,
         "return_tokens": True,
         "stream": True,
+        # While it reads a prompt, llama.cpp sees a closed connection only when it writes to it: its
+        # own look once a second is put off by every token of every other request.
+        "return_progress": True,
         "response_fields": _FINISH_FIELDS,
     }
     if completion.grammar is not None:
