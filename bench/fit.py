@@ -3,7 +3,7 @@
 Usage: python bench/fit.py [MODEL.gguf ...] [--quick] [--cache f16|q8_0|q4_0]
 
 Each load is an engine process of its own, started as the node starts it, then used: every slot
-answers twice, and one of them with a full context, so that all that is ever touched is touched.
+answers twice, one of them with a full context, so that all that is ever touched is touched.
 The truth is the most that was ever resident in that process (VmHWM), the mapped file included.
 Without a model it takes the bundled SmolLM2. Linux only.
 """
@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from puna.models.fit import estimate_fit
+from puna.models.fit_shape import shape_of
 from puna.models.gguf import GgufHeader, read_header
 from puna.models.options import Sampling
 from puna.node.engine.process import LlamaEngine, llama_factory
@@ -28,9 +29,10 @@ from puna.world import RealWorld
 CONTEXTS = (512, 1024, 2048, 4096, 8192)
 SLOTS = (1, 2, 4, 8)
 QUICK = ((512, 1), (512, 8), (2048, 4))
-_SHORT = 600
-"""Tokens in the slots that are not filled: more than a batch, more than the usual window."""
+_SHORT = 64
+"""Tokens in the slots that are not filled, and more in a model with windows: see `_length`."""
 _ANSWER = 8
+_BATCH = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +62,8 @@ async def measure(
     if not isinstance(engine, LlamaEngine):
         raise TypeError("only llama.cpp's memory is worth measuring")
     try:
-        vocabulary = engine.facts.vocabulary
-        tasks = [
-            _use(engine, _prompt(slot, context, vocabulary), last=(slot + 1) % vocabulary)
-            for slot in range(slots)
-        ]
-        await asyncio.gather(*tasks)
+        lengths = [context, *[min(context, _short(header))] * (slots - 1)]
+        await asyncio.gather(*(_use(engine, slot, length) for slot, length in enumerate(lengths)))
         return Measured(context, slots, fit.total, peak_memory(engine.pid))
     finally:
         await engine.stop()
@@ -80,15 +78,21 @@ def peak_memory(pid: int) -> Size:
     return Size(int(found[1]) * 1024)
 
 
-def _prompt(slot: int, context: int, vocabulary: int) -> tuple[int, ...]:
-    length = context if slot == 0 else min(context, _SHORT)
-    return tuple((97 * slot + 31 * n) % (vocabulary // 2) for n in range(length - 2 * _ANSWER))
+def _short(header: GgufHeader) -> int:
+    """Return a length of prompt after which a slot has taken all the memory that it ever takes.
+
+    The engine takes a snapshot of the window near the end of a prompt, and one a batch before it.
+    """
+    window = shape_of(header).window
+    return window + _BATCH + _SHORT if window else _SHORT
 
 
-async def _use(engine: LlamaEngine, prompt: tuple[int, ...], *, last: int) -> None:
-    for tokens in (prompt, (*prompt[:-1], last)):
+async def _use(engine: LlamaEngine, slot: int, length: int) -> None:
+    vocabulary = engine.facts.vocabulary
+    tokens = [(97 * slot + 31 * n) % (vocabulary // 2) for n in range(length - 2 * _ANSWER)]
+    for last in (slot, slot + 1):  # the second time all but the last token is there already
         completion = Completion(
-            prompt=tokens,
+            prompt=(*tokens[:-1], last),
             sampling=Sampling(seed=1, temperature=0.8),
             max_tokens=_ANSWER,
             logprobs=2,

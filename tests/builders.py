@@ -2,9 +2,14 @@
 
 import hashlib
 import json
+import math
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+
+from puna.models.gguf import GgufArray, GgufHeader, GgufValue, TensorRecord, ValueKind
+from puna.models.tensor_types import TENSOR_TYPES
 
 Metadata = Mapping[str, object]
 
@@ -166,3 +171,35 @@ def a_config(**fields: object) -> bytes:
     known = {"model_format": "gguf", "model_family": "llama", "model_families": ["llama"]}
     sizes = {"model_type": "134.52M", "file_type": "Q4_1", "architecture": "amd64", "os": "linux"}
     return json.dumps({**known, **sizes, **fields}).encode()
+
+
+def a_header(
+    metadata: Metadata = LLAMA,
+    tensors: Mapping[str, tuple[str, Sequence[int]]] = LLAMA_TENSORS,
+) -> GgufHeader:
+    """Return a header without a file: models of any size, made in memory."""
+    records = []
+    offset = 0
+    for name, (kind, shape) in tensors.items():
+        type_ = next(each for each in TENSOR_TYPES.values() if each.name == kind)
+        size = math.prod(shape) // type_.block * type_.block_size
+        records.append(TensorRecord(name, type_, tuple(shape), offset, size))
+        offset += _padded(size, 32)
+    return GgufHeader(
+        path=Path("/nowhere/model.gguf"),
+        version=3,
+        alignment=32,
+        metadata={key: _value(value) for key, value in metadata.items()},
+        tensors=tuple(records),
+        data_offset=4096,
+        file_size=4096 + offset,
+    )
+
+
+def _value(value: object) -> GgufValue:
+    if isinstance(value, str | int | float):
+        return value
+    if isinstance(value, range):  # a long array, such as a vocabulary: counted, not held
+        return GgufArray(ValueKind.STRING, len(value), 0, 0, None)
+    assert isinstance(value, Sequence)
+    return GgufArray(ValueKind.INT32, len(value), 0, 0, tuple(value))

@@ -34,7 +34,8 @@ class Device:
     """Threads to compute with, for a processor."""
 
     def __str__(self) -> str:
-        words = f"{self.name}, {self.threads} threads" if self.threads else self.name
+        plural = "s" if self.threads > 1 else ""
+        words = f"{self.name}, {self.threads} thread{plural}" if self.threads else self.name
         words += f", {self.memory.available} of {self.memory.total} free"
         return words if self.usable else f"{words}; not used: {self.reason}"
 

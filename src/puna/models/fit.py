@@ -5,6 +5,7 @@ engine's process takes at most, and a margin; a model that is said to fit does f
 """
 
 import os
+import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -14,6 +15,7 @@ from puna.models.fit_memory import (
     Plan,
     cache_size,
     check_plan,
+    is_rearranged,
     process_size,
     rearranged_size,
     scratch_size,
@@ -166,7 +168,8 @@ class _Model:
         self.header = header
         self.shape: ModelShape = shape_of(header)
         self.weights = weights_size(header)
-        self.rearranged = rearranged_size(header, os.uname().machine)
+        self.machine = platform.machine()
+        self.rearranged = rearranged_size(header, self.machine)
         self.threads = os.cpu_count() or 1
         self.parameters = sum(tensor.elements for tensor in header.tensors)
 
@@ -226,14 +229,14 @@ class _Model:
 _LESS_CACHE = ("q8_0", "q4_0")
 _LEAST_CONTEXT = 512
 _QUANTIZATIONS = (
-    ("Q8_0", 8.5),
-    ("Q6_K", 6.6),
-    ("Q5_K_M", 5.7),
-    ("Q4_K_M", 4.9),
-    ("Q3_K_M", 4.0),
-    ("Q2_K", 3.4),
+    ("Q8_0", "Q8_0", 8.5),
+    ("Q6_K", "Q6_K", 6.6),
+    ("Q5_K_M", "Q5_K", 5.7),
+    ("Q4_K_M", "Q4_K", 4.9),
+    ("Q3_K_M", "Q3_K", 4.0),
+    ("Q2_K", "Q2_K", 3.4),
 )
-"""Names and bits for each parameter, as whole files of these kinds have them."""
+"""Names of kinds of files, the type of most of their tensors, and their bits for a parameter."""
 _CARD_SIZES_GB = (8, 12, 16, 24, 32, 48, 80, 96, 141, 180)
 """Memory of the cards that can be bought or rented (2026)."""
 _USABLE_PERCENT = 95
@@ -278,10 +281,10 @@ def _smaller_cache(plan: Plan, fits: Callable[[Plan], bool]) -> str:
 
 def _smaller_quantization(model: _Model, plan: Plan, rooms: Sequence[Room]) -> str:
     fit = model.fit(plan, rooms)
-    for name, bits in _QUANTIZATIONS:
-        # Most of a smaller file's tensors are copied once more, as many as in any file at worst.
+    for name, kind, bits in _QUANTIZATIONS:
         size = round(model.parameters * bits / 8)
-        saved = fit.weights - 2 * size
+        copies = size if plan.is_mapped and is_rearranged(kind, model.machine) else 0
+        saved = fit.weights - size - copies
         if size < model.weights and any(saved >= each.short_by for each in fit.verdicts):
             return f"a smaller quantization fits: {name}, about {Size(size)}"
     return ""

@@ -38,17 +38,17 @@ _REARRANGED_ON_ARM = _REARRANGED_ON_X86 | {"Q1_0", "Q5_K", "Q6_K", "Q8_0"}
 _ROWS_TOGETHER = 8
 _X86 = frozenset({"amd64", "i686", "x86_64"})
 
-_PROCESS = 45_500_000
+_PROCESS = 44_500_000
 """Bytes of a loaded worker without a model: Python, the library, the HTTP server, its threads."""
 _THREAD = 120_000
 """Bytes of each thread that computes: stack and scratch."""
-_TOKEN = 150
+_TOKEN = 175
 """Bytes of the tokenizer for each token."""
 _MERGE = 110
 """Bytes of the tokenizer for each merge rule."""
-_CANDIDATE = 16
+_CANDIDATE = 13
 """Bytes of a slot's sampler for each token of the vocabulary."""
-_SLOT = 600_000
+_SLOT = 500_000
 """Bytes of a slot beside: its prompt, its answer, its connection."""
 
 
@@ -98,14 +98,19 @@ def weights_size(header: GgufHeader) -> Size:
 
 def rearranged_size(header: GgufHeader, machine: str) -> Size:
     """Return the bytes of tensors that llama.cpp copies into another order for `machine`."""
-    kinds = _REARRANGED_ON_X86 if machine.lower() in _X86 else _REARRANGED_ON_ARM
     has_output = any(tensor.name == "output.weight" for tensor in header.tensors)
     copied = sum(
         tensor.size
         for tensor in header.tensors
-        if tensor.type.name in kinds and _is_multiplied(tensor, has_output=has_output)
+        if is_rearranged(tensor.type.name, machine)
+        and _is_multiplied(tensor, has_output=has_output)
     )
     return Size(copied * max(1, header.integer("split.count") or 1))
+
+
+def is_rearranged(kind: str, machine: str) -> bool:
+    """Tell whether llama.cpp copies matrices of this type into another order for `machine`."""
+    return kind in (_REARRANGED_ON_X86 if machine.lower() in _X86 else _REARRANGED_ON_ARM)
 
 
 def _is_multiplied(tensor: TensorRecord, *, has_output: bool) -> bool:
