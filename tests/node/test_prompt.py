@@ -188,25 +188,27 @@ async def test_one_token_must_be_left_for_the_answer(tokens: int, *, fits: bool)
     assert (prompt.cut is None) is fits
 
 
-async def test_ten_thousand_messages_are_read_once_and_then_only_near_the_answer() -> None:
+async def test_of_ten_thousand_messages_only_those_near_the_answer_are_read() -> None:
     engine, messages = Reader(1000), turns(10_000)
     prompt = await prepare(engine, Conversation(messages), Frame(1000, 4))
     whole = len(await engine.render(messages))
     assert prompt.cut is not None
     assert 900 <= len(prompt.tokens) <= 999
-    assert sum(engine.questions) < 1.5 * whole
+    assert sum(engine.questions) < whole / 2
 
 
-async def test_a_huge_prompt_is_read_in_blocks_that_hold_up_nobody() -> None:
+async def test_of_a_huge_prompt_only_beginning_and_end_are_read_and_the_size_is_estimated() -> None:
     engine = Reader(4096)
     text = "lorem ipsum dolor " * 80_000
     whole = await engine.tokenize(text, add_special=True)
     engine.questions.clear()
     prompt = await prepare(engine, Verbatim(text), Frame(4096, 4))
-    assert max(engine.questions) <= 2**16
+    assert sum(engine.questions) <= 3 * 2**16
     head, tail = split(context=4096, num_keep=5)
     assert prompt.tokens == (*whole[:head], *whole[-tail:])
-    assert prompt.cut == Cut(len(whole), head + tail, 4096, dropped_messages=0)
+    assert prompt.cut is not None
+    assert prompt.cut.is_estimate
+    assert prompt.cut.prompt_tokens == pytest.approx(len(whole), rel=0.01)
 
 
 async def test_a_base_model_gets_the_bare_text() -> None:

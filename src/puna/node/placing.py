@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from puna.errors import Failed
-from puna.models.fit import Fit, Room, estimate_fit
+from puna.models.fit import Fit, Plan, Room, RoomKind, choose_slots, fit_plan
 from puna.models.gguf import GgufHeader
 from puna.models.options import Loading
 from puna.node.engine.request import CacheType, LoadSpec
@@ -19,7 +19,6 @@ from puna.units import Size
 
 DEFAULT_CONTEXT = 4096
 LEAST_CONTEXT = 4
-DEFAULT_SLOTS = 4
 DEFAULT_BATCH = 512
 _ONLY_WITH_CARDS = ("num_gpu", "main_gpu")
 _NOT_YET = ("draft_num_predict",)
@@ -69,7 +68,7 @@ def plan_load(
     wanted = Wanted(wish.label, spec, _automatic(loading, context, loaded))
     if loaded is not None and wanted.accepts(loaded):
         return replace(wanted, spec=loaded)
-    slots, fit = _slots_and_fit(wish, settings, context=context, free=free())
+    slots, fit = _slots_and_fit(wish, settings, spec, free())
     return replace(wanted, spec=replace(spec, slots=slots, memory=fit.total))
 
 
@@ -104,24 +103,24 @@ def _batch(loading: Loading, context: int) -> int:
 
 
 def _slots_and_fit(
-    wish: LoadWish, settings: NodeSettings, *, context: int, free: Size
+    wish: LoadWish, settings: NodeSettings, spec: LoadSpec, free: Size
 ) -> tuple[int, Fit]:
     """Take the slots that are set, else as many as fit, four at most."""
-    most = settings.num_parallel or DEFAULT_SLOTS
-    least = settings.num_parallel or 1
-    for slots in range(most, least - 1, -1):
-        fit = estimate_fit(
-            wish.header,
-            context=context,
-            parallel=slots,
-            rooms=(Room("memory", "memory", free, free),),
-            cache_type=settings.kv_cache_type,
-            batch=_batch(wish.loading, context),
-        )
-        if fit.fits:
-            return slots, fit
-    raise TooBig(
-        f'model "{wish.label}" needs {fit.total} of memory for a context of {context} and '
-        f"{free} can be used: {fit.short_by} bytes too few",
-        hint="; ".join(fit.advice),
+    room = Room("memory", RoomKind.MEMORY, free, free)
+    plan = Plan(
+        context=spec.context,
+        parallel=settings.num_parallel or 1,
+        cache_type=spec.cache_type,
+        batch=spec.batch,
+        is_mapped=spec.use_mmap is not False,
+        has_flash_attention=spec.flash_attention is not False,
     )
+    slots = settings.num_parallel or choose_slots(wish.header, plan, room) or 1
+    fit = fit_plan(wish.header, replace(plan, parallel=slots), (room,))
+    if not fit.fits:
+        raise TooBig(
+            f'model "{wish.label}" needs {fit.total} of memory for a context of {spec.context} '
+            f"and {free} can be used: {int(fit.short_by)} bytes too few",
+            hint="; ".join(fit.advice),
+        )
+    return slots, fit

@@ -13,11 +13,10 @@ from puna.chat.messages import Message, Role
 from puna.errors import Invalid
 from puna.node.engine.engine import Engine
 
-_MEASURED_WHOLE = 2**20
-"""Characters up to which a text is tokenised at once; a longer one is counted in blocks."""
 _BLOCK = 2**16
-"""Characters of a block: reading the reply for one does not hold up other clients."""
-_TAIL_CHARS_A_TOKEN = 8
+"""Characters of a block of a long text: reading the reply for one holds up no other client."""
+_CHARS_A_TOKEN = 8
+"""More than tokens have on the whole: a longer text will not fit, so it is not tokenised whole."""
 
 
 class PromptTooLong(Invalid):
@@ -67,6 +66,8 @@ class Cut:
     kept_tokens: int
     context_length: int
     dropped_messages: int
+    is_estimate: bool = False
+    """`prompt_tokens` is an estimate: to count ten megabytes would take the engine ten seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,47 +158,56 @@ def guess_drops(messages: Sequence[Message], *, surplus: float) -> int:
 async def prepare(engine: Engine, subject: Subject, frame: Frame) -> Prompt:
     """Return the prompt for `subject`, cut if it must be and may be. Raises `PromptTooLong`."""
     before = subject.before if isinstance(subject, Conversation) else ()
-    whole = await _written(engine, subject)
+    whole = await _written(engine, subject, frame)
     if len(before) + whole.count <= frame.room:
-        return Prompt((*before, *await _all_tokens(engine, whole)), whole.text)
+        return Prompt((*before, *(whole.tokens or ())), whole.text)
     total = len(before) + whole.count
     if not frame.truncate:
-        raise _too_long(total, frame)
+        raise _too_long(whole, total, frame)
     dropped, kept = 0, whole
     if isinstance(subject, Conversation) and not before:
         dropped, kept = await _drop_until_it_fits(engine, subject.messages, frame, whole)
         if kept.count <= frame.room:
-            tokens = await _all_tokens(engine, kept)
-            return Prompt(tokens, kept.text, Cut(total, len(tokens), frame.context, dropped))
+            tokens = kept.tokens or ()
+            cut = Cut(total, len(tokens), frame.context, dropped, whole.is_estimate)
+            return Prompt(tokens, kept.text, cut)
     if not frame.shift:
-        raise _too_long(total, frame)
+        raise _too_long(whole, total, frame)
     tokens = await _middle_cut(engine, before, kept, frame)
-    return Prompt(tokens, kept.text, Cut(total, len(tokens), frame.context, dropped))
+    cut = Cut(total, len(tokens), frame.context, dropped, whole.is_estimate)
+    return Prompt(tokens, kept.text, cut)
 
 
-def _too_long(count: int, frame: Frame) -> PromptTooLong:
+def _too_long(whole: "_Written", count: int, frame: Frame) -> PromptTooLong:
+    about = "about " if whole.is_estimate else ""
     return PromptTooLong(
-        f"the prompt is longer than the context length currently available: it has {count} tokens, "
-        f"and a context of {frame.context} holds at most {frame.room} of prompt",
+        "the prompt is longer than the context length currently available: "
+        f"it has {about}{count} tokens, and a context of {frame.context} holds at most "
+        f"{frame.room} of prompt",
         hint="send less, raise the option num_ctx, or let it be cut with truncate and shift",
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _Written:
-    """A prompt's text and its size; the tokens themselves unless there are too many to fetch."""
+    """A prompt's text and its size; the tokens themselves unless there are far too many."""
 
     text: str
     count: int
     has_special: bool
     tokens: tuple[int, ...] | None
 
+    @property
+    def is_estimate(self) -> bool:
+        """Whether the count is an estimate, which is only so far beyond the room."""
+        return self.tokens is None
 
-async def _written(engine: Engine, subject: Subject) -> _Written:
+
+async def _written(engine: Engine, subject: Subject, frame: Frame) -> _Written:
     if isinstance(subject, Verbatim):
-        return await _measure(engine, subject.text, add_special=True)
+        return await _measure(engine, subject.text, frame, add_special=True)
     text = await _render(engine, subject.messages)
-    return await _measure(engine, text, add_special=not subject.before)
+    return await _measure(engine, text, frame, add_special=not subject.before)
 
 
 async def _render(engine: Engine, messages: Sequence[Message]) -> str:
@@ -207,14 +217,16 @@ async def _render(engine: Engine, messages: Sequence[Message]) -> str:
     return "\n\n".join(message.content for message in messages)
 
 
-async def _measure(engine: Engine, text: str, *, add_special: bool) -> _Written:
-    if len(text) <= _MEASURED_WHOLE:
-        tokens = await engine.tokenize(text, add_special=add_special)
-        return _Written(text, len(tokens), add_special, tokens)
-    count = 0
-    for block in _blocks(text):
-        count += len(await engine.tokenize(block, add_special=add_special and not count))
-    return _Written(text, count, add_special, None)
+async def _measure(engine: Engine, text: str, frame: Frame, *, add_special: bool) -> _Written:
+    if len(text) > max(_BLOCK, frame.room * _CHARS_A_TOKEN):
+        count = read = 0
+        for block in _blocks(text):
+            count += len(await engine.tokenize(block, add_special=add_special and not count))
+            read += len(block)
+            if count > frame.room:
+                return _Written(text, count * len(text) // read, add_special, None)
+    tokens = await engine.tokenize(text, add_special=add_special)
+    return _Written(text, len(tokens), add_special, tokens)
 
 
 def _blocks(text: str) -> Iterator[str]:
@@ -229,12 +241,6 @@ def _blocks(text: str) -> Iterator[str]:
         start = end
 
 
-async def _all_tokens(engine: Engine, written: _Written) -> tuple[int, ...]:
-    if written.tokens is not None:
-        return written.tokens
-    return await engine.tokenize(written.text, add_special=written.has_special)
-
-
 async def _drop_until_it_fits(
     engine: Engine, messages: Sequence[Message], frame: Frame, whole: _Written
 ) -> tuple[int, _Written]:
@@ -244,7 +250,7 @@ async def _drop_until_it_fits(
     search = Search(guess, enough=most + 1)
     fitting: dict[int, _Written] = {}
     while (count := search.next_try) is not None:
-        attempt = await _attempt(engine, drop_oldest(messages, count))
+        attempt = await _attempt(engine, drop_oldest(messages, count), frame)
         fits = attempt is not None and attempt.count <= frame.room
         if fits and attempt is not None:
             fitting = {count: attempt}
@@ -253,13 +259,13 @@ async def _drop_until_it_fits(
         return search.enough, fitting[search.enough]
     if most == 0:
         return 0, whole
-    return most, await _written(engine, Conversation(drop_oldest(messages, most)))
+    return most, await _written(engine, Conversation(drop_oldest(messages, most)), frame)
 
 
-async def _attempt(engine: Engine, messages: Sequence[Message]) -> _Written | None:
+async def _attempt(engine: Engine, messages: Sequence[Message], frame: Frame) -> _Written | None:
     """Measure a shortened conversation; None if its template refuses it, as some do."""
     try:
-        return await _written(engine, Conversation(tuple(messages)))
+        return await _written(engine, Conversation(tuple(messages)), frame)
     except Invalid:
         return None
 
@@ -279,7 +285,7 @@ async def _middle_cut(
 
 
 async def _last_tokens(engine: Engine, text: str, count: int) -> tuple[int, ...]:
-    length = count * _TAIL_CHARS_A_TOKEN
+    length = count * _CHARS_A_TOKEN
     tokens = await engine.tokenize(text[-length:], add_special=False)
     while len(tokens) < count and length < len(text):
         length *= 4

@@ -7,7 +7,7 @@ without a default is always written, and a field with one is left out while it h
 Go's `omitempty`.
 """
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, PlainSerializer
@@ -16,8 +16,8 @@ Strings = list[str] | None
 
 
 def rfc3339(moment: datetime) -> str:
-    """Write an aware UTC time as Go does: `2026-08-21T10:00:01.5Z`, no zeros at the end."""
-    text = moment.isoformat().removesuffix("+00:00")
+    """Write an aware time as Go does in UTC: `2026-08-21T10:00:01.5Z`, no zeros at the end."""
+    text = moment.astimezone(UTC).isoformat().removesuffix("+00:00")
     return f"{text.rstrip('0') if '.' in text else text}Z"
 
 
@@ -282,6 +282,7 @@ class Truncated(Reply):
     kept_tokens: int
     context_length: int
     dropped_messages: int
+    is_estimate: bool = Field(default=False, description="True if `prompt_tokens` was not counted.")
 
 
 class DebugInfo(Reply):

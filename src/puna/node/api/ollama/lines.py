@@ -75,7 +75,7 @@ class AnswerWriter:
         """Return headers that say what was cut and what was ignored, if anything."""
         headers = {}
         if self._cut is not None:
-            numbers = _truncated(self._cut).model_dump()
+            numbers = _truncated(self._cut).model_dump(exclude_defaults=True)
             headers["Puna-Truncated"] = "; ".join(f"{name}={n}" for name, n in numbers.items())
         if self._form.ignored:
             headers["Puna-Ignored-Options"] = header_text(", ".join(self._form.ignored))
@@ -143,6 +143,7 @@ def _truncated(cut: Cut) -> Truncated:
         kept_tokens=cut.kept_tokens,
         context_length=cut.context_length,
         dropped_messages=cut.dropped_messages,
+        is_estimate=cut.is_estimate,
     )
 
 
