@@ -16,7 +16,7 @@ import puna
 from puna.cli.main import make_command
 from puna.errors import PunaError
 from puna.models.options import OPTION_TABLE
-from puna.node.api.app import describe_api
+from puna.node.api.ollama.routes import ENDPOINTS
 from puna.settings import SETTINGS
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -33,7 +33,7 @@ def settings_page() -> Iterator[str]:
     yield "|---|---|---|---|---|"
     for row in SETTINGS:
         ollama = f"`{row.ollama}`" if row.ollama else ""
-        default = f"`{row.default}`" if row.default else "automatic"
+        default = f"`{row.default}`" if row.default else ""
         yield f"| `{row.name}` | `{row.variable}` | {ollama} | {default} | {row.meaning} |"
 
 
@@ -45,9 +45,9 @@ def options_page() -> Iterator[str]:
     yield "said in the header `Puna-Ignored-Options`.\n"
     yield "| option | type | default | meaning |"
     yield "|---|---|---|---|"
-    for option in OPTION_TABLE:
+    for option in OPTION_TABLE.values():
         default = "automatic" if option.default is None else f"`{option.default}`"
-        yield f"| `{option.name}` | {option.kind} | {default} | {option.meaning} |"
+        yield f"| `{option.name}` | {option.kind} | {default} | {option.summary} |"
 
 
 def errors_page() -> Iterator[str]:
@@ -97,8 +97,8 @@ def api_page() -> Iterator[str]:
     yield "The interactive page is at `/docs` of a running node, its text at `/openapi.json`.\n"
     yield "| method | path | what it does |"
     yield "|---|---|---|"
-    for method, path, summary in describe_api():
-        yield f"| {method} | `{path}` | {summary} |"
+    for endpoint in ENDPOINTS:
+        yield f"| {endpoint.method} | `{endpoint.path}` | {endpoint.summary} |"
 
 
 PAGES: dict[str, Callable[[], Iterator[str]]] = {

@@ -1,0 +1,58 @@
+"""The documents are true: links lead somewhere, generated pages are fresh, transcripts run."""
+
+import os
+import re
+import shlex
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+COMMANDS = re.findall(r"^\$ (.+)$", (ROOT / "README.md").read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_inside_the_project_lead_somewhere(page: Path) -> None:
+    targets = re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text())
+    assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+def test_generated_pages_are_fresh() -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / "tools/write_docs.py", "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.journey
+@pytest.mark.model
+def test_the_readmes_commands_run_as_written(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    bin_folder = Path(sys.executable).parent
+    environ = os.environ | {
+        "PUNA_HOME": str(tmp_path),
+        "PUNA_HOST": f"127.0.0.1:{port}",
+        "PATH": f"{bin_folder}:{os.environ['PATH']}",
+    }
+    try:
+        outcomes = [_run(command.replace("11434", str(port)), environ) for command in COMMANDS]
+    finally:
+        _run("puna stop --server", environ)
+    assert [outcome for outcome in outcomes if outcome] == []
+
+
+def _run(command: str, environ: dict[str, str]) -> str:
+    """Run one command of the README; return what went wrong."""
+    done = subprocess.run(
+        shlex.split(command), env=environ, capture_output=True, text=True, timeout=120, check=False
+    )
+    ok = done.returncode == 0 and done.stdout.strip() and '"error"' not in done.stdout
+    return "" if ok else f"{command}: {done.stdout}{done.stderr}"
