@@ -44,6 +44,19 @@ def test_ctrl_c_stops_the_answer_and_not_the_dialogue(node: FakeNode) -> None:
     assert [each["content"] for each in messages] == ["hi", "A bun ", "again"]
 
 
+def test_what_is_typed_during_an_answer_waits_for_the_next_prompt(node: FakeNode) -> None:
+    node.hold = threading.Event()
+    with puna_on_a_screen("run", MODEL, environ=node.environ()) as screen:
+        screen.wait_for(">>> ")
+        screen.press("hi\r")
+        screen.wait_for("A bun")
+        screen.press("/set verbose\r/bye\r")
+        node.hold.set()
+        assert ("verbose" in screen.wait_for("meat.")) is False
+        screen.wait_for("Set 'verbose' mode.")
+        assert screen.wait_for_end() == 0
+
+
 def test_ctrl_c_on_an_empty_line_says_how_to_leave(node: FakeNode) -> None:
     with puna_on_a_screen("run", MODEL, environ=node.environ()) as screen:
         screen.wait_for(">>> ")

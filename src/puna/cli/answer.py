@@ -111,9 +111,9 @@ def speak(terminal: Terminal, chunks: Generator[Chunk], manner: Manner) -> Answe
             for chunk in chunks:
                 if chunk.text or chunk.thinking or chunk.tool_calls:
                     spinner.stop()
-                speech.take(chunk)
-                answered.text += chunk.text
+                answered.text += chunk.text  # first: an interrupt can come while it is written
                 last = chunk
+                speech.take(chunk)
         except KeyboardInterrupt:
             answered.was_stopped = True
     speech.end()

@@ -12,6 +12,7 @@ from puna.cli.repl.conversation import Conversation
 from puna.cli.repl.dialogue import Dialogue
 from puna.cli.repl.entry import without_fence
 from puna.cli.repl.history import HistoryFile
+from puna.cli.repl.quiet import quiet_keys
 from puna.cli.repl.reading import LineDropped, PlainReader, Reader
 from puna.cli.repl.words import HOW_TO_LEAVE, PROMPT
 from puna.cli.run import Wish, load
@@ -49,7 +50,8 @@ def run_dialogue(dialogue: Dialogue, reader: Reader) -> None:
             continue
         if text.split()[:1] and text.split()[0] in LEAVE:
             return
-        _take(dialogue, text)
+        with quiet_keys(dialogue.session.terminal):
+            _take(dialogue, text)
 
 
 def _take(dialogue: Dialogue, text: str) -> None:
