@@ -58,6 +58,17 @@ def test_a_word_is_written_when_it_is_known_to_end() -> None:
     ]
 
 
+def test_a_word_longer_than_a_line_is_written_as_it_comes() -> None:
+    wrap = Wrap(5)
+    assert [wrap.feed("abcde"), wrap.feed("f"), wrap.feed("g"), wrap.feed("h i"), wrap.end()] == [
+        "",
+        "abcde\nf",
+        "g",
+        "h",
+        " i",
+    ]
+
+
 TEXTS = st.text(alphabet=st.sampled_from("ab żé日👍\t\n\u0301\u200d\ufe0f"), max_size=60)
 
 

@@ -70,7 +70,9 @@ def test_a_person_stops_an_answer_and_asks_again(environ: dict[str, str]) -> Non
         screen.wait_for("Set parameter 'num_predict' to '400'")
         screen.wait_for(">>> ")
         screen.press("Count from one to five hundred in words.\r")
-        screen.wait_for("1", limit_s=120)
+        screen.wait_for("five hundred in words.")
+        screen.wait_for("\x1b[?2004l")  # the prompt has let go of the keys
+        screen.wait_for("\x1b[K\x1b[?25h", limit_s=120)  # the spinner is gone: words come
         screen.press("\x03")
         screen.wait_for(">>> ", limit_s=60)
         screen.press("/set verbose\r")

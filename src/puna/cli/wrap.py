@@ -23,6 +23,7 @@ class Wrap:
         self._word: list[str] = []  # the cells of the word so far, marks joined to what they mark
         self._cells = 0
         self._is_joined = False
+        self._is_endless = False  # the word is longer than a line, and is written as it comes
 
     def feed(self, text: str) -> str:
         """Take more text and return the words that are complete."""
@@ -33,6 +34,8 @@ class Wrap:
         return self._place_word() + self._place_gap()
 
     def _take(self, char: str) -> str:
+        if char in "\n \t":
+            self._is_endless = False
         if char == "\n":
             placed = self.end()
             self._column = 0
@@ -45,6 +48,8 @@ class Wrap:
 
     def _take_letter(self, char: str) -> str:
         width = cell_width(char)
+        if self._is_endless:
+            return self._place_cell(char)
         if self._word and (self._is_joined or not width):
             self._word[-1] += char
             self._is_joined = char == _JOINER
@@ -56,6 +61,9 @@ class Wrap:
             placed = self._place_word()  # between wide characters a line may break anywhere
         self._word.append(char)
         self._cells += width
+        if self._cells > self._width:
+            placed += self._place_word()
+            self._is_endless = True
         return placed
 
     def _place_word(self) -> str:
