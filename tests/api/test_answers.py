@@ -187,6 +187,7 @@ async def test_what_has_no_effect_is_said_in_a_header(stage: Stage) -> None:
     ignored = reply.headers["Puna-Ignored-Options"]
     assert ignored == "mirostat, l\\xf6ss X-Evil: 1, num_gpu"
     assert "X-Evil" not in reply.headers
+    assert reply.json["ignored"] == ["mirostat", "löss\r\nX-Evil: 1", "num_gpu"]
 
 
 async def test_tool_calls_of_earlier_turns_have_no_effect_and_that_is_said(stage: Stage) -> None:

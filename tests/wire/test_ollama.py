@@ -84,6 +84,15 @@ def test_a_cut_prompt_is_said_in_the_last_object_and_a_header() -> None:
     )
 
 
+def test_everything_that_was_not_done_as_asked_is_in_the_last_object() -> None:
+    finish = Finish(
+        StopReason.STOP, 1, 1, Span(0), Span(0), shifted=True, ignored=("/format: date",)
+    )
+    form = AnswerForm(shape=Shape.CHAT, model="m", now=lambda: START, ignored=("mirostat",))
+    content = AnswerWriter(form).lines([Ended(finish, Span(0), Span(0))])
+    assert content.endswith(b',"shifted":true,"ignored":["mirostat","/format: date"]}\n')
+
+
 def test_an_unload() -> None:
     reply = GenerateReply(
         model="llama3.2", created_at=START, response="", done=True, done_reason="unload"

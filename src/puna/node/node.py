@@ -14,7 +14,7 @@ from puna.library.library import Library, open_library
 from puna.library.local import LocalModel
 from puna.models.name import ModelName
 from puna.models.options import Loading, ParsedOptions, parse_options
-from puna.models.reference import FileReference, parse_reference
+from puna.models.reference import parse_reference
 from puna.node.answer import Ask, Event, answer, frame_for
 from puna.node.engine.engine import EngineFactory
 from puna.node.engine.process import engine_factory
@@ -22,6 +22,7 @@ from puna.node.placing import LoadWish, plan_load, without_effect
 from puna.node.prompt import Prompt, prepare
 from puna.node.scheduler.scheduler import Scheduler
 from puna.node.scheduler.state import Limits, Running, Wanted
+from puna.node.served import ServedModel, ServedModels
 from puna.progress import Progress
 from puna.settings import NodeSettings
 from puna.units import Size, Span
@@ -51,6 +52,7 @@ class Node:
             load_timeout=settings.load_timeout,
         )
         self._scheduler = Scheduler(factory, limits, world, memory=self.memory)
+        self._served = ServedModels(library, world)
         self._models: dict[Path, LocalModel] = {}
 
     @property
@@ -65,35 +67,33 @@ class Node:
         held = sum(_own_bytes(each) for each in self._scheduler.running())
         return Size(available_memory().available + held)
 
-    def find(self, name: str) -> LocalModel:
+    def find(self, name: str) -> ServedModel:
         """Return the model that a client names: a model's name, or the absolute path of a file.
 
         Raises `InvalidName`, `ModelNotFound`, `FilesAreLocal`, and what a damaged model raises.
         """
         if not name.startswith("/"):
-            return self.library.find(ModelName.parse(name), typed=name)
+            return self._served.named(name)
         if not self.settings.host.is_loopback:
             raise FilesAreLocal(
                 "this node opens no files by path, since others can reach it",
                 hint="give the model a name on that machine",
             )
-        return self.library.open_reference(FileReference(Path(name)), typed=name)
+        return self._served.in_file(Path(name))
 
-    def options(self, model: LocalModel, given: Mapping[str, object]) -> ParsedOptions:
+    def options(self, model: ServedModel, given: Mapping[str, object]) -> ParsedOptions:
         """Return the options of a request over the model's own, and the names without effect."""
-        own = parse_options(model.parameters)
-        parsed = parse_options(given, over=own.options)
-        ignored = without_effect(parse_options(given).options.loading)
-        return ParsedOptions(parsed.options, (*parsed.ignored, *ignored))
+        parsed = parse_options(given, over=model.options)
+        return ParsedOptions(parsed.options, (*parsed.ignored, *without_effect(given)))
 
-    def plan(self, model: LocalModel, loading: Loading) -> Wanted:
-        """Return how to load a model. Raises `BadGguf`, and `TooBig` if it would never fit."""
-        wish = LoadWish(model.label, model.header(), loading)
+    def plan(self, model: ServedModel, loading: Loading) -> Wanted:
+        """Return how to load a model. Raises `TooBig` if it would never fit."""
+        wish = LoadWish(model.label, model.header, loading)
         loaded = {each.spec.weights: each.spec for each in self._scheduler.running()}
         wanted = plan_load(
             wish, self.settings, loaded=loaded.get(wish.header.path), free=self.memory
         )
-        self._models[wanted.spec.weights] = model
+        self._models[wanted.spec.weights] = model.local
         return wanted
 
     def answer(self, ask: Ask) -> AsyncGenerator[Event, None]:
@@ -109,7 +109,7 @@ class Node:
         """Load a model and leave it loaded."""
         return await self._scheduler.load(wanted, keep_alive=keep_alive)
 
-    async def unload(self, model: LocalModel) -> None:
+    async def unload(self, model: ServedModel) -> None:
         """Take a model out of memory once nobody uses it; do nothing if it is not there."""
         await self._scheduler.unload(model.weights)
 
@@ -121,10 +121,16 @@ class Node:
             if each.spec.weights in self._models
         )
 
+    async def copy(self, source: ModelName, destination: ModelName, *, typed: str) -> None:
+        """Give a model a second name in the store."""
+        await asyncio.to_thread(self.library.copy, source, destination, typed=typed)
+        self._served.forget()
+
     async def remove(self, name: ModelName, *, typed: str) -> None:
         """Remove a name from the library, and its engine if no other name has the same weights."""
         weights = _weights(self.library.find(name, typed=typed))
         await asyncio.to_thread(self.library.remove, name, typed=typed)
+        self._served.forget()
         if weights is not None and not weights.exists():
             await self._scheduler.unload(weights)
 

@@ -5,7 +5,7 @@ context is never made smaller to fit: a model that is too big is refused with th
 anything is loaded.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from puna.errors import Failed
@@ -20,8 +20,7 @@ from puna.units import Size
 DEFAULT_CONTEXT = 4096
 LEAST_CONTEXT = 4
 DEFAULT_BATCH = 512
-_ONLY_WITH_CARDS = ("num_gpu", "main_gpu")
-_NOT_YET = ("draft_num_predict",)
+_WITHOUT_EFFECT = ("num_gpu", "main_gpu", "draft_num_predict")
 
 
 class TooBig(Failed):
@@ -69,7 +68,7 @@ def plan_load(
     if loaded is not None and wanted.accepts(loaded):
         return replace(wanted, spec=loaded)
     slots, fit = _slots_and_fit(wish, settings, spec, free())
-    return replace(wanted, spec=replace(spec, slots=slots, memory=fit.total))
+    return replace(wanted, spec=replace(spec, slots=slots, memory=fit.needed))
 
 
 def _automatic(loading: Loading, context: int, loaded: LoadSpec | None) -> frozenset[str]:
@@ -92,10 +91,9 @@ def context_for(wish: LoadWish, settings: NodeSettings) -> int:
     return max(LEAST_CONTEXT, min(context, trained))
 
 
-def without_effect(loading: Loading) -> tuple[str, ...]:
-    """Return the load options that are set and change nothing on this machine's processors."""
-    names = (*_ONLY_WITH_CARDS, *_NOT_YET)
-    return tuple(name for name in names if getattr(loading, name))
+def without_effect(given: Mapping[str, object]) -> tuple[str, ...]:
+    """Return the load options that are asked for and change nothing: no card is used yet."""
+    return tuple(name for name in _WITHOUT_EFFECT if given.get(name) not in {None, 0, -1})
 
 
 def _batch(loading: Loading, context: int) -> int:
@@ -119,7 +117,7 @@ def _slots_and_fit(
     fit = fit_plan(wish.header, replace(plan, parallel=slots), (room,))
     if not fit.fits:
         raise TooBig(
-            f'model "{wish.label}" needs {fit.total} of memory for a context of {spec.context} '
+            f'model "{wish.label}" needs {fit.needed} of memory for a context of {spec.context} '
             f"and {free} can be used: {int(fit.short_by)} bytes too few",
             hint="; ".join(fit.advice),
         )

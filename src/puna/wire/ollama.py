@@ -310,6 +310,12 @@ class GenerateReply(Reply):
     debug_info: DebugInfo | None = Field(default=None, alias="_debug_info")
     logprobs: list[Logprob] = []
     truncated: Truncated | None = None
+    shifted: bool = Field(
+        default=False, description="The context was full and its oldest part was forgotten."
+    )
+    ignored: list[str] = Field(
+        default=[], description="What was asked for and had no effect: options, parts of a schema."
+    )
 
 
 class AssistantMessage(Reply):
@@ -336,3 +342,9 @@ class ChatReply(Reply):
     eval_count: int = 0
     eval_duration: int = 0
     truncated: Truncated | None = None
+    shifted: bool = Field(
+        default=False, description="The context was full and its oldest part was forgotten."
+    )
+    ignored: list[str] = Field(
+        default=[], description="What was asked for and had no effect: options, parts of a schema."
+    )

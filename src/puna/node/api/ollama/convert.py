@@ -11,12 +11,12 @@ from pydantic import JsonValue
 
 from puna.chat.messages import Message, Role
 from puna.errors import Failed, Invalid
-from puna.library.local import LocalModel
 from puna.models.details import Capability
 from puna.models.option_text import go_quoted
 from puna.node.api.ollama.lines import as_json
 from puna.node.engine.request import Grammar
 from puna.node.prompt import Conversation, Subject, Verbatim
+from puna.node.served import ServedModel
 from puna.text import one_line
 from puna.units import FOREVER, Span
 from puna.wire import ollama as wire
@@ -134,9 +134,9 @@ class Wishes:
     think: bool | None = None
 
 
-def check_abilities(model: LocalModel, asked_name: str, wishes: Wishes) -> tuple[str, ...]:
+def check_abilities(model: ServedModel, asked_name: str, wishes: Wishes) -> tuple[str, ...]:
     """Return what is asked and will have no effect. Raises `MissingAbility` or `NotYet`."""
-    able = model.details.capabilities
+    able = model.abilities
     quoted = go_quoted(asked_name)
     if wishes.think and Capability.THINKING not in able:
         raise MissingAbility(f"{quoted} does not support thinking")
@@ -148,7 +148,7 @@ def check_abilities(model: LocalModel, asked_name: str, wishes: Wishes) -> tuple
         (wishes.images, Capability.VISION),
     ):
         if is_asked and ability not in able:
-            raise MissingAbility(f"{model.name.full} does not support {ability}")
+            raise MissingAbility(f"{model.full_name} does not support {ability}")
         if is_asked:
             raise NotYet(f"{ability} is not in this version of puna")
     if wishes.think:
@@ -168,7 +168,7 @@ def check_generate(asked: wire.GenerateRequest) -> None:
         )
 
 
-def generate_subject(asked: wire.GenerateRequest, model: LocalModel) -> Subject:
+def generate_subject(asked: wire.GenerateRequest, model: ServedModel) -> Subject:
     """Return the prompt of `/api/generate`, with the model's own system text and messages."""
     prompt = asked.prompt or ""
     if asked.raw:
@@ -183,7 +183,7 @@ def generate_subject(asked: wire.GenerateRequest, model: LocalModel) -> Subject:
     return Conversation(messages, before=tuple(asked.context or ()))
 
 
-def chat_subject(asked: wire.ChatRequest, model: LocalModel) -> Conversation:
+def chat_subject(asked: wire.ChatRequest, model: ServedModel) -> Conversation:
     """Return the conversation of `/api/chat`, after the model's own system text and messages."""
     messages = tuple(read_message(number, each) for number, each in enumerate(asked.messages or ()))
     starts_with_system = bool(messages) and messages[0].role is Role.SYSTEM

@@ -7,7 +7,6 @@ from typing import Generic, TypeVar
 from starlette.responses import Response
 
 from puna.errors import PunaError
-from puna.library.local import LocalModel
 from puna.node.answer import Ask
 from puna.node.api.desk import Desk
 from puna.node.api.ollama.convert import (
@@ -20,6 +19,7 @@ from puna.node.api.ollama.lines import AnswerForm, AnswerWriter, Shape
 from puna.node.api.reply import error_json
 from puna.node.api.streaming import JSON, Flow, StreamedReply, WholeReply
 from puna.node.prompt import Prompt, Subject
+from puna.node.served import ServedModel
 from puna.wire import ollama as wire
 
 
@@ -29,7 +29,7 @@ class Call:
 
     asked: wire.Generation
     terms: Terms
-    model: LocalModel
+    model: ServedModel
     shape: Shape
     wishes: Wishes
     subject: Callable[[], Subject]

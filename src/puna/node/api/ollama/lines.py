@@ -18,7 +18,7 @@ from puna.node.engine.request import ChosenToken, TokenProbability
 from puna.node.prompt import Cut
 from puna.wire.ollama import Logprob, TokenLogprob, Truncated, rfc3339
 
-_encode = json.JSONEncoder(ensure_ascii=False).encode
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class Shape(Enum):
@@ -111,12 +111,20 @@ class AnswerWriter:
         """Write what stands only in the last object; the two endpoints order it differently."""
         reason = b'true,"done_reason":"%b"' % ended.finish.reason.value.encode()
         counters = _counters(ended)
-        cut = b"" if self._cut is None else b',"truncated":' + _truncated(self._cut).to_json()
         if self._form.shape is Shape.CHAT:
-            return reason + _logprobs(chosen) + counters + cut
+            return reason + _logprobs(chosen) + counters + self._said(ended)
         context = self._tokens if self._form.tells_context else []
-        tokens = b',"context":' + as_json(context).replace(b" ", b"") if context else b""
-        return reason + tokens + counters + _logprobs(chosen) + cut
+        tokens = b',"context":' + as_json(context) if context else b""
+        return reason + tokens + counters + _logprobs(chosen) + self._said(ended)
+
+    def _said(self, ended: Ended) -> bytes:
+        """Write puna's own fields: everything that was not done as it was asked."""
+        said = b"" if self._cut is None else b',"truncated":' + _truncated(self._cut).to_json()
+        if ended.finish.shifted:
+            said += b',"shifted":true'
+        if ignored := [*self._form.ignored, *ended.finish.ignored]:
+            said += b',"ignored":' + as_json(ignored)
+        return said
 
 
 def as_json(value: object) -> bytes:

@@ -12,7 +12,6 @@ from fastapi import Request
 from starlette.responses import PlainTextResponse, Response
 
 from puna.errors import Invalid, NotFound, PunaError
-from puna.library.local import LocalModel
 from puna.models.name import InvalidName, ModelName
 from puna.node.api.body import read_body
 from puna.node.api.desk import Desk, desk_of
@@ -29,6 +28,7 @@ from puna.node.api.ollama.generation import Call, reply_to
 from puna.node.api.ollama.lines import Shape
 from puna.node.api.reply import error_json
 from puna.node.api.streaming import JSON, Flow, StreamedReply, WholeReply
+from puna.node.served import ServedModel
 from puna.progress import Progress
 from puna.version import __version__
 from puna.wire import ollama as wire
@@ -85,7 +85,7 @@ async def show(request: Request) -> Response:
     name = asked.model or asked.name or ""
     if not name:
         raise Invalid("model is required")
-    return _json(await asyncio.to_thread(lambda: shelf.show(node.find(name), asked)))
+    return _json(await asyncio.to_thread(lambda: shelf.show(node.find(name).local, asked)))
 
 
 async def copy(request: Request) -> Response:
@@ -93,8 +93,7 @@ async def copy(request: Request) -> Response:
     asked = await read_body(request, wire.CopyRequest)
     source = _name(asked.source, 'source "{}" is invalid')
     destination = _name(asked.destination, 'destination "{}" is invalid')
-    library = desk_of(request).node.library
-    await asyncio.to_thread(library.copy, source, destination, typed=asked.source or "")
+    await desk_of(request).node.copy(source, destination, typed=asked.source or "")
     return Response()
 
 
@@ -195,7 +194,7 @@ def _name(text: str | None, complaint: str) -> ModelName:
         raise InvalidName(complaint.format(text or ""), hint=error.hint) from error
 
 
-def _find_or_missing(desk: Desk, name: str) -> LocalModel:
+def _find_or_missing(desk: Desk, name: str) -> ServedModel:
     """Find a model; to Ollama's `/api/generate` a name that cannot be is one that is not there."""
     try:
         return desk.node.find(name)

@@ -1,0 +1,114 @@
+"""Models ready to serve: found once, with everything that each request needs of them.
+
+To find a model and read its texts costs a request more than all the rest of the way to the engine,
+so what was found is kept for a second. Before it is used again one look at the disk (a `stat`)
+tells whether the name has come to mean something else; the second is for what that does not show,
+such as a package that was just installed.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from puna.chat.messages import Message
+from puna.library.library import Library
+from puna.library.local import LocalModel
+from puna.models.details import Capability
+from puna.models.gguf import GgufHeader
+from puna.models.name import ModelName
+from puna.models.options import Options, parse_options
+from puna.models.reference import FileReference
+from puna.units import Span
+from puna.world import World
+
+_KEPT = Span.of(seconds=1)
+_MOST = 256
+
+FileState = tuple[int, int, int] | None
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """A model with its texts and its file's header read."""
+
+    local: LocalModel
+    weights: Path
+    header: GgufHeader
+    abilities: frozenset[Capability]
+    system: str
+    messages: tuple[Message, ...]
+    options: Options
+    """The model's own options, over the defaults."""
+
+    @classmethod
+    def of(cls, local: LocalModel) -> "ServedModel":
+        """Read what is needed of a model. Raises what its files raise."""
+        return cls(
+            local=local,
+            weights=local.weights,
+            header=local.header(),
+            abilities=local.details.capabilities,
+            system=local.system,
+            messages=local.messages,
+            options=parse_options(local.parameters).options,
+        )
+
+    @property
+    def label(self) -> str:
+        """The name for people."""
+        return self.local.label
+
+    @property
+    def full_name(self) -> str:
+        """The name with all its parts, as some of Ollama's messages have it."""
+        return self.local.name.full
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    model: ServedModel
+    state: FileState
+    until: Span
+
+
+class ServedModels:
+    """The models that were asked for lately."""
+
+    def __init__(self, library: Library, world: World) -> None:
+        self._library = library
+        self._world = world
+        self._kept: dict[str, _Kept] = {}
+
+    def named(self, typed: str) -> ServedModel:
+        """Return the model of a name. Raises what finding it and reading its files do."""
+        name = ModelName.parse(typed)
+        path = self._library.store.manifests.folder.joinpath(*name.path_parts)
+        return self._fresh(typed, path, lambda: self._library.find(name, typed=typed))
+
+    def in_file(self, path: Path) -> ServedModel:
+        """Return the model in a file that is in no store. Raises `FileMissing`, `BadGguf`."""
+        reference = FileReference(path)
+        return self._fresh(str(path), path, lambda: self._library.open_reference(reference))
+
+    def forget(self) -> None:
+        """Look everything up again: a name was just made, changed or removed."""
+        self._kept.clear()
+
+    def _fresh(self, key: str, path: Path, find: Callable[[], LocalModel]) -> ServedModel:
+        kept, state, now = self._kept.get(key), _state(path), self._world.elapsed()
+        if kept is not None and kept.state == state and now < kept.until:
+            return kept.model
+        model = ServedModel.of(find())
+        if len(self._kept) >= _MOST:
+            self._kept.clear()
+        self._kept[key] = _Kept(model, state, Span(now + _KEPT))
+        return model
+
+
+def _state(path: Path) -> FileState:
+    try:
+        found = os.stat(path)  # noqa: PTH116 - a third of the time of Path.stat, for each request
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
