@@ -3,8 +3,9 @@
 Usage: python bench/fit.py [MODEL.gguf ...] [--quick] [--cache f16|q8_0|q4_0]
 
 Each load is an engine process of its own, started as the node starts it, then used: every slot
-answers twice, one of them with a full context, so that all that is ever touched is touched.
-The truth is the most that was ever resident in that process (VmHWM), the mapped file included.
+answers twice, one of them with a full context, so that all that is ever touched is touched; then
+one answers in JSON, which takes more, once. The truth is the most that was ever resident in that
+process (VmHWM), the mapped file included.
 Without a model it takes the bundled SmolLM2. Linux only.
 """
 
@@ -22,7 +23,7 @@ from puna.models.fit_shape import shape_of
 from puna.models.gguf import GgufHeader, read_header
 from puna.models.options import Sampling
 from puna.node.engine.process import LlamaEngine, llama_factory
-from puna.node.engine.request import CacheType, Completion, LoadSpec
+from puna.node.engine.request import CacheType, Completion, Grammar, LoadSpec
 from puna.units import Size
 from puna.world import RealWorld
 
@@ -43,6 +44,10 @@ class Measured:
     slots: int
     expected: Size
     taken: Size
+    with_json: Size
+    """What it took after an answer in JSON."""
+    needed: Size
+    """What was asked to be free: enough for that as well."""
 
     @property
     def error(self) -> float:
@@ -64,7 +69,9 @@ async def measure(
     try:
         lengths = [context, *[min(context, _short(header))] * (slots - 1)]
         await asyncio.gather(*(_use(engine, slot, length) for slot, length in enumerate(lengths)))
-        return Measured(context, slots, fit.total, peak_memory(engine.pid))
+        taken = peak_memory(engine.pid)
+        await _answer_in_json(engine)
+        return Measured(context, slots, fit.total, taken, peak_memory(engine.pid), fit.needed)
     finally:
         await engine.stop()
 
@@ -101,18 +108,28 @@ async def _use(engine: LlamaEngine, slot: int, length: int) -> None:
             pass
 
 
+async def _answer_in_json(engine: LlamaEngine) -> None:
+    completion = Completion(
+        prompt=tuple(range(10, 20)), sampling=Sampling(seed=1), max_tokens=4, grammar=Grammar()
+    )
+    async for _ in engine.complete(completion):
+        pass
+
+
 async def measure_grid(
     header: GgufHeader, grid: Sequence[tuple[int, int]], cache: CacheType
 ) -> list[Measured]:
     """Measure every pair of context and slots, and print each."""
     print(f"\n{header.path.name}, {cache} cache: expected and measured, bytes")
-    print(f"{'context':>8} {'slots':>6} {'expected':>15} {'measured':>15} {'error':>8}")
+    heads = ("expected", "measured", "error", "needed", "with JSON")
+    print(f"{'context':>8} {'slots':>6}" + "".join(f" {head:>14}" for head in heads))
     rows = []
     for context, slots in grid:
         row = await measure(header, context=context, slots=slots, cache=cache)
         rows.append(row)
         print(
-            f"{context:8} {slots:6} {row.expected:15,d} {row.taken:15,d} {row.error:+7.2f}%",
+            f"{context:8} {slots:6} {row.expected:14,d} {row.taken:14,d} {row.error:+13.2f}%"
+            f" {row.needed:14,d} {row.with_json:14,d}",
             flush=True,
         )
     return rows
@@ -142,7 +159,7 @@ def main() -> int:
         print("no model: name a GGUF file")
         return 1
     worst = max(rows, key=lambda row: abs(row.error))
-    below = sum(row.expected < row.taken for row in rows)
+    below = sum(row.expected < row.taken or row.needed < row.with_json for row in rows)
     print(
         f"\nworst error {worst.error:+.2f}%; {below} of {len(rows)} loads took more than expected"
     )

@@ -27,3 +27,4 @@ async def test_a_load_takes_what_was_expected_and_never_more(context: int, slots
     measured = await measure(read_header(the_model()), context=context, slots=slots)
 
     assert 0 <= measured.error < 5
+    assert measured.taken <= measured.with_json <= measured.needed

@@ -1,7 +1,8 @@
 """Does a model fit, where, and if not: by how many bytes, and what would.
 
-`estimate_fit` answers before anything is loaded, from the header alone. Its total is what the
-engine's process takes at most, and a margin; a model that is said to fit does fit.
+`estimate_fit` answers before anything is loaded, from the header alone. Its total is the most that
+the engine's process ever holds at once (resident memory, the mapped file included), and a margin. A
+model that is said to fit does fit, even when its first answer in JSON comes and takes some more.
 """
 
 import os
@@ -16,6 +17,7 @@ from puna.models.fit_memory import (
     cache_size,
     check_plan,
     is_rearranged,
+    json_size,
     process_size,
     rearranged_size,
     scratch_size,
@@ -98,6 +100,8 @@ class Fit:
     buffers: Size
     """The computation's scratch, the tokenizer, the server, the process."""
     margin: Size
+    json_tables: Size
+    """What is taken once the first answer has to be JSON; not part of the total."""
     verdicts: tuple[Verdict, ...]
     advice: tuple[str, ...]
     """What would fit where this does not; empty where it fits."""
@@ -106,8 +110,13 @@ class Fit:
 
     @property
     def total(self) -> Size:
-        """Bytes of memory to have free for the load."""
+        """The most bytes that the load takes while no answer has to be JSON."""
         return Size(self.weights + self.cache + self.buffers + self.margin)
+
+    @property
+    def needed(self) -> Size:
+        """Bytes of memory to have free for the load, whatever is asked of it."""
+        return Size(self.total + self.json_tables)
 
     @property
     def fits(self) -> bool:
@@ -117,7 +126,7 @@ class Fit:
     @property
     def short_by(self) -> Size:
         """How many bytes are missing where the fewest are; zero if it fits."""
-        return min((verdict.short_by for verdict in self.verdicts), default=self.total)
+        return min((verdict.short_by for verdict in self.verdicts), default=self.needed)
 
 
 def estimate_fit(  # noqa: PLR0913 - the choices of a load; `fit_plan` takes them as one value
@@ -187,6 +196,7 @@ class _Model:
             cache=Size(cache),
             buffers=Size(buffers),
             margin=Size((self.weights + copies + cache + buffers) // part),
+            json_tables=json_size(self.shape),
             verdicts=(),
             advice=(),
             is_upper_bound=self.shape.is_upper_bound,
@@ -220,7 +230,7 @@ class _Model:
     def _needed(self, fit: Fit, plan: Plan, *, cards: int) -> Size:
         """Return what a load needs in memory, or on `cards` cards that share it."""
         if not cards:
-            return fit.total
+            return fit.needed
         each = _CARD_OVERHEAD + scratch_size(self.shape, plan)
         windows = cache_size(self.shape, plan)
         return Size(self.weights + windows + cards * each + fit.margin)

@@ -46,9 +46,11 @@ _TOKEN = 175
 """Bytes of the tokenizer for each token."""
 _MERGE = 110
 """Bytes of the tokenizer for each merge rule."""
+_JSON_TOKEN = 620
+"""Bytes for each token of the tables that answers in JSON need."""
 _CANDIDATE = 13
 """Bytes of a slot's sampler for each token of the vocabulary."""
-_SLOT = 500_000
+_SLOT = 400_000
 """Bytes of a slot beside: its prompt, its answer, its connection."""
 
 
@@ -151,7 +153,8 @@ def snapshots_size(shape: ModelShape, plan: Plan) -> Size:
     one = tokens * sum(_token_size(layer, plan) for layer in windowed)
     one += tokens * _POSITION if windowed else 0
     one += sum(layer.state_size for layer in shape.layers)
-    return Size(SNAPSHOTS * plan.parallel * one)
+    # They are made and dropped in changing sizes, which leaves holes between them.
+    return Size(plan.parallel * (SNAPSHOTS * one + one // 2))
 
 
 def scratch_size(shape: ModelShape, plan: Plan) -> Size:
@@ -218,6 +221,11 @@ def process_size(shape: ModelShape, plan: Plan, *, threads: int) -> Size:
     tokenizer = shape.vocabulary * _TOKEN + shape.merges * _MERGE
     slots = plan.parallel * (_SLOT + shape.vocabulary * _CANDIDATE)
     return Size(_PROCESS + threads * _THREAD + tokenizer + slots)
+
+
+def json_size(shape: ModelShape) -> Size:
+    """Return the bytes of the tables that llguidance makes, and keeps, for answers in JSON."""
+    return Size(shape.vocabulary * _JSON_TOKEN)
 
 
 def _padded(number: int) -> int:
