@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import aiohttp
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from puna.library.library import Library, open_library
 from puna.models.digest import Digest
 from puna.models.manifest import Layer, MediaType, make_manifest
 from puna.models.name import ModelName
+from puna.node.api.connection import ClientConnection
 from puna.node.api.desk import Desk
 from puna.node.api.server import uvicorn_config
 from puna.node.engine.request import LoadSpec
@@ -73,6 +73,8 @@ class Stage:
     library: Library
     port: int
     session: aiohttp.ClientSession
+    state: ServerState
+    """What the server has under way: connections and tasks."""
 
     async def ask(self, method: str, path: str, body: object = None, **headers: str) -> Reply:
         """Send JSON, or bytes as they are, and read the whole reply."""
@@ -167,11 +169,11 @@ async def staged(
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
     server = await asyncio.get_running_loop().create_server(
-        lambda: HttpToolsProtocol(config=config, server_state=state, app_state={}),
+        lambda: ClientConnection(config=config, server_state=state, app_state={}),
         sock=listener,
     )
     async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
-        yield Stage(node, desk, world, library, port, session)
+        yield Stage(node, desk, world, library, port, session, state)
     server.close()
     desk.answers.cut_short()
     while state.tasks:

@@ -33,6 +33,8 @@ async def test_an_empty_body_is_missing(stage: Stage, path: str, body: bytes | N
         b'{"model": "\\ud800"}',
         b"\xff\xfe{\x00}\x00",
         b'{"source": 1, "model": 1}',
+        b'{"keep_alive": NaN}',
+        b'{"options": {"temperature": -Infinity}}',
         b'{"a":' * 5000,
     ],
 )

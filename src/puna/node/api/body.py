@@ -4,8 +4,11 @@ from typing import TypeVar
 
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json
+from starlette.requests import ClientDisconnect
 
 from puna.errors import Invalid
+from puna.node.api.streaming import ClientVanished
 from puna.text import one_line
 from puna.units import Size
 
@@ -21,14 +24,28 @@ class BodyTooLarge(Invalid):
 
 
 async def read_body(request: Request, shape: type[Body]) -> Body:
-    """Return the body as a `shape`. Raises `Invalid`."""
-    body = await _read_bytes(request)
+    """Return the body as a `shape`. Raises `Invalid`, and `ClientVanished` if it never ends."""
+    try:
+        body = await _read_bytes(request)
+    except ClientDisconnect as error:
+        raise ClientVanished("request canceled") from error
     if not body.strip():
         raise Invalid("missing request body")
+    _check_numbers(body)
     try:
         return shape.model_validate_json(body)
     except ValidationError as error:
         raise Invalid(_first_problem(error)) from error
+
+
+def _check_numbers(body: bytes) -> None:
+    """Refuse NaN and Infinity, which are no JSON; pydantic takes them for numbers."""
+    if b"NaN" not in body and b"Infinity" not in body:
+        return
+    try:
+        from_json(body, allow_inf_nan=False)
+    except ValueError as error:
+        raise Invalid(f"Invalid JSON: {one_line(str(error))}") from error
 
 
 async def _read_bytes(request: Request) -> bytes:

@@ -34,6 +34,7 @@ _ENGINES_END = Span.of(seconds=1)
 _IDLE_CONNECTION_S = 120
 """Longer than clients keep theirs (httpx 5 s, Go 90 s), so that they close first."""
 _BACKLOG = 2048
+_CONNECTION = "puna.node.api.connection:ClientConnection"  # needs what does not exist on Windows
 _PROBE_S = 1.0
 
 
@@ -52,6 +53,7 @@ class CannotListen(Failed):
 def serve(settings: NodeSettings, *, world: World | None = None) -> None:
     """Run a node until SIGINT or SIGTERM. Blocks. Raises what keeps it from starting."""
     check_exposure(settings)
+    _allow_many_connections()
     with (
         take_address(settings.host) as listener,
         asyncio.Runner(loop_factory=_loop_factory()) as runner,
@@ -65,6 +67,17 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     import uvloop  # noqa: PLC0415 - does not exist on Windows
 
     return uvloop.new_event_loop
+
+
+def _allow_many_connections() -> None:
+    """Open as many files as the system allows: each client is one, and 1024 are the usual limit."""
+    if sys.platform == "win32":
+        return
+    import resource  # noqa: PLC0415 - does not exist on Windows
+
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    with suppress(OSError, ValueError):  # macOS allows less than it says
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 @contextmanager
@@ -142,12 +155,13 @@ def uvicorn_config(desk: Desk) -> uvicorn.Config:
     """Return how uvicorn serves a node: no access log, since paths and times tell on people."""
     return uvicorn.Config(
         make_app(desk),
-        http="auto" if sys.platform == "win32" else "httptools",
+        http="auto" if sys.platform == "win32" else _CONNECTION,
         ws="none",
         lifespan="off",
         access_log=False,
+        proxy_headers=False,
         log_config=None,
-        log_level=logging.WARNING,
+        log_level=logging.ERROR,  # its warnings are what any stranger's bytes can provoke
         server_header=False,
         headers=[("server", f"puna/{__version__}")],
         timeout_keep_alive=_IDLE_CONNECTION_S,
