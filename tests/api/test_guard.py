@@ -59,6 +59,8 @@ def test_a_host_must_name_this_machine(tmp_path: Path, host: str, *, is_allowed:
         ("http://evil.com", False),
         ("https://localhost.evil.com", False),
         ("http://localhost:1/x", False),
+        ("http://localhost:1.evil.com", False),
+        ("http://127.0.0.1:1@evil.com", False),
         ("chrome-extension://abc", False),
         ("null", False),
         ("http://node.example", False),

@@ -126,8 +126,13 @@ class Rules:
 
 
 def _pattern(origins: Iterable[str]) -> Pattern[str]:
-    """`*` in an origin stands for any text without a slash; other signs for themselves."""
-    parts = ("[^/]*".join(escape(piece) for piece in origin.split("*")) for origin in origins)
+    """`*` in an origin stands for any port or any text without a slash; other signs for themselves.
+
+    As a port it is digits alone, so that nothing after `localhost:` can be the name of a host.
+    """
+    parts = (
+        escape(origin).replace(r":\*", ":[0-9]*").replace(r"\*", "[^/]*") for origin in origins
+    )
     return compile_pattern("|".join(parts), IGNORECASE)
 
 
