@@ -205,7 +205,8 @@ def _what_else(start: bytes) -> str:
             return words
     if start[8:10] == b'{"':
         return "it is a safetensors file; get the model as GGUF"
-    return f"it starts with {start[:4]!r}, not with {_MAGIC!r}"
+    # What it starts with is not said: a client of a node may name files that it may not read.
+    return "it is no GGUF file: it does not start with those four letters"
 
 
 def _read_metadata(window: Window, count: int) -> dict[str, GgufValue]:
