@@ -317,6 +317,11 @@ ENDINGS: dict[str, Row] = {
         gone(1),
         ["load 2: a"],
     ),
+    "and is told at once if there is no room for one": (
+        (*busy("a"), stop("a"), measured(3)),
+        ask(2, "a"),
+        ["refuse 2: no_room"],
+    ),
     "stop during a load ends it after those who wait": (
         (ask(1, "a"), stop("a"), ready(1)),
         leave(1),
@@ -450,6 +455,8 @@ def test_without_a_load_timeout_a_load_never_ends_by_itself() -> None:
         pytest.param(busy("a"), leave(1), False, id="a lease that ends"),
         pytest.param((*busy("a"), ask(2, "a")), leave(1), False, id="with somebody behind"),
         pytest.param((*busy("a"), ask(2, "big")), leave(1), True, id="who needs room"),
+        pytest.param((ask(1, "a"),), ask(2, "b"), False, id="not while another loads"),
+        pytest.param((*busy("a"), died(1)), ask(2, "b"), False, id="not while another ends"),
     ],
 )
 def test_memory_is_measured_only_before_a_decision_about_a_load(

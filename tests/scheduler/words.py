@@ -10,7 +10,7 @@ from pathlib import Path
 
 from puna.errors import PunaError
 from puna.ids import EngineId, RequestId
-from puna.node.scheduler.effects import Effect, EndEngine, Grant, LoadEngine, Refuse
+from puna.node.scheduler.effects import Effect, Grant, LoadEngine, Refuse, StopEngine
 from puna.node.scheduler.events import (
     CloseAsked,
     Departed,
@@ -118,5 +118,5 @@ def _word(effect: Effect) -> str:
             return f"refuse {effect.request}: {effect.error.code}"
         case LoadEngine():
             return f"load {effect.engine}: {effect.spec.weights.name}"
-        case EndEngine():
+        case StopEngine():
             return f"end {effect.engine}: {effect.reason.name.lower()}"

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from puna.ids import EngineId, RequestId
 from puna.node.engine.engine import LoadFailed
 from puna.node.engine.request import LoadSpec
-from puna.node.scheduler.effects import Effect, EndEngine, Grant, LoadEngine, Refuse
+from puna.node.scheduler.effects import Effect, Grant, LoadEngine, Refuse, StopEngine
 from puna.node.scheduler.events import (
     CloseAsked,
     Departed,
@@ -63,11 +63,15 @@ class Alphabet:
     memories: tuple[Size, ...] = ()
     requests: int = 3
     in_turn: bool = False
-    """Whether the first request wants the first model, and so on; otherwise each wants any."""
+    """The first request wants the first model, and so on; otherwise each wants any."""
+    are_alike: bool = False
+    """The models differ in their names only: the first request may as well want the first."""
     closes: bool = True
 
     def wanted_by(self, place: int) -> tuple[Wanted, ...]:
-        return (self.wanted[place],) if self.in_turn else self.wanted
+        if self.in_turn or (self.are_alike and place == 0):
+            return (self.wanted[place],)
+        return self.wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +155,7 @@ class Outside:
                 assert held <= self.state.memory, "more memory is promised than there is"
                 assert len(world.machines) <= self.state.limits.places
                 return world
-            case EndEngine():
+            case StopEngine():
                 machine = self._machine(effect.engine)
                 assert not machine.is_ending, "told twice to end"
                 assert self.is_forced or not machine.users, "ended in use"
@@ -168,6 +172,12 @@ class Outside:
         assert not machine.is_ending, "granted an engine that ends"
         assert len(machine.users) < machine.spec.slots, "granted more than its slots"
         assert asker.wanted.accepts(machine.spec), "granted the wrong model"
+        overtaken = [
+            each
+            for each in self.askers
+            if each.id < asker.id and each.id in self.unanswered and each.wanted == asker.wanted
+        ]
+        assert not overtaken, "an earlier one who wants the same was overtaken"
         users = machine.users | {effect.request}
         return self._with_machine(effect.engine, users=users)._answering(effect.request)
 

@@ -15,8 +15,8 @@ SMALL = a_wanted(a_spec("small", memory=4, slots=2))
 LIMITS = Limits(Size(10), max_queue=2, keep_alive=Span(7), load_timeout=Span(5), patience=Span(3))
 
 WALKS = {
-    "two models, room for one": Alphabet((A, B), requests=3),
-    "one model with two ways to load it": Alphabet((A, A_LONGER), requests=3, closes=False),
+    "two models, room for one": Alphabet((A, B), are_alike=True),
+    "one model with two ways to load it": Alphabet((A, A_LONGER), closes=False),
     "three models in turn, room for two": Alphabet((A, SMALL, B), in_turn=True, closes=False),
     "keep-alives and unloading": Alphabet(
         (A, A_ANY), keep_alives=(None, Span(0), Span(-1)), targets=("a",), requests=2, closes=False

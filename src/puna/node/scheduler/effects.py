@@ -83,11 +83,11 @@ class LoadEngine:
 
 
 @dataclass(frozen=True, slots=True)
-class EndEngine:
+class StopEngine:
     """Stop an engine, or cancel its load. `Gone` must follow."""
 
     engine: EngineId
     reason: EndReason
 
 
-Effect = Grant | Refuse | LoadEngine | EndEngine
+Effect = Grant | Refuse | LoadEngine | StopEngine

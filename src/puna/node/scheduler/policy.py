@@ -16,7 +16,6 @@ from puna.ids import EngineId, RequestId
 from puna.node.engine.engine import LoadFailed
 from puna.node.scheduler.effects import (
     Effect,
-    EndEngine,
     EndReason,
     Grant,
     LoadEngine,
@@ -24,6 +23,7 @@ from puna.node.scheduler.effects import (
     QueueFull,
     Refuse,
     ShuttingDown,
+    StopEngine,
 )
 from puna.node.scheduler.events import (
     CloseAsked,
@@ -35,7 +35,6 @@ from puna.node.scheduler.events import (
     Loaded,
     MemoryMeasured,
     Requested,
-    TimePassed,
     UnloadAsked,
 )
 from puna.node.scheduler.room import Room, pick_victims
@@ -48,8 +47,8 @@ def decide(state: State, event: Event) -> tuple[State, tuple[Effect, ...]]:
     turn = _Turn(state, event.at)
     turn.record(event)
     turn.fail_late_loads()
-    turn.serve_waiting()
     turn.end_unwanted_loads()
+    turn.serve_waiting()
     turn.end_idle_engines()
     return turn.result(), tuple(turn.effects)
 
@@ -71,7 +70,12 @@ def wake_at(state: State, at: Span) -> Span | None:
 
 
 def may_load(state: State, event: Event) -> bool:
-    """Tell whether `event` could lead to a load: then the memory should be measured before."""
+    """Tell whether `event` could lead to a load: then the memory should be measured before.
+
+    Not while an engine loads or ends: nobody can say then how much of its memory it holds already.
+    """
+    if any(each.state is not EngineState.READY for each in state.residents):
+        return False
     if isinstance(event, Requested):
         return not any(event.wanted.accepts(each.spec) for each in state.residents)
     present = {each.id for each in state.residents}
@@ -137,8 +141,7 @@ class _Turn:
                 self._memory = event.memory
             case CloseAsked() | GraceEnded():
                 self._close(now=isinstance(event, GraceEnded))
-            case TimePassed():
-                pass
+            # Of `TimePassed`, only the moment matters.
 
     def _arrive(self, event: Requested) -> None:
         self._last_request = event.request
@@ -208,6 +211,14 @@ class _Turn:
                 )
                 self._end(resident, EndReason.TOO_SLOW)
 
+    def end_unwanted_loads(self) -> None:
+        """Cancel the loads for which nobody waits any more: Ctrl-C during a load stops it."""
+        for resident in tuple(self._engines.values()):
+            if resident.state is not EngineState.LOADING:
+                continue
+            if not any(each.engine == resident.id for each in self._waiting):
+                self._end(resident, EndReason.UNWANTED)
+
     def serve_waiting(self) -> None:
         """Ask every waiting request, first come first served, what it can have now."""
         self._full = {each.id for each in self._engines.values() if each.is_full}
@@ -223,14 +234,6 @@ class _Turn:
             elif (waiting := self._placed(request)) is not None:
                 still.append(waiting)
         self._waiting = still
-
-    def end_unwanted_loads(self) -> None:
-        """Cancel the loads for which nobody waits any more: Ctrl-C during a load stops it."""
-        for resident in tuple(self._engines.values()):
-            if resident.state is not EngineState.LOADING:
-                continue
-            if not any(each.engine == resident.id for each in self._waiting):
-                self._end(resident, EndReason.UNWANTED)
 
     def end_idle_engines(self) -> None:
         """End what was idle for its keep-alive, was told to unload, or has no server any more."""
@@ -248,9 +251,9 @@ class _Turn:
 
     def _is_granted(self, request: Waiting) -> bool:
         resident = self._engine_for(request)
-        if resident is None or not resident.has_free_slot or resident.id in self._draining:
+        if resident is None or not _serves(resident, request):
             return False
-        if not resident.takes(request.id) or not _suits(request, resident):
+        if not resident.has_free_slot or resident.id in self._draining:
             return False
         self._grant(request, resident)
         return True
@@ -258,14 +261,8 @@ class _Turn:
     def _placed(self, request: Waiting) -> Waiting | None:
         """Return the request with what it waits for; None if it was refused."""
         resident = self._engine_for(request)
-        if (
-            resident is None
-            or resident.state is EngineState.STOPPING
-            or not _suits(request, resident)
-        ):
+        if resident is None or not _serves(resident, request):
             return self._claim_room(request, resident)
-        if not resident.takes(request.id):
-            return request  # the engine ends by itself, then this asks for a new one
         return replace(request, engine=resident.id)
 
     def _engine_for(self, request: Waiting) -> Resident | None:
@@ -273,7 +270,7 @@ class _Turn:
         return None if engine is None else self._engines[engine]
 
     def _claim_room(self, request: Waiting, old: Resident | None) -> Waiting | None:
-        """Load the model, or have room made. `old` holds the same weights and must end before."""
+        """Load the model, or have room made. `old` has the same weights and must end before."""
         spec = request.wanted.spec
         if spec.memory > self._memory:
             self._refuse(
@@ -311,8 +308,7 @@ class _Turn:
             return
         for victim in victims:
             if victim.is_idle:
-                is_same = victim.spec.weights == request.wanted.spec.weights
-                self._end(victim, EndReason.RELOAD if is_same else EndReason.ROOM)
+                self._end(victim, _reason_to_end(victim, request))
             else:
                 self._draining.add(victim.id)
 
@@ -355,7 +351,7 @@ class _Turn:
     def _end(self, resident: Resident, reason: EndReason) -> None:
         self._change(replace(resident.moved(EngineState.STOPPING), leases=frozenset()))
         self._leaving.add(resident.id)
-        self.effects.append(EndEngine(resident.id, reason))
+        self.effects.append(StopEngine(resident.id, reason))
 
     def _refuse(self, request: RequestId, error: PunaError) -> None:
         self.effects.append(Refuse(request, error))
@@ -370,6 +366,15 @@ class _Turn:
         self._engines[resident.id] = resident
 
 
-def _suits(request: Waiting, resident: Resident) -> bool:
-    # Two specs never change, so the answer is kept in `request.engine`.
+def _serves(resident: Resident, request: Waiting) -> bool:
+    if resident.state is EngineState.STOPPING or not resident.takes(request.id):
+        return False
+    # The two specs never change, so a request keeps the answer in its `engine`.
     return request.engine == resident.id or request.wanted.accepts(resident.spec)
+
+
+def _reason_to_end(victim: Resident, request: Waiting) -> EndReason:
+    if victim.is_leaving:
+        return EndReason.UNLOADED
+    is_same = victim.spec.weights == request.wanted.spec.weights
+    return EndReason.RELOAD if is_same else EndReason.ROOM

@@ -21,11 +21,11 @@ from puna.node.engine.engine import Engine, EngineFactory, LoadFailed
 from puna.node.engine.request import LoadSpec
 from puna.node.scheduler.effects import (
     Effect,
-    EndEngine,
     Grant,
     LoadEngine,
     Refuse,
     ShuttingDown,
+    StopEngine,
 )
 from puna.node.scheduler.events import (
     CloseAsked,
@@ -135,9 +135,9 @@ class Scheduler:
         if not found:
             return False
         self._tell(UnloadAsked(self._world.elapsed(), target))
-        while not self._is_closed and any(
-            _is_to_end(each) for each in self._state.residents if each.id in found
-        ):
+        while any(_is_to_end(each) for each in self._state.residents if each.id in found):
+            if self._started().done():
+                break
             await self._next_turn()
         return True
 
@@ -152,10 +152,8 @@ class Scheduler:
 
     async def close(self, *, limit: Span = _GRACE) -> None:
         """Refuse all who wait, let those who compute finish within `limit`, end every engine."""
+        owner = self._started()
         self._tell(CloseAsked(self._world.elapsed()))
-        owner = self._owner
-        if owner is None:
-            return
         grace = asyncio.ensure_future(self._world.wait(limit))
         try:
             await asyncio.wait({owner, grace}, return_when=asyncio.FIRST_COMPLETED)
@@ -166,17 +164,16 @@ class Scheduler:
 
     # --- the owner -------------------------------------------------------------------------------
 
-    @property
-    def _is_closed(self) -> bool:
-        return self._owner is not None and self._owner.done()
-
     def _tell(self, event: Event) -> None:
-        if self._owner is None:
-            self._owner = asyncio.get_running_loop().create_task(self._own(), name="scheduler")
-        if self._is_closed:
+        if self._started().done():
             self._refuse_all()
             return
         self._events.put_nowait(event)
+
+    def _started(self) -> asyncio.Task[None]:
+        if self._owner is None:
+            self._owner = asyncio.get_running_loop().create_task(self._own(), name="scheduler")
+        return self._owner
 
     async def _own(self) -> None:
         try:
@@ -229,7 +226,7 @@ class Scheduler:
                 )
                 self._lives[effect.engine] = life
                 life.add_done_callback(partial(self._on_end, effect.engine, effect.label))
-            case EndEngine():
+            case StopEngine():
                 _logger.info("ending engine %d: %s", effect.engine, effect.reason)
                 self._lives[effect.engine].cancel()
 
