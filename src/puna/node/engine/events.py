@@ -14,7 +14,6 @@ from puna.units import Span
 
 _END_OF_EVENT = b"\n\n"
 _DATA = b"data: "
-_ERROR = b"error: "
 _BAD_REQUESTS = range(400, 500)
 _NEVER = -9999.0
 """Stands for the logarithm of 0, which JSON cannot write."""
@@ -53,6 +52,7 @@ class _Event(TypedDict, total=False):
     truncated: bool
     timings: _Timings
     error: object
+    prompt_progress: object
 
 
 class EventReader:
@@ -69,7 +69,7 @@ class EventReader:
         """Return what a block of bytes completes. Raises the error that the engine streamed."""
         *raw_events, self._rest = (self._rest + block).split(_END_OF_EVENT)
         events = self._held
-        events += [json.loads(raw[len(_DATA) :]) for raw in raw_events if raw.startswith(_DATA)]
+        events += [event for raw in raw_events if (event := _parsed(raw)) is not None]
         if not events:
             return ()
         last = events[-1]
@@ -99,6 +99,14 @@ class EventReader:
                 for each in event.get("completion_probabilities", ())
             ),
         )
+
+
+def _parsed(raw: bytes) -> _Event | None:
+    """Return an event, or None for a comment and for progress, which carries a made-up token."""
+    if not raw.startswith(_DATA):
+        return None
+    event: _Event = json.loads(raw[len(_DATA) :])
+    return None if "prompt_progress" in event else event
 
 
 def _if_any(piece: Piece) -> tuple[Piece, ...]:

@@ -9,11 +9,13 @@ import json
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import replace
+from pathlib import Path
 
 import psutil
 
 from puna.chat.messages import Message
 from puna.errors import Invalid, PunaError
+from puna.hardware.processor import detect_processor
 from puna.models.gguf import read_header
 from puna.models.regular_file import UnusableFile, open_regular
 from puna.net import engine_session
@@ -61,20 +63,27 @@ def engine_factory(settings: NodeSettings, world: World) -> EngineFactory:
     """Return what loads models, by the engine that the settings name."""
     if settings.engine == "scripted":
         return scripted_factory(world)
-    return llama_factory(world, threads=settings.threads or psutil.cpu_count() or 1)
+    return llama_factory(world, threads=settings.threads or detect_processor().best_threads)
 
 
 def llama_factory(
-    world: World, *, threads: int, use_sockets: bool = has_unix_sockets()
+    world: World,
+    *,
+    threads: int,
+    use_sockets: bool = has_unix_sockets(),
+    dens: Path | None = None,
 ) -> EngineFactory:
-    """Return what loads models with llama.cpp. `threads` counts where a spec leaves it open."""
+    """Return what loads models with llama.cpp. `threads` counts where a spec leaves it open.
+
+    The directories of the sockets are made in `dens`, or where the system keeps such things.
+    """
     if use_sockets:
-        sweep_dens()
+        sweep_dens(dens)
 
     async def load(spec: LoadSpec) -> LlamaEngine:
         _check_file(spec)
         async with AsyncExitStack() as stack:
-            den = Den.dig() if use_sockets else None
+            den = Den.dig(dens) if use_sockets else None
             leave = den.fill if den else _nothing
             stack.callback(leave)
             place = Place(str(den.socket)) if den else Place(_LOOPBACK, key=world.token())

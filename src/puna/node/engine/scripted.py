@@ -130,6 +130,8 @@ class ScriptedEngine:
     async def complete(self, completion: Completion) -> AsyncGenerator[Piece | Finish, None]:
         """Answer by the script, one piece a token."""
         self._check_alive()
+        if not completion.prompt:
+            raise Invalid("the prompt is empty")
         room = self._facts.context - len(completion.prompt)
         if room <= 0:
             raise Invalid(
