@@ -1,7 +1,6 @@
 """The only clock, dice and source of ids, passed in: a test owns its time and its chance."""
 
 import os
-import random
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -51,8 +50,8 @@ class RealWorld:
         return os.urandom(16).hex()
 
     def seed(self) -> int:
-        """Return a number from Python's generator."""
-        return random.getrandbits(31)
+        """Return a number from the system's randomness."""
+        return int.from_bytes(os.urandom(4)) >> 1
 
 
 _STEP = Span.of(ms=10)

@@ -52,7 +52,8 @@ def test_json_holds_the_same_in_bytes(file: Path) -> None:
         2,
     )
     parts = sum(plan[name] for name in ("weights", "cache", "buffers", "margin"))
-    assert (parts, parts - 20_000_000) == (plan["total"], plan["short_by"])
+    assert parts == plan["total"]
+    assert plan["short_by"] == plan["verdicts"][0]["needed"] - 20_000_000 > 0
     assert value["devices"][0]["kind"] == "processor"
 
 

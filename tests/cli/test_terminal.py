@@ -1,7 +1,6 @@
 """What reaches a screen, and what reaches a pipe."""
 
 import io
-from dataclasses import replace
 
 from tests.fakes.console import a_terminal
 
@@ -31,8 +30,8 @@ def test_grey_is_for_screens_with_colours_only() -> None:
         a_terminal(),
         a_terminal(screen=True),
         a_terminal(screen=True, has_escapes=True),
-        replace(a_terminal(screen=True), has_colours=True),
-        replace(a_terminal(screen=True, has_escapes=True), has_colours=True),
+        a_terminal(screen=True)._replace(has_colours=True),
+        a_terminal(screen=True, has_escapes=True)._replace(has_colours=True),
     ]
     for terminal in terminals:
         terminal.grey(on=True)
@@ -42,4 +41,4 @@ def test_grey_is_for_screens_with_colours_only() -> None:
 
 def test_piped_bytes_that_are_not_utf8_are_read_all_the_same() -> None:
     keys = io.TextIOWrapper(io.BytesIO(b"caf\xe9 \xc5\xbc"), encoding="ascii")
-    assert replace(a_terminal(), keys=keys).read_all() == "caf� ż"
+    assert a_terminal()._replace(keys=keys).read_all() == "caf� ż"

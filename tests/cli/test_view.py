@@ -1,6 +1,5 @@
 """Tables and figures."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -34,7 +33,7 @@ RUNNING = RunningModel(
 
 
 def test_models_stand_in_columns_four_spaces_apart() -> None:
-    other = replace(ENTRY, name="phi", size=Size(512))
+    other = ENTRY._replace(name="phi", size=Size(512))
     assert model_table([ENTRY, other], NOW).splitlines() == [
         "NAME               ID              SIZE      MODIFIED",
         "llama3.2:latest    a80c4f17acd5    2.0 GB    4 weeks ago",
@@ -47,16 +46,16 @@ def test_an_empty_table_is_its_header() -> None:
 
 
 def test_a_remote_model_has_no_size() -> None:
-    assert "    -    " in model_table([replace(ENTRY, is_remote=True)], NOW)
+    assert "    -    " in model_table([ENTRY._replace(is_remote=True)], NOW)
 
 
 def test_a_name_with_wide_characters_keeps_the_columns_straight() -> None:
-    first, second = model_table([replace(ENTRY, name="模型")], NOW).splitlines()
+    first, second = model_table([ENTRY._replace(name="模型")], NOW).splitlines()
     assert first.index("ID") == second.index("a80c") + 2
 
 
 def test_a_name_cannot_send_escapes_to_the_terminal() -> None:
-    assert "\x1b" not in model_table([replace(ENTRY, name="x\x1b[2Jy")], NOW)
+    assert "\x1b" not in model_table([ENTRY._replace(name="x\x1b[2Jy")], NOW)
 
 
 def test_running_models_show_where_and_until_when() -> None:
@@ -78,7 +77,7 @@ def test_running_models_show_where_and_until_when() -> None:
     ],
 )
 def test_placement_is_worded_as_ollama_does(size: int, on_cards: int, text: str) -> None:
-    assert placement(replace(RUNNING, size=Size(size), on_cards=Size(on_cards))) == text
+    assert placement(RUNNING._replace(size=Size(size), on_cards=Size(on_cards))) == text
 
 
 @pytest.mark.parametrize(
@@ -101,7 +100,7 @@ def test_the_first_line_of_run_says_where_and_how_much() -> None:
 
 
 def test_a_node_without_our_fields_still_gets_a_first_line() -> None:
-    line = where_it_runs(replace(RUNNING, processor="", slots=0))
+    line = where_it_runs(RUNNING._replace(processor="", slots=0))
     assert line == "smollm2:135m runs on 100% CPU: 310 MB of memory, context 8192"
 
 

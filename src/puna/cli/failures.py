@@ -5,10 +5,10 @@ errors are no exception. An interrupt and a reader that went away end quietly, w
 a shell expects.
 """
 
-import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import singledispatch
+from importlib import import_module
+from typing import NamedTuple
 
 import click
 
@@ -19,8 +19,7 @@ INTERRUPTED = 130
 READER_GONE = 141
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(NamedTuple):
     """How the program ends: what it says, if anything, and its exit code."""
 
     exit_code: int
@@ -41,7 +40,8 @@ def _say(error: BaseException, terminal: Terminal, *, with_trace: bool) -> int:
     ending = ending_of(error)
     try:
         if with_trace and ending.message:
-            terminal.say("".join(traceback.format_exception(error)).rstrip())
+            lines: list[str] = import_module("traceback").format_exception(error)  # seldom needed
+            terminal.say("".join(lines).rstrip())
         if ending.message:
             terminal.say_error(ending.message, ending.hint)
     except OSError:

@@ -1,10 +1,9 @@
 """Find the model that `puna run` was asked for: here, to be fetched, or one of a similar name."""
 
-from difflib import get_close_matches
-
 from puna.cli.bars import draw_progress
 from puna.cli.naming import is_file
 from puna.cli.session import Session
+from puna.cli.similar import near_names
 from puna.cli.view import where_it_runs
 from puna.errors import NotFound, PunaError
 from puna.models.name import InvalidName, ModelName
@@ -12,7 +11,6 @@ from puna.node.card import ModelCard, show_card
 from puna.node.client import NodeClient, NodeRefused
 from puna.node.pulling import pull
 
-_NEAR = 0.5
 _NOWHERE = "file does not exist"
 """How Ollama ends the stream of a pull whose model no source has."""
 
@@ -54,15 +52,6 @@ def is_same_model(one: str, other: str) -> bool:
         return ModelName.parse(one).matches(ModelName.parse(other))
     except InvalidName:
         return False
-
-
-def near_names(model: str, names: tuple[str, ...]) -> list[str]:
-    """Return names that a person may have meant, the nearest first."""
-    by_lower = {name.lower(): name for name in names} | {
-        name.lower().removesuffix(":latest"): name for name in names
-    }
-    found = get_close_matches(model.lower(), list(by_lower), n=5, cutoff=_NEAR)
-    return list(dict.fromkeys(by_lower[name] for name in found))[:3]
 
 
 def _no_such_model(client: NodeClient, model: str, reason: PunaError) -> NoSuchModel:

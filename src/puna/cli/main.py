@@ -8,10 +8,8 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout
-from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from importlib import import_module
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 import click
 
@@ -22,8 +20,7 @@ from puna.errors import PunaError
 from puna.settings import SETTINGS, read_desk
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """Where a command lives, and what it does in one line."""
 
     module: str
@@ -117,7 +114,7 @@ def environment_of(names: Sequence[str]) -> str | None:
 
 def unknown_command(name: str) -> str:
     """Say that there is no such command, and which names are near."""
-    near = get_close_matches(name, [*COMMANDS, *ALIASES], n=3)
+    near: list[str] = import_module("puna.cli.similar").near_names(name, (*COMMANDS, *ALIASES))
     return f'unknown command "{name}" for "puna"' + (
         f"; similar: {', '.join(near)}" if near else ""
     )
@@ -139,7 +136,7 @@ def puna(ctx: click.Context, *, version: bool, verbose: bool, nowordwrap: bool) 
     has a meaning here is honoured; `puna settings` shows all of them.
     """
     session = ctx.find_object(Session) or Session(Terminal.real())
-    ctx.obj = replace(session, verbose=verbose, wordwrap=not nowordwrap)
+    ctx.obj = session.with_flags(verbose=verbose, wordwrap=not nowordwrap)
     if version:
         ctx.invoke(load_command(VERSION))
         ctx.exit()

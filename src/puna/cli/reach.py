@@ -1,20 +1,23 @@
 """Find the node, or do without: who answers a command when a server runs, and when none does.
 
 Listing, showing, copying, removing and fetching need no server: they work on the store directly
-when the address is on this machine and nothing listens there. Whatever else listens there is
-named, and never written to.
+when the address is on this machine and nothing listens there. Whatever else listens there is named,
+and never written to. That nothing listens is learnt from a bare connection, before the HTTP client
+is imported, which takes as long as all the rest of `puna list`.
 """
 
+import socket
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 from puna.cli.session import Session
 from puna.errors import Unavailable
-from puna.net import Unreachable
-from puna.node.client import NodeClient, caller_for
 
 if TYPE_CHECKING:
     from puna.cli.offline import StoreShelf
+    from puna.node.client import NodeClient
+
+_PROBE_S = 5.0
 
 
 class NoNode(Unavailable):
@@ -23,10 +26,14 @@ class NoNode(Unavailable):
     code = "no_node"
 
 
-def client_of(session: Session) -> NodeClient:
+def client_of(session: Session) -> "NodeClient":
     """Return the client for the node's address; nothing is sent yet."""
     settings = session.settings
-    return NodeClient(caller_for(settings.host.for_client(), settings.api_key))
+    node = import_module("puna.node.client")
+    client: NodeClient = node.NodeClient(
+        node.caller_for(settings.host.for_client(), settings.api_key)
+    )
+    return client
 
 
 def is_local(session: Session) -> bool:
@@ -34,22 +41,23 @@ def is_local(session: Session) -> bool:
     return session.settings.host.for_client().is_loopback
 
 
-def find_node(session: Session) -> NodeClient | None:
+def find_node(session: Session) -> "NodeClient | None":
     """Return the client of the node that runs on this machine; none if nothing listens.
 
     Raises `NoNode` if nothing answers at an address elsewhere, `NotANode` if something else does.
     """
+    if is_local(session) and _is_refused(session):
+        return None
     client = client_of(session)
+    unreachable: type[Unavailable] = import_module("puna.net").Unreachable
     try:
         client.greet()
-    except Unreachable as error:
-        if error.refused and is_local(session):
-            return None
+    except unreachable as error:
         raise NoNode(f"could not connect to the server: {error.message}") from error
     return client
 
 
-def require_node(session: Session) -> NodeClient:
+def require_node(session: Session) -> "NodeClient":
     """Return the client of a node that answers. Raises `NoNode`."""
     client = find_node(session)
     if client is None:
@@ -61,3 +69,15 @@ def open_store(session: Session) -> "StoreShelf":
     """Return the models of the store on this machine, without a node."""
     shelf: StoreShelf = import_module("puna.cli.offline").StoreShelf(session)
     return shelf
+
+
+def _is_refused(session: Session) -> bool:
+    """Tell whether nothing listens at the address; any other trouble is for the client to name."""
+    address = session.settings.host.for_client()
+    try:
+        with socket.create_connection((address.host, address.port), timeout=_PROBE_S):
+            return False
+    except ConnectionRefusedError:
+        return True
+    except OSError:
+        return False

@@ -1,7 +1,6 @@
 """What one run of the program carries from command to command: terminal, settings, world."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import cached_property
 
 import click
@@ -11,15 +10,27 @@ from puna.settings import NodeSettings, Settings, load_settings
 from puna.world import RealWorld, World
 
 
-@dataclass(frozen=True)
 class Session:
     """One run of the program. Settings are read when first needed, so that help always works."""
 
-    terminal: Terminal
-    environ: Mapping[str, str] | None = None
-    world: World = field(default_factory=RealWorld)
-    verbose: bool = False
-    wordwrap: bool = True
+    def __init__(
+        self,
+        terminal: Terminal,
+        environ: Mapping[str, str] | None = None,
+        world: World | None = None,
+        *,
+        verbose: bool = False,
+        wordwrap: bool = True,
+    ) -> None:
+        self.terminal = terminal
+        self.environ = environ
+        self.world = world or RealWorld()
+        self.verbose = verbose
+        self.wordwrap = wordwrap
+
+    def with_flags(self, *, verbose: bool, wordwrap: bool) -> "Session":
+        """Return the same run with the flags of the program."""
+        return Session(self.terminal, self.environ, self.world, verbose=verbose, wordwrap=wordwrap)
 
     @cached_property
     def all_settings(self) -> Settings:

@@ -7,8 +7,7 @@ whoever wrote it; to a pipe or a file the text goes as it is, in UTF-8, since th
 import io
 import os
 import sys
-from dataclasses import dataclass
-from typing import Self, TextIO
+from typing import NamedTuple, Self, TextIO
 
 from puna.text import one_line, printable
 
@@ -18,8 +17,7 @@ GREY = "\x1b[38;5;245m"
 PLAIN = "\x1b[0m"
 
 
-@dataclass(frozen=True, slots=True)
-class Terminal:
+class Terminal(NamedTuple):
     """Where the program reads and writes. A stream is a screen when a person sees it."""
 
     keys: TextIO

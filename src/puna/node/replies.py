@@ -1,13 +1,14 @@
 """What a node answers, read from JSON into values, for programs that call it.
 
 The node may be puna, an older puna or Ollama itself, so a missing field reads as empty instead of
-failing. Nothing here imports pydantic, which would cost every command a tenth of a second; and since each
-class costs a millisecond at every start, what only some commands need is in files of their own.
+failing. Nothing here imports pydantic, which would cost every command a tenth of a second; and
+since each dataclass costs a millisecond at every start, these rows are named tuples, and what only
+some commands need has its own file.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from puna.units import Size
 
@@ -57,16 +58,14 @@ class Fields:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class NodeVersion:
+class NodeVersion(NamedTuple):
     """Which program answers: `puna` is its own version, empty if it is Ollama."""
 
     version: str
     puna: str
 
 
-@dataclass(frozen=True, slots=True)
-class ModelEntry:
+class ModelEntry(NamedTuple):
     """One line of `puna list`."""
 
     name: str
@@ -87,8 +86,7 @@ class ModelEntry:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class RunningModel:
+class RunningModel(NamedTuple):
     """One line of `puna ps`. `processor` and `slots` are puna's own and empty from Ollama."""
 
     name: str
