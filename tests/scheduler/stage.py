@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from traceback import FrameSummary, extract_tb
 
 from puna.chat.messages import Message
 from puna.errors import PunaError
@@ -122,6 +123,7 @@ class Client:
     ) -> None:
         self.lease: Lease | None = None
         self.error: PunaError | None = None
+        self.told_through: list[FrameSummary] = []
         self._leaving = asyncio.Event()
         self._task = asyncio.create_task(self._use(scheduler, wanted, keep_alive))
 
@@ -132,6 +134,7 @@ class Client:
                 await self._leaving.wait()
         except PunaError as error:
             self.error = error
+            self.told_through = extract_tb(error.__traceback__)
 
     @property
     def is_served(self) -> bool:

@@ -121,6 +121,14 @@ async def test_a_failed_load_is_told_to_everyone_who_waits_and_the_next_one_trie
     assert house.workshop.begun == ["a", "a"]
 
 
+async def test_a_failure_told_to_many_does_not_grow_with_each() -> None:
+    house = House()
+    house.workshop.fails_with = LoadFailed("no")
+    clients = [Client(house.scheduler, A) for _ in range(50)]
+    await house.world.advance(SECOND)
+    assert all(len(each.told_through) < 10 for each in clients)
+
+
 async def test_a_failure_that_nobody_foresaw_fails_the_load_alone(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -301,6 +309,15 @@ async def test_keep_alive_zero_unloads_with_the_last_lease() -> None:
     client.leave()
     await settle()
     assert house.workshop.live == []
+
+
+async def test_a_short_keep_alive_ends_while_a_longer_one_lasts() -> None:
+    house = House()
+    await load(house, A)
+    client = await served(house, B, keep_alive=SECOND)
+    client.leave()
+    await house.world.advance(SECOND)
+    assert [each.label for each in house.scheduler.running()] == ["a"]
 
 
 async def test_a_negative_keep_alive_keeps_for_ever() -> None:
