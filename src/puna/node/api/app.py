@@ -1,4 +1,9 @@
-"""The node's HTTP application: Ollama's paths, an OpenAPI page, and the guard before all of it."""
+"""The node's HTTP application: Ollama's paths, an OpenAPI page, and the guard before all of it.
+
+FastAPI knows every path and describes it at `/docs` and `/openapi.json`, and answers what is no
+path. The paths themselves are called straight from a table: FastAPI's way to them (eight layers, a
+scan of all paths, two stacks of exits) took a third of the time that a request spends in puna.
+"""
 
 from functools import cache
 from typing import Literal
@@ -7,9 +12,9 @@ from fastapi import FastAPI, Request
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 from starlette.responses import HTMLResponse, Response
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from puna.node.api.desk import Desk
+from puna.node.api.desk import Desk, seat
 from puna.node.api.docs import PAGE
 from puna.node.api.guard import Guard, Rules
 from puna.node.api.ollama.routes import ENDPOINTS, Endpoint
@@ -36,13 +41,31 @@ def make_app(desk: Desk) -> ASGIApp:
         redoc_url=None,
         redirect_slashes=False,
     )
-    api.state.desk = desk
     for endpoint in ENDPOINTS:
         _add(api, endpoint)
     api.add_api_route("/docs", _docs, methods=["GET"], include_in_schema=False)
     add_error_replies(api)
     _describe_bodies(api)
-    return LastResort(Guard(api, Rules.of(desk.node.settings)))
+    return LastResort(Guard(Paths(desk, api), Rules.of(desk.node.settings)))
+
+
+class Paths:
+    """Calls the path that a request names; whatever is not in the table goes to `others`."""
+
+    def __init__(self, desk: Desk, others: ASGIApp) -> None:
+        self._desk = desk
+        self._others = others
+        self._calls = {(each.method, each.path): each.call for each in ENDPOINTS}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request. What a path raises rises."""
+        seat(self._desk, scope)
+        call = self._calls.get((scope.get("method", ""), scope.get("path", "")))
+        if call is None:
+            await self._others(scope, receive, send)
+            return
+        response = await call(Request(scope, receive, send))
+        await response(scope, receive, send)
 
 
 async def _docs(_request: Request) -> Response:

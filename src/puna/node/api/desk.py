@@ -1,12 +1,15 @@
-"""What every route needs: the node, and the answers under way."""
+"""What every path needs: the node, and the answers under way. It travels with the request."""
 
 from dataclasses import dataclass, field
 from typing import cast
 
 from fastapi import Request
+from starlette.types import Scope
 
 from puna.node.api.streaming import OpenAnswers
 from puna.node.node import Node
+
+_KEY = "puna.desk"
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +20,11 @@ class Desk:
     answers: OpenAnswers = field(default_factory=OpenAnswers)
 
 
+def seat(desk: Desk, scope: Scope) -> None:
+    """Let a request find `desk`."""
+    scope[_KEY] = desk
+
+
 def desk_of(request: Request) -> Desk:
-    """Return the desk of the application that `request` came to."""
-    return cast("Desk", request.app.state.desk)
+    """Return the desk that a request came to."""
+    return cast("Desk", request.scope[_KEY])

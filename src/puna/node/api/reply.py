@@ -56,30 +56,25 @@ def header_text(text: str) -> str:
 
 
 def add_error_replies(app: FastAPI) -> None:
-    """Let every failure of a route of `app` be answered in its dialect."""
+    """Let `app` say in plain text, as Ollama does, that there is no such path or method."""
 
-    async def explained(_request: Request, error: Exception) -> Response:
-        return error_reply(error if isinstance(error, PunaError) else unexpected())
-
-    async def foreseen(_request: Request, error: Exception) -> Response:
+    async def plain(_request: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 500
         headers = error.headers if isinstance(error, HTTPException) else None
         text = _PLAIN_TEXTS.get(status) or HTTPStatus(status).phrase
         return PlainTextResponse(text, status, headers)
 
-    app.add_exception_handler(PunaError, explained)
-    app.add_exception_handler(Exception, explained)
-    app.add_exception_handler(HTTPException, foreseen)
+    app.add_exception_handler(HTTPException, plain)
 
 
 class LastResort:
-    """Logs what nobody foresaw, and tells a client whose stream had begun that it is over."""
+    """Answers what a path raises, and logs what nobody foresaw. Nothing rises to the server."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request; nothing is raised to the server."""
+        """Answer one request."""
         last: Message = {}
 
         async def noted(message: Message) -> None:
@@ -89,8 +84,15 @@ class LastResort:
 
         try:
             await self._app(scope, receive, noted)
+        except PunaError as error:
+            failure = error
         except Exception:  # noqa: BLE001 - the outermost border: logged, and the client is told
             _LOG.exception("internal error in %s %s", scope.get("method"), scope.get("path"))
-            if last.get("more_body"):  # a stream has begun; before that the handler has replied
-                body = error_json(unexpected()) + b"\n"
-                await send({"type": "http.response.body", "body": body, "more_body": False})
+            failure = unexpected()
+        else:
+            return
+        if not last:
+            await error_reply(failure)(scope, receive, send)
+        elif last.get("more_body"):  # a stream has begun, and this is its last line
+            body = error_json(failure) + b"\n"
+            await send({"type": "http.response.body", "body": body, "more_body": False})
