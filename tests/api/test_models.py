@@ -8,6 +8,7 @@ import pytest
 from puna.node.engine.scripted import Script
 from puna.settings import Address
 from tests.api.stage import Stage, a_model, staged
+from tests.builders import LLAMA, a_gguf
 
 
 @pytest.fixture
@@ -78,6 +79,21 @@ async def test_the_model_s_context_is_loaded(llama: Stage) -> None:
     running = (await llama.ask("GET", "/api/ps")).json["models"]
     assert isinstance(running, list)
     assert running[0]["context_length"] == 512
+
+
+async def test_a_go_template_alone_is_refused_and_raw_still_works(stage: Stage) -> None:
+    bare = {key: value for key, value in LLAMA.items() if key != "tokenizer.chat_template"}
+    stage.add_model("old", a_gguf(bare), [("template", b"[INST] {{ .Prompt }} [/INST]")])
+    refused = await stage.chat("hi", model="old")
+    raw = await stage.generate("hi", model="old", raw=True)
+    assert (refused.status, refused.headers["Puna-Error-Code"]) == (400, "not_yet")
+    assert raw.text == "echo: hi"
+
+
+async def test_an_adapter_is_refused_not_left_out(stage: Stage) -> None:
+    stage.add_model("tuned", a_model(), [("adapter", b"GGUF")])
+    reply = await stage.chat("hi", model="tuned")
+    assert (reply.status, reply.headers["Puna-Error-Code"]) == (400, "not_yet")
 
 
 async def test_a_base_model_goes_on_from_the_bare_text(tmp_path: Path) -> None:

@@ -24,6 +24,8 @@ from puna.world import World
 
 _KEPT = Span.of(seconds=1)
 _MOST = 256
+_BARE = "{{ .Prompt }}"
+"""The Go template that adds nothing."""
 
 FileState = tuple[int, int, int] | None
 
@@ -40,6 +42,9 @@ class ServedModel:
     messages: tuple[Message, ...]
     options: Options
     """The model's own options, over the defaults."""
+    has_go_template_only: bool = False
+    """Its file has no template of its own, and the one that it was given is for Go."""
+    has_adapters: bool = False
 
     @classmethod
     def of(cls, local: LocalModel) -> "ServedModel":
@@ -52,6 +57,11 @@ class ServedModel:
             system=local.system,
             messages=local.messages,
             options=parse_options(local.parameters).options,
+            has_go_template_only=(
+                (local.template or _BARE).strip() != _BARE
+                and "tokenizer.chat_template" not in local.header().metadata
+            ),
+            has_adapters=bool(local.adapters),
         )
 
     @property

@@ -132,6 +132,8 @@ class Wishes:
     tools: bool = False
     insert: bool = False
     think: bool | None = None
+    template: bool = True
+    """Whether the prompt has to be made by the model's template."""
 
 
 def check_abilities(model: ServedModel, asked_name: str, wishes: Wishes) -> tuple[str, ...]:
@@ -151,10 +153,22 @@ def check_abilities(model: ServedModel, asked_name: str, wishes: Wishes) -> tupl
             raise MissingAbility(f"{model.full_name} does not support {ability}")
         if is_asked:
             raise NotYet(f"{ability} is not in this version of puna")
+    _check_build(model, wishes)
     if wishes.think:
         raise NotYet("thinking apart from the answer is not in this version of puna")
     # A model that can think does so by itself; only its own template could tell it not to.
     return ("think",) if wishes.think is False and Capability.THINKING in able else ()
+
+
+def _check_build(model: ServedModel, wishes: Wishes) -> None:
+    """Refuse a model of which this version would leave out a part."""
+    if model.has_adapters:
+        raise NotYet(f'model "{model.label}" has an adapter, which this version of puna cannot use')
+    if model.has_go_template_only and wishes.template:
+        raise NotYet(
+            f'model "{model.label}" has a Go template only, which this version of puna cannot use',
+            hint="write the whole prompt and send it to /api/generate with raw",
+        )
 
 
 def check_generate(asked: wire.GenerateRequest) -> None:

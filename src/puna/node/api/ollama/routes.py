@@ -130,6 +130,7 @@ async def generate(request: Request) -> Response:
             images=bool(asked.images),
             insert=bool(asked.suffix),
             think=terms.think,
+            template=not asked.raw,
         ),
         subject=lambda: generate_subject(asked, model),
         is_empty=not asked.prompt,
