@@ -15,6 +15,7 @@ from puna.models.fit_memory import (
     scratch_size,
     snapshots_size,
     weights_size,
+    work_size,
 )
 from puna.models.fit_shape import shape_of
 from puna.models.gguf import GgufHeader
@@ -48,6 +49,13 @@ def test_the_scratch_of_common_architectures_is_exact(name: str) -> None:
     shape, row = shape_of(KNOWN[name].header), KNOWN[name].recorded[0]
 
     assert scratch_size(shape, row.plan) / MIB == pytest.approx(row.scratch, rel=0.002)
+
+
+def test_attention_that_is_not_flash_converts_its_whole_matrix() -> None:
+    shape = shape_of(KNOWN["llama 8b"].header)
+
+    assert work_size(shape, Plan(4096, 1)) == 512 * 14336 * 2
+    assert work_size(shape, Plan(4096, 1, has_flash_attention=False)) == 512 * 4096 * 32 * 2
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from puna.models.fit_memory import (
     scratch_size,
     snapshots_size,
     weights_size,
+    work_size,
 )
 from puna.models.fit_shape import ImpossibleModel, ModelShape, shape_of
 from puna.models.gguf import GgufHeader
@@ -187,7 +188,7 @@ class _Model:
         copies = self.rearranged if plan.is_mapped else 0
         cache = cache_size(self.shape, plan) + snapshots_size(self.shape, plan)
         process = process_size(self.shape, plan, threads=self.threads)
-        buffers = scratch_size(self.shape, plan) + process
+        buffers = scratch_size(self.shape, plan) + work_size(self.shape, plan) + process
         part = _UNKNOWN_MARGIN if self.shape.is_upper_bound else _MARGIN
         fit = Fit(
             context=plan.context,

@@ -25,6 +25,8 @@ _CACHE_TYPES: Mapping[str, tuple[int, int]] = MappingProxyType(
     {"f16": (1, 2), "q8_0": (32, 34), "q4_0": (32, 18)}
 )
 """Numbers in a block, and its bytes."""
+_CONVERTED = 2
+"""Bytes of a number beside the largest type of weights that needs conversion, F16."""
 _POSITION = 12
 """Bytes that a snapshot adds to each token."""
 _FLOAT = 4
@@ -38,7 +40,7 @@ _REARRANGED_ON_ARM = _REARRANGED_ON_X86 | {"Q1_0", "Q5_K", "Q6_K", "Q8_0"}
 _ROWS_TOGETHER = 8
 _X86 = frozenset({"amd64", "i686", "x86_64"})
 
-_PROCESS = 44_500_000
+_PROCESS = 43_000_000
 """Bytes of a loaded worker without a model: Python, the library, the HTTP server, its threads."""
 _THREAD = 120_000
 """Bytes of each thread that computes: stack and scratch."""
@@ -214,6 +216,19 @@ def _masks(shape: ModelShape, plan: Plan, tokens: int) -> int:
     full = plan.cells if any(not layer.has_window for layer in attending) else 0
     windowed = any(layer.has_window for layer in attending)
     return size * tokens * (full + (_window_cells(shape, plan) if windowed else 0))
+
+
+def work_size(shape: ModelShape, plan: Plan) -> Size:
+    """Return the bytes in which factors of a product are converted to the type of the weights."""
+    widest = max(
+        shape.feed_forward,
+        shape.experts_used * shape.expert_width,
+        shape.query_width,
+        shape.state_width,
+    )
+    if not plan.has_flash_attention:
+        widest = max(widest, plan.cells * shape.heads)
+    return Size(plan.tokens * widest * _CONVERTED)
 
 
 def process_size(shape: ModelShape, plan: Plan, *, threads: int) -> Size:
