@@ -23,7 +23,6 @@ from puna.units import Span
 from puna.world import World
 
 _KEPT = Span.of(seconds=1)
-_MOST = 256
 _BARE = "{{ .Prompt }}"
 """The Go template that adds nothing."""
 
@@ -85,8 +84,9 @@ class _Kept:
 class ServedModels:
     """The models that were asked for lately."""
 
-    def __init__(self, library: Library, world: World) -> None:
+    def __init__(self, library: Library, world: World, *, most: int = 256) -> None:
         self._library = library
+        self._most = most
         self._world = world
         self._kept: dict[str, _Kept] = {}
 
@@ -110,7 +110,7 @@ class ServedModels:
         if kept is not None and kept.state == state and now < kept.until:
             return kept.model
         model = ServedModel.of(find())
-        if len(self._kept) >= _MOST:
+        if len(self._kept) >= self._most:
             self._kept.clear()
         self._kept[key] = _Kept(model, state, Span(now + _KEPT))
         return model

@@ -1,0 +1,133 @@
+"""How a model is loaded: what is asked wins, then what is set, then what fits."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from puna.models.fit import estimate_fit
+from puna.models.gguf import GgufHeader, read_header
+from puna.models.options import Loading
+from puna.node.engine.request import CacheType, LoadSpec
+from puna.node.placing import LoadWish, TooBig, context_for, plan_load, without_effect
+from puna.node.scheduler.state import Wanted
+from puna.settings import NodeSettings, load_settings
+from puna.units import Size
+from tests.builders import LLAMA, a_gguf
+
+PLENTY = Size(64 * 10**9)
+NOTHING_ASKED = Loading()
+
+
+@pytest.fixture
+def header(tmp_path: Path) -> GgufHeader:
+    """A model that learnt 8192 tokens of context."""
+    file = tmp_path / "model.gguf"
+    file.write_bytes(a_gguf({**LLAMA, "llama.context_length": 8192}))
+    return read_header(file)
+
+
+def settings(**changes: object) -> NodeSettings:
+    return replace(load_settings({}).node, **changes)  # type: ignore[arg-type]
+
+
+def plan(
+    header: GgufHeader,
+    loading: Loading = NOTHING_ASKED,
+    *,
+    loaded: LoadSpec | None = None,
+    free: Callable[[], Size] = lambda: PLENTY,
+    **set_: object,
+) -> Wanted:
+    wish = LoadWish("model", header, loading)
+    return plan_load(wish, settings(**set_), loaded=loaded, free=free)
+
+
+@pytest.mark.parametrize(
+    ("asked", "is_set", "context"),
+    [
+        (None, 0, 4096),
+        (None, 2048, 2048),
+        (1000, 2048, 1000),
+        (None, 10**6, 8192),
+        (10**6, 0, 8192),
+        (1, 0, 4),
+    ],
+)
+def test_the_context_is_asked_or_set_or_4096_within_what_the_model_learnt(
+    header: GgufHeader, asked: int | None, is_set: int, context: int
+) -> None:
+    wish = LoadWish("model", header, Loading(num_ctx=asked))
+    assert context_for(wish, settings(context_length=is_set)) == context
+
+
+def test_what_is_asked_and_set_reaches_the_load(header: GgufHeader) -> None:
+    loading = Loading(num_ctx=512, num_batch=64, num_thread=3, use_mmap=False)
+    spec = plan(header, loading, num_parallel=2, kv_cache_type="q8_0", flash_attention=True).spec
+    assert (spec.weights, spec.context, spec.slots) == (header.path, 512, 2)
+    assert (spec.batch, spec.threads, spec.use_mmap) == (64, 3, False)
+    assert (spec.cache_type, spec.flash_attention) == (CacheType.Q8_0, True)
+
+
+def test_what_nobody_asked_for_is_automatic(header: GgufHeader) -> None:
+    assert plan(header).auto == {"batch", "threads", "use_mmap"}
+    assert plan(header, Loading(num_batch=64, num_thread=1)).auto == {"use_mmap"}
+
+
+def test_a_larger_context_that_is_loaded_will_do(header: GgufHeader) -> None:
+    loaded = plan(header, Loading(num_ctx=8192)).spec
+    assert plan(header, loaded=loaded).spec == loaded
+
+
+def test_a_smaller_context_that_is_loaded_will_not(header: GgufHeader) -> None:
+    loaded = plan(header, Loading(num_ctx=64)).spec
+    assert plan(header, loaded=loaded).spec.context == 4096
+
+
+def test_one_who_asks_for_a_context_gets_that_one(header: GgufHeader) -> None:
+    loaded = plan(header, Loading(num_ctx=8192)).spec
+    assert plan(header, Loading(num_ctx=512), loaded=loaded).spec.context == 512
+
+
+def test_nothing_is_measured_for_a_model_that_is_loaded(header: GgufHeader) -> None:
+    def measured() -> Size:
+        raise AssertionError("measured")
+
+    loaded = plan(header).spec
+    assert plan(header, loaded=loaded, free=measured).spec == loaded
+
+
+@pytest.mark.parametrize("slots", [1, 2, 3])
+def test_as_many_slots_are_taken_as_fit(header: GgufHeader, slots: int) -> None:
+    room = estimate_fit(header, context=4096, parallel=slots, rooms=()).needed
+    assert plan(header, free=lambda: room).spec.slots == slots
+
+
+def test_slots_that_are_set_are_not_made_fewer(header: GgufHeader) -> None:
+    room = estimate_fit(header, context=4096, parallel=4, rooms=()).needed
+    with pytest.raises(TooBig):
+        plan(header, free=lambda: room, num_parallel=8)
+
+
+def test_what_does_not_fit_is_refused_with_bytes_and_advice(header: GgufHeader) -> None:
+    room = Size(estimate_fit(header, context=4096, parallel=1, rooms=()).needed - 1000)
+    with pytest.raises(TooBig, match=r"context of 4096 .* 1000 bytes too few") as refusal:
+        plan(header, free=lambda: room)
+    assert "context" in refusal.value.hint
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        ({}, ()),
+        ({"num_gpu": 99, "main_gpu": 1}, ("num_gpu", "main_gpu")),
+        ({"num_gpu": 0, "main_gpu": None}, ()),
+        ({"num_gpu": -1}, ()),
+        ({"draft_num_predict": 4}, ("draft_num_predict",)),
+    ],
+)
+def test_options_of_cards_have_no_effect_without_one(
+    given: dict[str, object], names: tuple[str, ...]
+) -> None:
+    assert without_effect(given) == names
