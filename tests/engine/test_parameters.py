@@ -199,6 +199,7 @@ def nested(depth: int) -> str:
         pytest.param(nested(100), "deeper than", id="deep"),
         pytest.param(nested(20_000), "deeper than", id="deeper-than-python"),
         pytest.param({"minItems": 10**9}, "counts more than", id="items"),
+        pytest.param({"x": dict.fromkeys(map(str, range(1001)))}, "1000 keys", id="keys"),
         pytest.param({"maxItems": 1e308}, "counts more than", id="huge-float"),
         pytest.param('{"minItems": NaN}', "counts more than", id="not-a-number"),
         pytest.param([{"minItems": 60_000}], "is not an object", id="list-of-schemas"),

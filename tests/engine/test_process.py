@@ -1,6 +1,7 @@
 """The life and death of the child around the real model."""
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -247,6 +248,18 @@ async def test_a_schema_that_cannot_be_followed_is_refused(
 
     with pytest.raises(Invalid, match="schema"):
         await anext(engine.complete(Completion(prompt, Sampling(), 5, grammar=Grammar(schema))))
+
+
+async def test_an_answer_that_left_its_schema_is_an_error(engine: LlamaEngine) -> None:
+    names = [f"c{number}" for number in range(50)]
+    tree = {"type": "object", "properties": {name: {"$ref": "#/$defs/n"} for name in names}}
+    tree |= {"required": names}
+    grammar = Grammar(json.dumps({"$defs": {"n": tree}, "$ref": "#/$defs/n"}))
+    prompt = await engine.tokenize("1, 2, 3, 4, 5, 6, 7, 8,", add_special=True)
+
+    with pytest.raises(Invalid, match="too complex"):
+        async for _ in engine.complete(Completion(prompt, Sampling(seed=1), 20, grammar=grammar)):
+            pass
 
 
 async def test_what_of_a_schema_is_not_enforced_is_said(engine: LlamaEngine) -> None:

@@ -41,6 +41,8 @@ def test_a_sound_schema_is_taken(schemas: SchemaCheck, schema: dict[str, object]
         ({"$ref": "http://example.com/x"}, "does not fetch"),
         ({"type": "string", "pattern": "[a-"}, "unclosed character class"),
         ({"type": "array", "maxItems": 600_000}, "too big"),
+        ({"type": "array", "maxItems": 99_000}, "grammar.symbols.len()"),
+        ({"$defs": {"a": {"$ref": "#/$defs/a"}}, "$ref": "#/$defs/a"}, "NoExtensionBias"),
     ],
     ids=str,
 )

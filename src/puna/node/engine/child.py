@@ -20,6 +20,7 @@ from puna.node.engine.parameters import Json
 _PROGRAM = ("-P", "-X", "faulthandler", "-m", "puna.node.engine.worker")
 _GRACE_S = 2.0
 _LONGEST_REPORT = 2**20
+_LOST_SCHEMA = b"llg error"
 
 Report = Mapping[str, object]
 """A line that the worker wrote; empty when it ended without."""
@@ -32,6 +33,8 @@ class Child:
         self._process = process
         self._at_end = at_end
         self._log = bytearray()
+        self.lost_schemas = 0
+        """How often llama.cpp has said that it gave up a JSON schema; it goes on without it."""
         self._is_stopped = False
         self._ready: asyncio.Future[Report] = asyncio.get_running_loop().create_future()
         self._answers: dict[int, asyncio.Future[Report]] = {}
@@ -138,6 +141,8 @@ class Child:
 
     async def _keep_log(self) -> None:
         assert self._process.stderr is not None  # noqa: S101 - asked for in `start`
+        edge = len(_LOST_SCHEMA) - 1
         while block := await self._process.stderr.read(KEPT_BYTES):
+            self.lost_schemas += (bytes(self._log[-edge:]) + block).count(_LOST_SCHEMA)
             self._log += block
             del self._log[:-KEPT_BYTES]

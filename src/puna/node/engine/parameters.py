@@ -49,7 +49,9 @@ _MOST_LOGPROBS = 100
 _MOST_STOP_BYTES = 2**20
 _SCHEMA_BYTES = 2**18
 _SCHEMA_DEPTH = 96
-_SCHEMA_COUNTS = 100_000
+_SCHEMA_KEYS = 1000
+"""The most keys of one object: the work for them grows with their square."""
+_SCHEMA_COUNTS = 20_000
 """The most that all counts in a schema may add up to: grammars are written out item by item."""
 _COUNTED = frozenset({"minItems", "maxItems", "minProperties", "maxProperties"})
 _GUIDANCE: Mapping[str, Json] = {
@@ -206,6 +208,8 @@ def _check_size(schema: object) -> None:
     for depth, key, value in _walk(schema):
         if depth > _SCHEMA_DEPTH:
             raise InvalidSchema(f"the JSON schema is nested deeper than {_SCHEMA_DEPTH}")
+        if isinstance(value, dict) and len(value) > _SCHEMA_KEYS:
+            raise InvalidSchema(f"the JSON schema has an object of more than {_SCHEMA_KEYS} keys")
         if key in _COUNTED and isinstance(value, int | float):
             counts += abs(value)
     if not counts <= _SCHEMA_COUNTS:

@@ -33,14 +33,7 @@ from puna.node.engine.parameters import (
     completion_parameters,
     load_parameters,
 )
-from puna.node.engine.request import (
-    Completion,
-    EngineFacts,
-    Finish,
-    LoadSpec,
-    Piece,
-    StopReason,
-)
+from puna.node.engine.request import Completion, EngineFacts, Finish, LoadSpec, Piece
 from puna.node.engine.scripted import scripted_factory
 from puna.settings import NodeSettings
 from puna.units import Size
@@ -57,6 +50,12 @@ class TemplateRefused(Invalid):
     """The model's chat template does not take this conversation; the message is the template's."""
 
     code = "template_refused"
+
+
+class SchemaLost(InvalidSchema):
+    """llama.cpp gave up a JSON schema during the answer, and would have gone on without it."""
+
+    code = "schema_lost"
 
 
 def engine_factory(settings: NodeSettings, world: World) -> EngineFactory:
@@ -148,16 +147,17 @@ class LlamaEngine:
         question = completion_parameters(completion, self._facts)
         ignored = await self._check_schema(question.get("json_schema"))
         events = EventReader(context=self._facts.context, alternatives=completion.logprobs or 0)
-        texts: list[str] = []
+        lost_before = self._child.lost_schemas
         async with aclosing(self._connection.stream(question, events)) as parts:
             async for part in parts:
+                # The log does not say whose schema it was, so it is everybody's with one.
+                if completion.grammar is not None and self._child.lost_schemas > lost_before:
+                    raise SchemaLost("the JSON schema became too complex in the middle")
                 if isinstance(part, Finish):
-                    _check_answer(completion, part, texts)
                     # Asked for none, llama.cpp generates one token all the same.
                     count = min(part.output_tokens, completion.max_tokens)
                     yield replace(part, ignored=ignored, output_tokens=count)
                 elif completion.max_tokens > 0:
-                    texts.append(part.text)
                     yield part
 
     async def stop(self) -> None:
@@ -273,17 +273,3 @@ def _number_at(answer: object, *path: str | int) -> int:
 
 def _numbers(answer: object) -> tuple[int, ...]:
     return tuple(answer) if isinstance(answer, list) else ()
-
-
-def _check_answer(completion: Completion, end: Finish, texts: Sequence[str]) -> None:
-    """Raise `EngineFailed` when an answer that had to be JSON and could end is not JSON.
-
-    llama.cpp drops a constraint that gets too complicated on the way and goes on without it.
-    """
-    may_be_cut = completion.sampling.stop or end.reason is StopReason.LENGTH
-    if completion.grammar is None or may_be_cut:
-        return
-    try:
-        json.loads("".join(texts))
-    except ValueError as error:
-        raise EngineFailed("the engine lost the JSON schema in the middle of its answer") from error

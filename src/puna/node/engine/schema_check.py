@@ -2,7 +2,8 @@
 
 llama.cpp's server does not ask: with a schema that llguidance refuses, it generates without any
 constraint and says nothing to the client. So the worker asks first, through the C functions that
-the engine's own library exports. Only the worker uses this file.
+the engine's own library exports, and takes the first step with the schema too. What gets too hard
+only later is noticed in the log (`child`). Only the worker uses this file.
 """
 
 import ctypes
@@ -52,6 +53,12 @@ class SchemaCheck:
         self._llg.llg_new_tokenizer.restype = ctypes.c_void_p
         self._llg.llg_constraint_init_set_defaults.argtypes = (ctypes.c_void_p, ctypes.c_void_p)
         self._llg.llg_validate_grammar.restype = ctypes.c_int32
+        self._llg.llg_new_matcher.restype = ctypes.c_void_p
+        for function in (self._llg.llg_matcher_compute_mask, self._llg.llg_matcher_get_error):
+            function.argtypes = (ctypes.c_void_p,)
+        self._llg.llg_matcher_get_error.restype = ctypes.c_char_p
+        self._llg.llg_free_matcher.argtypes = (ctypes.c_void_p,)
+        self._llg.llg_free_matcher.restype = None
 
     def check(self, schema: Mapping[str, object]) -> SchemaAnswer:
         """Return llguidance's opinion. Blocks: a millisecond, or seconds for a monster."""
@@ -63,10 +70,23 @@ class SchemaCheck:
         words = message.value.decode(errors="replace")
         if verdict == _REFUSED:
             return SchemaAnswer(refusal=_reason(words))
+        if trouble := self._try(grammar):
+            return SchemaAnswer(refusal=_reason(trouble))
         if verdict == _WARNED:
             lines = (line.removeprefix("WARNING: ").strip() for line in words.splitlines())
             return SchemaAnswer(ignored=tuple(line for line in lines if line))
         return SchemaAnswer()
+
+    def _try(self, grammar: bytes) -> str:
+        """Return what goes wrong when the first token is to be chosen by the grammar."""
+        matcher = self._llg.llg_new_matcher(self._limits, b"lark", grammar)
+        try:
+            if not self._llg.llg_matcher_get_error(matcher):
+                self._llg.llg_matcher_compute_mask(matcher)
+            trouble: bytes = self._llg.llg_matcher_get_error(matcher) or b""
+            return trouble.decode(errors="replace")
+        finally:
+            self._llg.llg_free_matcher(matcher)
 
     @cached_property
     def _limits(self) -> ctypes.Array[ctypes.c_char]:
@@ -92,6 +112,7 @@ class SchemaCheck:
 
 
 def _reason(words: str) -> str:
-    """Return llguidance's reason without the grammar that it repeats around it."""
+    """Return llguidance's reason without the grammar or the state that it prints after it."""
     text = words.split("\n   1 |", maxsplit=1)[0]
-    return " ".join(text.partition("failed to compile JSON schema:")[2].split()) or text.strip()
+    reason = " ".join(text.partition("failed to compile JSON schema:")[2].split())
+    return reason or text.strip().split("\n", maxsplit=1)[0]
