@@ -155,8 +155,7 @@ def snapshots_size(shape: ModelShape, plan: Plan) -> Size:
     one = tokens * sum(_token_size(layer, plan) for layer in windowed)
     one += tokens * _POSITION if windowed else 0
     one += sum(layer.state_size for layer in shape.layers)
-    # They are made and dropped in changing sizes, which leaves holes between them.
-    return Size(plan.parallel * (SNAPSHOTS * one + one // 2))
+    return Size(SNAPSHOTS * plan.parallel * one)
 
 
 def scratch_size(shape: ModelShape, plan: Plan) -> Size:

@@ -23,6 +23,9 @@ from puna.node.engine.schema_check import SchemaCheck
 
 _PR_SET_PDEATHSIG = 1
 _FIRST_TO_GO = "500"
+_M_MMAP_THRESHOLD = -3
+_LARGE_BLOCK = 4 * 2**20
+"""Bytes from which a block goes back to the system when it is freed, instead of leaving a hole."""
 # Variables by which llama.cpp would listen elsewhere, or take another program for its parent.
 _FOREIGN_SETTINGS = ("AIP_MODE", "LLAMA_SERVER_ROUTER_PORT", "LLAMA_SERVER_CHILD_MODE")
 _NATIVE_SETTINGS = {
@@ -46,6 +49,7 @@ def main(parent: int) -> None:
     _die_with(parent)
     _go_first_when_memory_ends()
     _prepare_native_environment()
+    _give_large_blocks_back()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     threading.Thread(target=_read_input, args=(lines,), daemon=True).start()
@@ -99,6 +103,16 @@ def _prepare_native_environment() -> None:
         environment.pop(name, None)
     for name, value in _NATIVE_SETTINGS.items():
         environment.setdefault(name, value)
+
+
+def _give_large_blocks_back() -> None:
+    """Keep glibc from raising that limit by itself; snapshots of slots would leave holes.
+
+    They come and go in changing sizes, up to hundreds of megabytes each, and `models.fit` counts
+    them without holes. Other C libraries do this anyway, or have no such choice.
+    """
+    with contextlib.suppress(AttributeError):
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE_BLOCK)
 
 
 def _read_input(lines: queue.SimpleQueue[bytes]) -> None:
