@@ -132,6 +132,16 @@ async def test_a_number_that_is_no_token_is_refused(engine: Engine, token: int) 
         await ask(engine, prompt=(token,))
 
 
+@pytest.mark.parametrize("text", ["<|im_start|>user\nżółw 🍔<|im_end|>", " a  b"])
+async def test_a_text_is_answered_as_its_tokens_are(engine: Engine, text: str) -> None:
+    tokens = await engine.tokenize(text, add_special=True)
+    by_text = await answer_to(engine, Completion(text, GREEDY, 8))
+    by_tokens = await answer_to(engine, Completion(tokens, GREEDY, 8))
+
+    assert by_text.text == by_tokens.text
+    assert by_text.finish.prompt_tokens == by_tokens.finish.prompt_tokens == len(tokens)
+
+
 async def test_a_prompt_holds_every_turn_and_ends_where_the_assistant_speaks(
     engine: Engine,
 ) -> None:

@@ -119,6 +119,20 @@ async def test_a_prompt_that_fits_is_tokenised_once() -> None:
     assert len(engine.questions) == 2  # one of them is this test's own
 
 
+async def test_a_prompt_that_surely_fits_is_not_tokenised_at_all() -> None:
+    engine = Reader(context=500)
+    prompt = await prepare(engine, Conversation(turns(3)), Frame(500, 4, counts=False))
+    assert prompt.tokens is None
+    assert prompt.text == await engine.render(turns(3))
+    assert engine.questions == []
+
+
+@pytest.mark.parametrize("text", ["word " * 17, "ż" * 45], ids=["by length", "by bytes"])
+async def test_one_that_may_not_fit_is_counted(text: str) -> None:
+    prompt = await prepare(Reader(100), Verbatim(text), Frame(100, 4, counts=False))
+    assert prompt.tokens == await Reader(100).tokenize(text, add_special=True)
+
+
 @pytest.mark.parametrize("context", [60, 100, 200, 333])
 async def test_as_few_messages_go_as_possible(context: int) -> None:
     engine, messages = Reader(context), turns(60)
@@ -127,7 +141,7 @@ async def test_as_few_messages_go_as_possible(context: int) -> None:
     gone = prompt.cut.dropped_messages
     one_less = await engine.render(drop_oldest(messages, gone - 1))
     assert prompt.text == await engine.render(messages[gone:])
-    assert len(prompt.tokens) <= context - 1
+    assert len(prompt.tokens or ()) <= context - 1
     assert len(await engine.tokenize(one_less, add_special=True)) > context - 1
 
 
@@ -136,7 +150,7 @@ async def test_the_numbers_of_the_cut_are_true() -> None:
     prompt = await prepare(engine, Conversation(messages), Frame(100, 4))
     whole = await engine.tokenize(await engine.render(messages), add_special=True)
     gone = prompt.cut.dropped_messages if prompt.cut else 0
-    assert prompt.cut == Cut(len(whole), len(prompt.tokens), 100, gone)
+    assert prompt.cut == Cut(len(whole), len(prompt.tokens or ()), 100, gone)
     assert gone > 0
 
 
@@ -161,8 +175,8 @@ async def test_tokens_of_earlier_answers_are_cut_like_text() -> None:
     before = tuple(await Reader(10).tokenize("old " * 200, add_special=True))
     messages = (Message(USER, "new"),)
     prompt = await prepare(Reader(100), Conversation(messages, before), Frame(100, num_keep=3))
-    assert prompt.tokens[:3] == before[:3]
-    assert len(prompt.tokens) == sum(split(context=100, num_keep=3))
+    assert (prompt.tokens or ())[:3] == before[:3]
+    assert len(prompt.tokens or ()) == sum(split(context=100, num_keep=3))
     assert prompt.cut is not None
 
 
@@ -193,7 +207,7 @@ async def test_of_ten_thousand_messages_only_those_near_the_answer_are_read() ->
     prompt = await prepare(engine, Conversation(messages), Frame(1000, 4))
     whole = len(await engine.render(messages))
     assert prompt.cut is not None
-    assert 900 <= len(prompt.tokens) <= 999
+    assert 900 <= len(prompt.tokens or ()) <= 999
     assert sum(engine.questions) < whole / 2
 
 

@@ -36,7 +36,7 @@ def a_writer(shape: Shape, *moments: datetime) -> AnswerWriter:
 
 def an_end(*, load_ms: int = 0, reason: StopReason = StopReason.STOP) -> Ended:
     finish = Finish(reason, 12, 80, Span.of(ms=60), Span.of(ms=1300))
-    return Ended(finish, Span.of(ms=load_ms), Span.of(ms=1500))
+    return Ended(finish, Span.of(ms=load_ms), Span.of(ms=1500), (128000,))
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def an_end(*, load_ms: int = 0, reason: StopReason = StopReason.STOP) -> Ended:
 )
 def test_a_streamed_answer(shape: Shape, file: str, ended: Ended) -> None:
     writer = a_writer(shape, START + timedelta(microseconds=123456), START + timedelta(seconds=1.5))
-    begun = Begun(Prompt((128000,), "Hi"), Span(0))
+    begun = Begun(Prompt(None, "Hi"), Span(0))
     content = writer.lines([begun, Piece("Hel", (9906,))]) + writer.lines([ended])
     assert content == (DATA / file).read_bytes()
 

@@ -33,6 +33,8 @@ class Ask:
     logprobs: int | None = None
     truncate: bool = True
     shift: bool = True
+    tells_context: bool = False
+    """Whether the tokens of the prompt are wanted at the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,8 @@ class Ended:
     finish: Finish
     load_span: Span
     total_span: Span
+    prompt_tokens: tuple[int, ...] = ()
+    """Empty unless they were wanted."""
 
 
 Event = Begun | Piece | Ended
@@ -66,7 +70,8 @@ async def answer(scheduler: Scheduler, ask: Ask, world: World) -> AsyncGenerator
         async with aclosing(lease.engine.complete(completion)) as items:
             async for item in items:
                 if isinstance(item, Finish):
-                    yield Ended(item, load_span, Span(world.elapsed() - start))
+                    tokens = await _tokens_of(lease.engine, prompt) if ask.tells_context else ()
+                    yield Ended(item, load_span, Span(world.elapsed() - start), tokens)
                 else:
                     yield item
 
@@ -78,14 +83,23 @@ def frame_for(engine: Engine, ask: Ask) -> Frame:
         num_keep=ask.options.sampling.num_keep,
         truncate=ask.truncate,
         shift=ask.shift,
+        counts=not ask.shift or ask.options.num_predict == _FILL_CONTEXT,
     )
+
+
+async def _tokens_of(engine: Engine, prompt: Prompt) -> tuple[int, ...]:
+    if prompt.tokens is not None:
+        return prompt.tokens
+    return await engine.tokenize(prompt.text, add_special=True)
 
 
 def _completion(ask: Ask, prompt: Prompt, *, context: int) -> Completion:
     return Completion(
-        prompt=prompt.tokens,
+        prompt=prompt.text if prompt.tokens is None else prompt.tokens,
         sampling=ask.options.sampling,
-        max_tokens=most_tokens(ask.options.num_predict, context=context, used=len(prompt.tokens)),
+        max_tokens=most_tokens(
+            ask.options.num_predict, context=context, used=len(prompt.tokens or ())
+        ),
         grammar=ask.grammar,
         logprobs=ask.logprobs,
         shift=ask.shift,

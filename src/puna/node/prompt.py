@@ -15,6 +15,8 @@ from puna.node.engine.engine import Engine
 
 _BLOCK = 2**16
 """Characters of a block of a long text: reading the reply for one holds up no other client."""
+_SPARE = 16
+"""Tokens that a tokenizer may add to a text: a beginning, an end, a blank."""
 _CHARS_A_TOKEN = 8
 """More than tokens have on the whole: a longer text will not fit, so it is not tokenised whole."""
 
@@ -51,6 +53,8 @@ class Frame:
     num_keep: int
     truncate: bool = True
     shift: bool = True
+    counts: bool = True
+    """Whether the tokens must be known even of a prompt that surely fits."""
 
     @property
     def room(self) -> int:
@@ -72,9 +76,10 @@ class Cut:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """A prompt that fits, and what it cost."""
+    """A prompt that fits, and what was cut from it."""
 
-    tokens: tuple[int, ...]
+    tokens: tuple[int, ...] | None
+    """None where the text itself can go to the engine: it is so short that it surely fits."""
     text: str
     cut: Cut | None = None
 
@@ -158,7 +163,10 @@ def guess_drops(messages: Sequence[Message], *, surplus: float) -> int:
 async def prepare(engine: Engine, subject: Subject, frame: Frame) -> Prompt:
     """Return the prompt for `subject`, cut if it must be and may be. Raises `PromptTooLong`."""
     before = subject.before if isinstance(subject, Conversation) else ()
-    whole = await _written(engine, subject, frame)
+    text = await _text_of(engine, subject)
+    if not (before or frame.counts) and _surely_fits(text, frame):
+        return Prompt(None, text)
+    whole = await _measure(engine, text, frame, add_special=not before)
     if len(before) + whole.count <= frame.room:
         return Prompt((*before, *(whole.tokens or ())), whole.text)
     total = len(before) + whole.count
@@ -203,18 +211,18 @@ class _Written:
         return self.tokens is None
 
 
-async def _written(engine: Engine, subject: Subject, frame: Frame) -> _Written:
-    if isinstance(subject, Verbatim):
-        return await _measure(engine, subject.text, frame, add_special=True)
-    text = await _render(engine, subject.messages)
-    return await _measure(engine, text, frame, add_special=not subject.before)
-
-
-async def _render(engine: Engine, messages: Sequence[Message]) -> str:
+async def _text_of(engine: Engine, subject: Subject) -> str:
     """Use the model's template; a base model has none and goes on from the bare text."""
+    if isinstance(subject, Verbatim):
+        return subject.text
     if engine.facts.has_chat_template:
-        return await engine.render(messages)
-    return "\n\n".join(message.content for message in messages)
+        return await engine.render(subject.messages)
+    return "\n\n".join(message.content for message in subject.messages)
+
+
+def _surely_fits(text: str, frame: Frame) -> bool:
+    """Tell whether a text fits without counting: no token is shorter than a byte."""
+    return len(text) <= frame.room and len(text.encode()) + _SPARE <= frame.room
 
 
 async def _measure(engine: Engine, text: str, frame: Frame, *, add_special: bool) -> _Written:
@@ -259,15 +267,20 @@ async def _drop_until_it_fits(
         return search.enough, fitting[search.enough]
     if most == 0:
         return 0, whole
-    return most, await _written(engine, Conversation(drop_oldest(messages, most)), frame)
+    return most, await _written(engine, drop_oldest(messages, most), frame)
 
 
 async def _attempt(engine: Engine, messages: Sequence[Message], frame: Frame) -> _Written | None:
     """Measure a shortened conversation; None if its template refuses it, as some do."""
     try:
-        return await _written(engine, Conversation(tuple(messages)), frame)
+        return await _written(engine, messages, frame)
     except Invalid:
         return None
+
+
+async def _written(engine: Engine, messages: Sequence[Message], frame: Frame) -> _Written:
+    text = await _text_of(engine, Conversation(tuple(messages)))
+    return await _measure(engine, text, frame, add_special=True)
 
 
 async def _middle_cut(

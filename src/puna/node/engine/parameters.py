@@ -155,7 +155,8 @@ def _check_load(spec: LoadSpec) -> None:
 
 def completion_parameters(completion: Completion, facts: EngineFacts) -> dict[str, Json]:
     """Return the body of llama.cpp's `/completion`. Raises `Invalid`."""
-    check_tokens(completion.prompt, facts)
+    if not isinstance(completion.prompt, str):
+        check_tokens(completion.prompt, facts)
     parameters: dict[str, Json] = {
         "prompt": completion.prompt,
         "n_predict": _token_limit(completion, facts),

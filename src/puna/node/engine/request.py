@@ -59,9 +59,11 @@ class Grammar:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """One generation. `prompt` is token ids; the caller has made sure that they fit the context."""
+    """One generation. The caller has made sure that the prompt fits the context."""
 
-    prompt: tuple[int, ...]
+    prompt: tuple[int, ...] | str
+    """Token ids; or a text, which is tokenised as `Engine.tokenize` does with `add_special`. With
+    a text the engine does not know how much of the context it takes, so `shift` must be on."""
     sampling: Sampling
     max_tokens: int
     """The most tokens to generate; never negative.

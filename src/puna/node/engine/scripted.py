@@ -132,12 +132,13 @@ class ScriptedEngine:
         self._check_alive()
         if not completion.prompt:
             raise Invalid("the prompt is empty")
-        room = self._facts.context - len(completion.prompt)
+        prompt = completion.prompt
+        if isinstance(prompt, str):
+            prompt = await self.tokenize(prompt, add_special=True)
+        room = self._facts.context - len(prompt)
         if room <= 0:
-            raise Invalid(
-                f"the prompt has {len(completion.prompt)} tokens, the context {self._facts.context}"
-            )
-        text, reason = self._answer(completion)
+            raise Invalid(f"the prompt has {len(prompt)} tokens, the context {self._facts.context}")
+        text, reason = self._answer(completion, prompt)
         limit = completion.max_tokens if completion.shift else min(completion.max_tokens, room)
         tokens = tuple(_tokens_of(text))
         if len(tokens) > limit:
@@ -148,7 +149,7 @@ class ScriptedEngine:
             yield _piece(token, completion.logprobs)
         yield Finish(
             reason=reason,
-            prompt_tokens=len(completion.prompt),
+            prompt_tokens=len(prompt),
             output_tokens=len(tokens),
             prompt_span=_NOTHING,
             output_span=Span(self._world.elapsed() - began),
@@ -173,8 +174,8 @@ class ScriptedEngine:
         if self._end.is_set():
             raise EngineDied(self._last_words)
 
-    def _answer(self, completion: Completion) -> tuple[str, StopReason]:
-        prompt = "".join(_text_of(token) for token in completion.prompt if token not in _SPECIAL)
+    def _answer(self, completion: Completion, tokens: Sequence[int]) -> tuple[str, StopReason]:
+        prompt = "".join(_text_of(token) for token in tokens if token not in _SPECIAL)
         if completion.grammar is not None:
             return _fitting(completion.grammar), StopReason.STOP
         text = self._script.answer(prompt)

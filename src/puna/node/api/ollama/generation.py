@@ -61,6 +61,7 @@ async def reply_to(desk: Desk, call: Call) -> Response:
         logprobs=call.terms.logprobs,
         truncate=node.truncates if asked.truncate is None else asked.truncate,
         shift=asked.shift is not False,
+        tells_context=call.tells_context,
     )
     if asked.debug_render_only:
         return _whole(desk, node.render(ask), lambda prompt: _rendered(desk, call, prompt))

@@ -92,7 +92,6 @@ class AnswerWriter:
         for item in items:
             if isinstance(item, Begun):
                 self._cut = item.prompt.cut
-                self._tokens += item.prompt.tokens
                 continue
             if isinstance(item, Ended):
                 ended = item
@@ -113,7 +112,7 @@ class AnswerWriter:
         counters = _counters(ended)
         if self._form.shape is Shape.CHAT:
             return reason + _logprobs(chosen) + counters + self._said(ended)
-        context = self._tokens if self._form.tells_context else []
+        context = [*ended.prompt_tokens, *self._tokens] if self._form.tells_context else []
         tokens = b',"context":' + as_json(context) if context else b""
         return reason + tokens + counters + _logprobs(chosen) + self._said(ended)
 
