@@ -107,12 +107,14 @@ async def test_a_clock_that_jumps_neither_drops_nor_keeps_a_model(stage: Stage) 
 @pytest.mark.parametrize(
     ("keep_alive", "text"),
     [
-        (True, "keep_alive: unsupported type 'bool'"),
-        ([5], "keep_alive: unsupported type '[]interface {}'"),
-        ({"m": 5}, "keep_alive: unsupported type 'map[string]interface {}'"),
-        ("soon", 'keep_alive: "soon" is not a duration'),
-        ("5", 'keep_alive: "5" is not a duration'),
-        ("", 'keep_alive: "" is not a duration'),
+        (True, "Unsupported type: 'bool'"),
+        ([5], "Unsupported type: '[]interface {}'"),
+        ({"m": 5}, "Unsupported type: 'map[string]interface {}'"),
+        ("soon", 'time: invalid duration "soon"'),
+        ("5", 'time: missing unit in duration "5"'),
+        ("5 m", 'time: unknown unit " m" in duration "5 m"'),
+        ("1h5x", 'time: unknown unit "x" in duration "1h5x"'),
+        ("", 'time: invalid duration ""'),
     ],
 )
 async def test_another_keep_alive_is_400(stage: Stage, keep_alive: object, text: str) -> None:

@@ -35,7 +35,7 @@ async def _rendered(stage: Stage, path: str, **body: object) -> object:
 
 
 FULL_NAME = "registry.ollama.ai/library/tiny:latest"
-THINK_VALUES = "(must be true, false, high, medium, low, or max)"
+THINK_VALUES = '"high", "medium", "low", "max", true, or false)'
 HISTORY = "<|user|>\nwho?\n<|assistant|>\na llama\n"
 SYSTEM = "<|system|>\nYou are a llama.\n"
 END = "<|assistant|>\n"
@@ -65,7 +65,7 @@ async def test_a_system_text_of_the_request_replaces_it_in_generate(llama: Stage
 
 async def test_a_context_takes_the_place_of_the_messages(llama: Stage) -> None:
     rendered = await _rendered(llama, "/api/generate", prompt="hi", context=[1])
-    assert rendered == f"{SYSTEM}<|user|>\nhi\n{END}"
+    assert rendered == f"<s>{SYSTEM}<|user|>\nhi\n{END}"
 
 
 async def test_the_model_s_options_hold_and_the_request_s_win(llama: Stage) -> None:
@@ -107,8 +107,8 @@ async def test_a_base_model_goes_on_from_the_bare_text(tmp_path: Path) -> None:
     [
         ("/api/generate", {"model": "nope", "prompt": "hi"}, 404, "model 'nope' not found"),
         ("/api/generate", {"prompt": "hi"}, 404, "model '' not found"),
-        ("/api/generate", {"model": "a b", "prompt": "hi"}, 404, "model 'a b' not found"),
-        ("/api/generate", {"model": "../../etc"}, 404, "model '../../etc' not found"),
+        ("/api/generate", {"model": "a b", "prompt": "hi"}, 400, "invalid model name"),
+        ("/api/generate", {"model": "../../etc"}, 400, "invalid model name"),
         ("/api/chat", {"model": "nope", "messages": []}, 404, "model 'nope' not found"),
         ("/api/chat", {"messages": []}, 400, "model is required"),
         ("/api/chat", {"model": "a b"}, 400, "invalid model name"),
@@ -132,8 +132,8 @@ async def test_a_missing_model_is_told_in_ollama_s_words(
         ("/api/chat", {"tools": [{}]}, f"{FULL_NAME} does not support tools"),
         ("/api/generate", {"images": ["aGk="]}, f"{FULL_NAME} does not support vision"),
         ("/api/generate", {"suffix": "x"}, f"{FULL_NAME} does not support insert"),
-        ("/api/chat", {"think": "hard"}, f'invalid think value: "hard" {THINK_VALUES}'),
-        ("/api/chat", {"think": 1}, f"invalid think value: 1 {THINK_VALUES}"),
+        ("/api/chat", {"think": "hard"}, f'invalid think value: "hard" (must be {THINK_VALUES}'),
+        ("/api/chat", {"think": 1}, f"think must be a boolean or string ({THINK_VALUES}"),
     ],
 )
 async def test_what_a_model_cannot_do_is_400(

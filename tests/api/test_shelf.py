@@ -51,6 +51,14 @@ async def test_show_tells_everything_in_ollama_s_order(stage: Stage) -> None:
     assert "LICENSE Free." in str(reply["modelfile"])
 
 
+async def test_a_modelfile_has_the_go_template_not_the_file_s_own(stage: Stage) -> None:
+    stage.add_model("full", a_model(), [("template", b"[INST] {{ .Prompt }}\n")])
+    for name, line in (("tiny", "TEMPLATE {{ .Prompt }}"), ("full", 'TEMPLATE "[INST] {{ .P')):
+        reply = (await stage.ask("POST", "/api/show", {"model": name})).json
+        assert line in str(reply["modelfile"])
+        assert str(reply["template"]).startswith("{%")
+
+
 async def test_show_hides_vocabularies_unless_verbose(stage: Stage) -> None:
     words = ["a", "b", "c"]
     stage.add_model("worded", a_model(**{"tokenizer.ggml.tokens": words}))
@@ -63,11 +71,12 @@ async def test_show_hides_vocabularies_unless_verbose(stage: Stage) -> None:
     assert info["tokenizer.ggml.tokens"] == words
 
 
-async def test_show_takes_system_and_options_as_if_they_were_the_model_s(stage: Stage) -> None:
+async def test_show_writes_a_request_s_system_and_options_into_the_modelfile(stage: Stage) -> None:
     body = {"model": "tiny", "system": "Be a cow.", "options": {"top_k": 3}}
     reply = (await stage.ask("POST", "/api/show", body)).json
     assert reply["system"] == "Be a cow."
-    assert reply["parameters"] == f"{'top_k':<30} 3"
+    assert "parameters" not in reply
+    assert "PARAMETER top_k 3" in str(reply["modelfile"])
     assert "SYSTEM Be a cow." in str(reply["modelfile"])
 
 
@@ -93,7 +102,7 @@ async def test_a_copy_is_the_same_model_under_a_second_name(stage: Stage) -> Non
 @pytest.mark.parametrize(
     ("body", "status", "text"),
     [
-        ({"source": "nope", "destination": "x"}, 404, "model 'nope' not found"),
+        ({"source": "nope", "destination": "x"}, 404, 'model "nope" not found'),
         ({"source": "a b", "destination": "x"}, 400, 'source "a b" is invalid'),
         ({"source": "tiny", "destination": "../x"}, 400, 'destination "../x" is invalid'),
         ({"source": "tiny"}, 400, 'destination "" is invalid'),
@@ -131,7 +140,7 @@ async def test_deleting_one_of_two_names_leaves_the_other_loaded(stage: Stage) -
     [
         ({"model": "nope"}, 404, "model 'nope' not found"),
         ({"model": "a b"}, 400, 'name "a b" is invalid'),
-        ({}, 400, 'name "" is invalid'),
+        ({}, 400, "model is required"),
     ],
 )
 async def test_a_deletion_that_cannot_be_says_why(

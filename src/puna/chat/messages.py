@@ -17,5 +17,6 @@ class Role(StrEnum):
 class Message:
     """One turn."""
 
-    role: Role
+    role: Role | str
+    """A text that is no `Role` is for templates that know it, such as granite's `control`."""
     content: str

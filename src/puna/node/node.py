@@ -19,7 +19,7 @@ from puna.node.answer import Ask, Event, answer, frame_for
 from puna.node.engine.engine import EngineFactory
 from puna.node.engine.process import engine_factory
 from puna.node.placing import LoadWish, plan_load, without_effect
-from puna.node.prompt import Prompt, prepare
+from puna.node.prompt import Conversation, prepare
 from puna.node.scheduler.scheduler import Scheduler
 from puna.node.scheduler.state import Limits, Running, Wanted
 from puna.node.served import ServedModel, ServedModels
@@ -100,10 +100,12 @@ class Node:
         """Generate. Closing the iterator stops the computation and frees the model."""
         return answer(self._scheduler, ask, self.world)
 
-    async def render(self, ask: Ask) -> Prompt:
-        """Return the prompt that `answer` would compute."""
+    async def render(self, ask: Ask) -> str:
+        """Return the text of the prompt that `answer` would compute."""
         async with self._scheduler.lease(ask.wanted, keep_alive=ask.keep_alive) as lease:
-            return await prepare(lease.engine, ask.subject, frame_for(lease.engine, ask))
+            prompt = await prepare(lease.engine, ask.subject, frame_for(lease.engine, ask))
+            before = ask.subject.before if isinstance(ask.subject, Conversation) else ()
+            return await lease.engine.detokenize(before) + prompt.text if before else prompt.text
 
     async def load(self, wanted: Wanted, *, keep_alive: Span | None = None) -> Span:
         """Load a model and leave it loaded."""

@@ -6,6 +6,7 @@ what Ollama would ignore in silence is refused, or named in the header `Puna-Ign
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from re import DOTALL, compile as compile_pattern
 
 from pydantic import JsonValue
 
@@ -17,13 +18,16 @@ from puna.node.api.ollama.lines import as_json
 from puna.node.engine.request import Grammar
 from puna.node.prompt import Conversation, Subject, Verbatim
 from puna.node.served import ServedModel
-from puna.text import one_line
 from puna.units import FOREVER, Span
 from puna.wire import ollama as wire
 
-_LEVELS = ("low", "medium", "high", "max")
+_LEVELS = ("high", "medium", "low", "max")
 _MOST_ALTERNATIVES = 20
 _ROLES = frozenset(Role)
+_GO_DURATION = compile_pattern(
+    r"[-+]?(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))*(?:\d+\.?\d*|\.\d+)(?P<unit>[^\d.]*)(?:[\d.].*)?",
+    DOTALL,
+)
 _GO_TYPES = {bool: "bool", list: "[]interface {}", dict: "map[string]interface {}"}
 
 
@@ -50,7 +54,7 @@ def read_keep_alive(value: JsonValue) -> Span | None:
     if value is None:
         return None
     if isinstance(value, bool | list | dict):
-        raise Invalid(f"keep_alive: unsupported type '{_GO_TYPES[type(value)]}'")
+        raise Invalid(f"Unsupported type: '{_GO_TYPES[type(value)]}'")
     if isinstance(value, str):
         span = _read_duration(value)
     elif value != value or abs(value) >= FOREVER / 1e9:  # noqa: PLR0124 - NaN
@@ -64,7 +68,18 @@ def _read_duration(text: str) -> Span:
     try:
         return Span.parse(text)
     except Invalid as error:
-        raise Invalid(f"keep_alive: {error.message}", hint=error.hint) from error
+        hint = f"keep_alive is seconds, or a text: {error.hint}"
+        raise Invalid(f"time: {_go_complaint(text)}", hint=hint) from error
+
+
+def _go_complaint(text: str) -> str:
+    """Say what is wrong with a duration as Go does."""
+    match = _GO_DURATION.fullmatch(text)
+    if match is None:
+        return f"invalid duration {go_quoted(text)}"
+    if not match["unit"]:
+        return f"missing unit in duration {go_quoted(text)}"
+    return f"unknown unit {go_quoted(match['unit'])} in duration {go_quoted(text)}"
 
 
 def read_think(value: JsonValue) -> bool | None:
@@ -73,9 +88,10 @@ def read_think(value: JsonValue) -> bool | None:
         return value
     if value in _LEVELS:
         return True
-    raise Invalid(
-        f"invalid think value: {_shown(value)} (must be true, false, high, medium, low, or max)"
-    )
+    values = ", ".join(f'"{level}"' for level in _LEVELS) + ", true, or false"
+    if isinstance(value, str):
+        raise Invalid(f"invalid think value: {_quoted(value)} (must be {values})")
+    raise Invalid(f"think must be a boolean or string ({values})")
 
 
 def read_format(value: JsonValue) -> Grammar | None:
@@ -86,14 +102,12 @@ def read_format(value: JsonValue) -> Grammar | None:
         return Grammar()
     if isinstance(value, dict):
         return Grammar(as_json(value).decode())
-    raise InvalidFormat(
-        f'invalid format: {_shown(value)}; expected "json" or a valid JSON Schema object'
-    )
+    shown = _quoted(as_json(value).decode())
+    raise InvalidFormat(f'invalid format: {shown}; expected "json" or a valid JSON Schema object')
 
 
-def _shown(value: JsonValue) -> str:
-    text = as_json(value).decode()
-    return text if len(text) <= 100 else f"{text[:99]}…"  # noqa: PLR2004 - a line
+def _quoted(text: str) -> str:
+    return go_quoted(text if len(text) <= 100 else f"{text[:99]}…")  # noqa: PLR2004 - a line
 
 
 def read_logprobs(asked: wire.Generation) -> int | None:
@@ -207,14 +221,16 @@ def chat_subject(asked: wire.ChatRequest, model: ServedModel) -> Conversation:
 
 
 def read_message(number: int, message: wire.Message) -> Message:
-    """Return one turn; the case of a role does not count."""
+    """Return one turn; the case of a role does not count.
+
+    What other roles there are is for the model's template to say.
+    """
     name = (message.role or "").lower()
-    if name not in _ROLES:
+    if not name.strip():
         raise Invalid(
-            f"messages[{number}]: unknown role {go_quoted(one_line(name))}",
-            hint=f"a role is one of {', '.join(Role)}",
+            f"messages[{number}]: role is required", hint=f"a role is one of {', '.join(Role)}"
         )
-    return Message(Role(name), message.content or "")
+    return Message(Role(name) if name in _ROLES else name, message.content or "")
 
 
 def ignored_in(messages: Sequence[wire.Message]) -> tuple[str, ...]:

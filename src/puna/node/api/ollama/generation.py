@@ -18,7 +18,7 @@ from puna.node.api.ollama.convert import (
 from puna.node.api.ollama.lines import AnswerForm, AnswerWriter, Shape
 from puna.node.api.reply import error_json
 from puna.node.api.streaming import JSON, Flow, StreamedReply, WholeReply
-from puna.node.prompt import Prompt, Subject
+from puna.node.prompt import Subject
 from puna.node.served import ServedModel
 from puna.wire import ollama as wire
 
@@ -64,7 +64,7 @@ async def reply_to(desk: Desk, call: Call) -> Response:
         tells_context=call.tells_context,
     )
     if asked.debug_render_only:
-        return _whole(desk, node.render(ask), lambda prompt: _rendered(desk, call, prompt))
+        return _whole(desk, node.render(ask), lambda text: _rendered(desk, call, text))
     form = AnswerForm(
         shape=call.shape,
         model=asked.model or "",
@@ -126,10 +126,10 @@ def _marker(desk: Desk, call: Call, reason: str) -> bytes:
     ).to_json()
 
 
-def _rendered(desk: Desk, call: Call, prompt: Prompt) -> bytes:
+def _rendered(desk: Desk, call: Call, text: str) -> bytes:
     """Return the reply that shows the prompt instead of answering it."""
     model, now = call.asked.model or "", desk.node.world.now()
-    shown = wire.DebugInfo(rendered_template=prompt.text)
+    shown = wire.DebugInfo(rendered_template=text)
     if call.shape is Shape.CHAT:
         message = wire.AssistantMessage(role="", content="")
         return wire.ChatReply(

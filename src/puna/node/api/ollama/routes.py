@@ -12,9 +12,11 @@ from fastapi import Request
 from starlette.responses import PlainTextResponse, Response
 
 from puna.errors import Invalid, NotFound, PunaError
+from puna.library.store import ModelNotFound
 from puna.models.name import InvalidName, ModelName
+from puna.models.option_text import go_quoted
 from puna.node.api.body import read_body
-from puna.node.api.desk import Desk, desk_of
+from puna.node.api.desk import desk_of
 from puna.node.api.ollama import shelf
 from puna.node.api.ollama.convert import (
     Wishes,
@@ -28,7 +30,6 @@ from puna.node.api.ollama.generation import Call, reply_to
 from puna.node.api.ollama.lines import Shape
 from puna.node.api.reply import error_json
 from puna.node.api.streaming import JSON, Flow, StreamedReply, WholeReply
-from puna.node.served import ServedModel
 from puna.progress import Progress
 from puna.version import __version__
 from puna.wire import ollama as wire
@@ -93,7 +94,12 @@ async def copy(request: Request) -> Response:
     asked = await read_body(request, wire.CopyRequest)
     source = _name(asked.source, 'source "{}" is invalid')
     destination = _name(asked.destination, 'destination "{}" is invalid')
-    await desk_of(request).node.copy(source, destination, typed=asked.source or "")
+    try:
+        await desk_of(request).node.copy(source, destination, typed=asked.source or "")
+    except ModelNotFound as error:
+        # Only here does Ollama quote the name so.
+        missing = f"model {go_quoted(asked.source or '')} not found"
+        raise NotFound(missing, hint=error.hint) from error
     return Response()
 
 
@@ -101,6 +107,8 @@ async def delete(request: Request) -> Response:
     """Remove a model's name, and the files that no other model uses."""
     asked = await read_body(request, wire.DeleteRequest)
     typed = asked.model or asked.name or ""
+    if not typed:
+        raise Invalid("model is required")
     await desk_of(request).node.remove(_name(typed, 'name "{}" is invalid'), typed=typed)
     return Response()
 
@@ -118,7 +126,9 @@ async def generate(request: Request) -> Response:
     """Answer a prompt; load the model if the prompt is empty, or unload it if `keep_alive` is 0."""
     asked = await read_body(request, wire.GenerateRequest)
     desk, terms = desk_of(request), read_terms(asked)
-    model = _find_or_missing(desk, asked.model or "")
+    if not asked.model:
+        raise NotFound("model '' not found")
+    model = desk.node.find(asked.model)
     check_generate(asked)
     call = Call(
         asked=asked,
@@ -193,14 +203,6 @@ def _name(text: str | None, complaint: str) -> ModelName:
         return ModelName.parse(text or "")
     except InvalidName as error:
         raise InvalidName(complaint.format(text or ""), hint=error.hint) from error
-
-
-def _find_or_missing(desk: Desk, name: str) -> ServedModel:
-    """Find a model; to Ollama's `/api/generate` a name that cannot be is one that is not there."""
-    try:
-        return desk.node.find(name)
-    except InvalidName as error:
-        raise NotFound(f"model '{name}' not found", hint=error.hint) from error
 
 
 ENDPOINTS = (

@@ -107,16 +107,19 @@ def _processor(threads: int) -> str:
 
 
 def show(model: LocalModel, asked: wire.ShowRequest) -> wire.Show:
-    """Return everything about a model; `system` and `options` of the request count as its own."""
+    """Return everything about a model.
+
+    The Modelfile is the one for a model with the request's `system` and `options` instead of its
+    own, and with the Go template, since a Modelfile takes no other; `template` is what is used.
+    """
     header, config = model.header(), claims(model)
     system = asked.system or model.system
     parameters = {**model.parameters, **(asked.options or {})}
-    template = _template(model, header)
     return wire.Show(
         license="\n".join(model.licenses),
-        modelfile=modelfile_text(_parts(model, template, system, parameters)),
-        parameters=parameters_text(parameters),
-        template=template,
+        modelfile=modelfile_text(_parts(model, system, parameters)),
+        parameters=parameters_text(model.parameters),
+        template=_template(model, header),
         system=system,
         details=details(model),
         messages=[
@@ -142,19 +145,17 @@ def _template(model: LocalModel, header: GgufHeader) -> str:
     return model.template or _BARE_TEMPLATE
 
 
-def _parts(
-    model: LocalModel, template: str, system: str, parameters: Mapping[str, object]
-) -> ModelParts:
+def _parts(model: LocalModel, system: str, parameters: Mapping[str, object]) -> ModelParts:
     return ModelParts(
         name=model.label,
         weights=str(model.weights),
         adapters=tuple(str(path) for path in model.adapters),
         projectors=tuple(str(path) for path in model.projectors),
-        template=template,
+        template=model.template or _BARE_TEMPLATE,
         system=system,
         parameters=parameters,
         licenses=model.licenses,
-        messages=tuple((each.role.value, each.content) for each in model.messages),
+        messages=tuple((str(each.role), each.content) for each in model.messages),
     )
 
 
