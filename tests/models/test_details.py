@@ -195,5 +195,13 @@ def test_model_info_is_json_even_where_the_file_holds_no_numbers(tmp_path: Path)
     assert json.dumps(shown, allow_nan=False)
 
 
+def test_a_float_of_32_bits_is_written_with_the_digits_that_it_has(tmp_path: Path) -> None:
+    numbers = [1e-05, 0.1, 10000.0, 3.4028235e38]
+    header = header_of(tmp_path, {"llama.epsilon": 1e-05, "llama.factors": numbers})
+    shown = metadata_json(header, verbose=True)
+    assert shown["llama.epsilon"] == 1e-05
+    assert shown["llama.factors"] == numbers
+
+
 def test_file_types_have_one_name_each() -> None:
     assert len(set(FILE_TYPES.values())) == len(FILE_TYPES)

@@ -7,13 +7,16 @@ import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
+from struct import Struct
 
 from puna.models.gguf import GgufArray, GgufHeader, GgufValue, Scalar, read_array
 from puna.models.tensor_types import FILE_TYPES
 from puna.units import Count
 
+_FLOAT = Struct("<f")
 JsonScalar = str | int | float | bool | None
 JsonValue = JsonScalar | list[JsonScalar]
 
@@ -102,7 +105,22 @@ def _json_value(header: GgufHeader, value: GgufValue, *, verbose: bool) -> JsonV
 
 
 def _json_scalar(value: Scalar) -> JsonScalar:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    if not isinstance(value, float):
+        return value
+    return _shortest(value) if math.isfinite(value) else None
+
+
+def _shortest(number: float) -> float:
+    """Return the number with the fewest digits that is the same in 32 bits, as Go writes it.
+
+    Files hold 0.00001 as the nearest 32 bits, which in 64 read 0.000009999999747378752.
+    """
+    with suppress(OverflowError):
+        for digits in range(6, 10):
+            short = float(f"{number:.{digits}g}")
+            if _FLOAT.unpack(_FLOAT.pack(short))[0] == number:
+                return short
+    return number
 
 
 def _positive(header: GgufHeader, name: str) -> int | None:
