@@ -65,6 +65,14 @@ def test_a_schema_is_kept(client: ollama.Client) -> None:
     assert set(json.loads(reply.message.content or "")) == {"name", "age"}
 
 
+def test_an_object_has_the_properties_of_its_schema_and_no_others(client: ollama.Client) -> None:
+    """As with Ollama: pydantic's schemas do not say `additionalProperties`."""
+    schema = {key: value for key, value in DOG.items() if key != "additionalProperties"}
+    options = {**BRIEF, "num_predict": 80}
+    reply = client.generate("smollm2", "Rex, dog, 3", format=schema, options=options)
+    assert set(json.loads(reply.response or "")) == {"name", "age"}
+
+
 def test_logprobs_come_with_alternatives(client: ollama.Client) -> None:
     reply = client.chat("smollm2", QUESTION, logprobs=True, top_logprobs=3, options=BRIEF)
     assert reply.logprobs is not None

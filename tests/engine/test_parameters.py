@@ -10,12 +10,11 @@ from puna.models.options import Sampling
 from puna.node.engine.parameters import (
     InvalidLoad,
     InvalidSchema,
-    Json,
     Place,
     completion_parameters,
     load_parameters,
 )
-from puna.node.engine.request import CacheType, Completion, EngineFacts, Grammar, LoadSpec
+from puna.node.engine.request import CacheType, Completion, EngineFacts, Grammar, Json, LoadSpec
 from puna.units import Size
 
 SPEC = LoadSpec(Path("/models/x.gguf"), context=1024, slots=4, memory=Size(0))
@@ -182,6 +181,7 @@ def test_any_json_is_an_object_and_a_schema_keeps_its_order() -> None:
     assert isinstance(sent, dict)
     assert isinstance(anything, dict)
     assert anything["type"] == "object"
+    assert ask(with_schema({}))["json_schema"] == anything
     assert json.dumps(sent["properties"]) == '{"b": {}, "a": {}}'
 
 

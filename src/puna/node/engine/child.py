@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Self
 
 from puna.node.engine.last_words import KEPT_BYTES, epitaph
-from puna.node.engine.parameters import Json
+from puna.node.engine.request import Json
 
 _PROGRAM = ("-P", "-X", "faulthandler", "-m", "puna.node.engine.worker")
 _GRACE_S = 2.0

@@ -13,8 +13,7 @@ import aiohttp
 
 from puna.errors import PunaError
 from puna.node.engine.events import EventReader, error_of
-from puna.node.engine.parameters import Json
-from puna.node.engine.request import Finish, Piece
+from puna.node.engine.request import Finish, Json, Piece
 
 _FIRST_ERROR = 400
 

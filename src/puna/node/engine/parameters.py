@@ -18,9 +18,8 @@ from dataclasses import dataclass
 from puna.errors import Invalid
 from puna.models.fit_memory import SNAPSHOTS
 from puna.models.options import Sampling
-from puna.node.engine.request import CacheType, Completion, EngineFacts, Grammar, LoadSpec
-
-Json = Mapping[str, "Json"] | Sequence["Json"] | str | int | float | bool | None
+from puna.node.engine.closed_schemas import close_objects
+from puna.node.engine.request import CacheType, Completion, EngineFacts, Grammar, Json, LoadSpec
 
 _ERRORS_ONLY = 1
 """llama.cpp's log level; below it, a failed load does not say why."""
@@ -64,6 +63,7 @@ _GUIDANCE: Mapping[str, Json] = {
     "key_separator": ": ",
 }
 """How llguidance reads a schema."""
+_ANY_OBJECT: dict[str, Json] = {"type": "object", "x-guidance": _GUIDANCE}
 _FINISH_FIELDS = (
     "content",
     "tokens",
@@ -189,7 +189,7 @@ def schema_of(grammar: Grammar) -> dict[str, Json]:
     send such schemas all the time, and `format` is a remark by the standard's own words.
     """
     if grammar.schema is None:
-        return {"type": "object", "x-guidance": _GUIDANCE}
+        return _ANY_OBJECT
     if len(grammar.schema.encode(errors="replace")) > _SCHEMA_BYTES:
         raise InvalidSchema(f"the JSON schema is larger than {_SCHEMA_BYTES // 1024} KiB")
     try:
@@ -201,7 +201,8 @@ def schema_of(grammar: Grammar) -> dict[str, Json]:
     if not isinstance(schema, dict):
         raise InvalidSchema("the JSON schema is not an object")
     _check_size(schema)
-    return {**schema, "x-guidance": _GUIDANCE}
+    # Without a word it means any value, and to Ollama an object.
+    return {**close_objects(schema), "x-guidance": _GUIDANCE} if schema else _ANY_OBJECT
 
 
 def _check_size(schema: object) -> None:

@@ -27,13 +27,12 @@ from puna.node.engine.events import EngineFailed, EventReader
 from puna.node.engine.last_words import load_failure
 from puna.node.engine.parameters import (
     InvalidSchema,
-    Json,
     Place,
     check_tokens,
     completion_parameters,
     load_parameters,
 )
-from puna.node.engine.request import Completion, EngineFacts, Finish, LoadSpec, Piece
+from puna.node.engine.request import Completion, EngineFacts, Finish, Json, LoadSpec, Piece
 from puna.node.engine.scripted import scripted_factory
 from puna.settings import NodeSettings
 from puna.units import Size

@@ -1,11 +1,14 @@
 """What is asked of an engine and what it answers: values only, the same for every engine."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
 from puna.models.options import Sampling
 from puna.units import Size, Span
+
+Json = Mapping[str, "Json"] | Sequence["Json"] | str | int | float | bool | None
 
 
 class CacheType(StrEnum):
