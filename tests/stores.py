@@ -138,6 +138,7 @@ def a_wheel(folder: Path, weights: bytes, *, name: str = "tiny_llama") -> ModelW
         licenses=(_wheel_file(f"{dist_info}/LICENSE", license_text),),
         names=(ModelName("tiny"),),
         config=config_bytes(family="llama"),
+        parameters=b'{"stop":["END"]}',
     )
 
 

