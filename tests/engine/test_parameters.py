@@ -95,6 +95,8 @@ def test_a_load_says(change: dict[str, object], name: str, value: object) -> Non
         {"slots": 257},
         {"context": 2**24, "slots": 256},
         {"batch": 0},
+        {"batch": 1, "slots": 1},
+        {"batch": 3, "slots": 4},
         {"batch": 10**9},
         {"threads": 513},
         {"main_gpu": -1},

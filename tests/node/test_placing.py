@@ -110,6 +110,19 @@ def test_slots_that_are_set_are_not_made_fewer(header: GgufHeader) -> None:
         plan(header, free=lambda: room, num_parallel=8)
 
 
+@pytest.mark.parametrize(("asked", "batch"), [(1, 2), (2, 2), (3, 3)])
+def test_a_tiny_batch_means_as_few_slots(header: GgufHeader, asked: int, batch: int) -> None:
+    spec = plan(header, Loading(num_batch=asked)).spec
+    assert (spec.batch, spec.slots) == (batch, batch)
+
+
+def test_slots_that_are_set_each_have_a_token_in_a_batch(header: GgufHeader) -> None:
+    first = plan(header, Loading(num_batch=1), num_parallel=8)
+    assert (first.spec.batch, first.spec.slots) == (8, 8)
+    again = plan(header, Loading(num_batch=1), num_parallel=8, loaded=first.spec)
+    assert again.accepts(first.spec)
+
+
 def test_what_does_not_fit_is_refused_with_bytes_and_advice(header: GgufHeader) -> None:
     room = Size(estimate_fit(header, context=4096, parallel=1, rooms=()).needed - 1000)
     with pytest.raises(TooBig, match=r"context of 4096 .* 1000 bytes too few") as refusal:

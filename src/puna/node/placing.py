@@ -20,6 +20,8 @@ from puna.units import Size
 DEFAULT_CONTEXT = 4096
 LEAST_CONTEXT = 4
 DEFAULT_BATCH = 512
+LEAST_BATCH = 2
+"""With one token llama.cpp fails an assertion, as it does with fewer tokens than slots."""
 _WITHOUT_EFFECT = ("num_gpu", "main_gpu", "draft_num_predict")
 
 
@@ -58,7 +60,7 @@ def plan_load(
         context=context,
         slots=1,
         memory=Size(0),
-        batch=_batch(loading, context),
+        batch=_batch(loading, context, slots=settings.num_parallel or 1),
         threads=loading.num_thread or settings.threads or None,
         use_mmap=loading.use_mmap,
         cache_type=CacheType(settings.kv_cache_type),
@@ -96,14 +98,15 @@ def without_effect(given: Mapping[str, object]) -> tuple[str, ...]:
     return tuple(name for name in _WITHOUT_EFFECT if given.get(name) not in {None, 0, -1})
 
 
-def _batch(loading: Loading, context: int) -> int:
-    return min(loading.num_batch or DEFAULT_BATCH, context)
+def _batch(loading: Loading, context: int, *, slots: int) -> int:
+    """Return the batch as asked, and large enough for llama.cpp and for slots that are set."""
+    return max(LEAST_BATCH, slots, min(loading.num_batch or DEFAULT_BATCH, context))
 
 
 def _slots_and_fit(
     wish: LoadWish, settings: NodeSettings, spec: LoadSpec, free: Size
 ) -> tuple[int, Fit]:
-    """Take the slots that are set, else as many as fit, four at most."""
+    """Take the slots that are set, else as many as fit in memory and in a batch, four at most."""
     room = Room("memory", RoomKind.MEMORY, free, free)
     plan = Plan(
         context=spec.context,
@@ -113,7 +116,10 @@ def _slots_and_fit(
         is_mapped=spec.use_mmap is not False,
         has_flash_attention=spec.flash_attention is not False,
     )
-    slots = settings.num_parallel or choose_slots(wish.header, plan, room) or 1
+    slots = settings.num_parallel or min(
+        choose_slots(wish.header, plan, room) or 1,
+        spec.batch,
+    )
     fit = fit_plan(wish.header, replace(plan, parallel=slots), (room,))
     if not fit.fits:
         raise TooBig(

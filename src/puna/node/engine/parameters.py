@@ -26,7 +26,7 @@ _ERRORS_ONLY = 1
 _LOAD_RANGES: Mapping[str, tuple[int, int]] = {
     "context": (1, 2**24),
     "slots": (1, 256),
-    "batch": (1, 2**16),
+    "batch": (2, 2**16),
     "gpu_layers": (-1, 2**31 - 1),
     "main_gpu": (0, 127),
     "threads": (1, 512),
@@ -145,6 +145,11 @@ def _check_load(spec: LoadSpec) -> None:
     if spec.context * spec.slots > _MOST_CELLS:
         raise InvalidLoad(
             f"{spec.slots} slots of {spec.context} tokens are more than llama.cpp takes"
+        )
+    if spec.batch < spec.slots:
+        raise InvalidLoad(
+            f"a batch of {spec.batch} tokens is too small for {spec.slots} slots",
+            hint="a batch needs a token for each slot, or the engine crashes",
         )
     if spec.cache_type is not CacheType.F16 and spec.flash_attention is False:
         raise InvalidLoad(
