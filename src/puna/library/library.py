@@ -15,7 +15,7 @@ from puna.library.local import DamagedModel, Facts, LocalModel, Origin
 from puna.library.manifests import ManifestFile, UnreadableManifest
 from puna.library.sources.bundled import BundledModels, DamagedPackage
 from puna.library.store import ModelNotFound, ModelStore, Pruned, Removed
-from puna.models.manifest import DamagedManifest, Layer
+from puna.models.manifest import DamagedManifest, Layer, MediaType
 from puna.models.name import ModelName
 from puna.models.reference import FileReference, HubReference, LibraryReference, Reference
 from puna.progress import Progress
@@ -186,7 +186,7 @@ class Library:
         """Have a blob of `model` in the store."""
         if draft.keep(layer.digest, layer.size) or model.origin is Origin.STORE:
             return  # if it is missing there, publishing says so
-        if layer.digest == model.manifest.config.digest:
+        if layer.media_type in _TEXTS:
             draft.write(model.contents.read(layer.digest))
         else:
             draft.adopt(model.contents.path(layer.digest), layer.digest, layer.size)
@@ -214,6 +214,8 @@ class Library:
 
 
 _MOST_SIMILAR = 5
+_TEXTS = frozenset({MediaType.CONFIG, MediaType.PARAMS})
+"""What puna itself writes for a model in a package; the rest are files of the package."""
 
 
 def _is_similar(name: str, wanted: str) -> bool:
