@@ -3,7 +3,7 @@
 Its promise is to cost next to nothing: the child's threads spin on all cores, so each microsecond
 here is taken from the model. Closing a stream closes its connection at once, for that is how
 llama.cpp learns that nobody listens any more. Why HTTP, and what it costs:
-docs/decisions/0004-engine-connection.md.
+docs/decisions/0006-engine-connection.md.
 """
 
 import json
