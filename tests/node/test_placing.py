@@ -10,7 +10,7 @@ from puna.models.fit import estimate_fit
 from puna.models.gguf import GgufHeader, read_header
 from puna.models.options import Loading
 from puna.node.engine.request import CacheType, LoadSpec
-from puna.node.placing import LoadWish, TooBig, context_for, plan_load, without_effect
+from puna.node.placing import LoadWish, Plans, TooBig, context_for, plan_load, without_effect
 from puna.node.scheduler.state import Wanted
 from puna.settings import NodeSettings, load_settings
 from puna.units import Size
@@ -144,3 +144,22 @@ def test_options_of_cards_have_no_effect_without_one(
     given: dict[str, object], names: tuple[str, ...]
 ) -> None:
     assert without_effect(given) == names
+
+
+def test_plans_for_a_loaded_model_are_made_once(header: GgufHeader) -> None:
+    plans = Plans(settings(), lambda: PLENTY)
+    wish = LoadWish("model", header, NOTHING_ASKED)
+    loaded = plans.plan(wish, loaded=None).spec
+    first = plans.plan(wish, loaded=loaded)
+    assert plans.plan(wish, loaded=loaded) is first
+    assert first == plan(header, loaded=loaded)
+
+
+def test_a_file_that_changed_is_planned_again(header: GgufHeader) -> None:
+    plans = Plans(settings(), lambda: PLENTY)
+    loaded = plan(header).spec
+    plans.plan(LoadWish("model", header, NOTHING_ASKED), loaded=loaded)
+    metadata = {**header.metadata, "llama.context_length": 512}
+    shorter = replace(header, metadata=metadata)
+    wish = LoadWish("model", shorter, Loading(num_ctx=4096))
+    assert plans.plan(wish, loaded=loaded).spec.context == 512

@@ -18,7 +18,7 @@ from puna.models.reference import parse_reference
 from puna.node.answer import Ask, Event, answer, frame_for
 from puna.node.engine.engine import EngineFactory
 from puna.node.engine.process import engine_factory
-from puna.node.placing import LoadWish, plan_load, without_effect
+from puna.node.placing import LoadWish, Plans, without_effect
 from puna.node.prompt import Conversation, prepare
 from puna.node.scheduler.scheduler import Scheduler
 from puna.node.scheduler.state import Limits, Running, Wanted
@@ -53,6 +53,7 @@ class Node:
         )
         self._scheduler = Scheduler(factory, limits, world, memory=self.memory)
         self._served = ServedModels(library, world)
+        self._plans = Plans(settings, self.memory)
         self._models: dict[Path, LocalModel] = {}
 
     @property
@@ -89,11 +90,8 @@ class Node:
     def plan(self, model: ServedModel, loading: Loading) -> Wanted:
         """Return how to load a model. Raises `TooBig` if it would never fit."""
         wish = LoadWish(model.label, model.header, loading)
-        loaded = {each.spec.weights: each.spec for each in self._scheduler.running()}
-        wanted = plan_load(
-            wish, self.settings, loaded=loaded.get(wish.header.path), free=self.memory
-        )
-        self._models[wanted.spec.weights] = model.local
+        wanted = self._plans.plan(wish, loaded=self._scheduler.loaded(model.weights))
+        self._models[model.weights] = model.local
         return wanted
 
     def answer(self, ask: Ask) -> AsyncGenerator[Event, None]:

@@ -20,6 +20,7 @@ from puna.units import Size
 DEFAULT_CONTEXT = 4096
 LEAST_CONTEXT = 4
 DEFAULT_BATCH = 512
+_MOST_PLANS = 256
 LEAST_BATCH = 2
 """With one token llama.cpp fails an assertion, as it does with fewer tokens than slots."""
 _WITHOUT_EFFECT = ("num_gpu", "main_gpu", "draft_num_predict")
@@ -71,6 +72,28 @@ def plan_load(
         return replace(wanted, spec=loaded)
     slots, fit = _slots_and_fit(wish, settings, spec, free())
     return replace(wanted, spec=replace(spec, slots=slots, memory=fit.needed))
+
+
+class Plans:
+    """Plans for models that are loaded, kept: most requests want what the one before wanted."""
+
+    def __init__(self, settings: NodeSettings, free: Callable[[], Size]) -> None:
+        self._settings = settings
+        self._free = free
+        self._kept: dict[tuple[str, Loading, LoadSpec], tuple[GgufHeader, Wanted]] = {}
+
+    def plan(self, wish: LoadWish, *, loaded: LoadSpec | None) -> Wanted:
+        """Return what `plan_load` does, and raise what it does."""
+        if loaded is None:
+            return plan_load(wish, self._settings, loaded=None, free=self._free)
+        key = (wish.label, wish.loading, loaded)
+        header, wanted = self._kept.get(key, (None, None))
+        if wanted is None or header is not wish.header:
+            wanted = plan_load(wish, self._settings, loaded=loaded, free=self._free)
+            if len(self._kept) >= _MOST_PLANS:
+                self._kept.clear()
+            self._kept[key] = (wish.header, wanted)
+        return wanted
 
 
 def _automatic(loading: Loading, context: int, loaded: LoadSpec | None) -> frozenset[str]:

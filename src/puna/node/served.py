@@ -77,6 +77,7 @@ class ServedModel:
 @dataclass(frozen=True, slots=True)
 class _Kept:
     model: ServedModel
+    path: Path
     state: FileState
     until: Span
 
@@ -92,27 +93,35 @@ class ServedModels:
 
     def named(self, typed: str) -> ServedModel:
         """Return the model of a name. Raises what finding it and reading its files do."""
+        if model := self._still_good(typed):
+            return model
         name = ModelName.parse(typed)
         path = self._library.store.manifests.folder.joinpath(*name.path_parts)
-        return self._fresh(typed, path, lambda: self._library.find(name, typed=typed))
+        return self._keep(typed, path, lambda: self._library.find(name, typed=typed))
 
     def in_file(self, path: Path) -> ServedModel:
         """Return the model in a file that is in no store. Raises `FileMissing`, `BadGguf`."""
+        if model := self._still_good(str(path)):
+            return model
         reference = FileReference(path)
-        return self._fresh(str(path), path, lambda: self._library.open_reference(reference))
+        return self._keep(str(path), path, lambda: self._library.open_reference(reference))
 
     def forget(self) -> None:
         """Look everything up again: a name was just made, changed or removed."""
         self._kept.clear()
 
-    def _fresh(self, key: str, path: Path, find: Callable[[], LocalModel]) -> ServedModel:
-        kept, state, now = self._kept.get(key), _state(path), self._world.elapsed()
-        if kept is not None and kept.state == state and now < kept.until:
-            return kept.model
+    def _still_good(self, key: str) -> ServedModel | None:
+        kept = self._kept.get(key)
+        if kept is None or self._world.elapsed() >= kept.until or _state(kept.path) != kept.state:
+            return None
+        return kept.model
+
+    def _keep(self, key: str, path: Path, find: Callable[[], LocalModel]) -> ServedModel:
+        state = _state(path)
         model = ServedModel.of(find())
         if len(self._kept) >= self._most:
             self._kept.clear()
-        self._kept[key] = _Kept(model, state, Span(now + _KEPT))
+        self._kept[key] = _Kept(model, path, state, Span(self._world.elapsed() + _KEPT))
         return model
 
 

@@ -5,7 +5,6 @@ from typing import TypeVar
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
-from starlette.requests import ClientDisconnect
 
 from puna.errors import Invalid
 from puna.node.api.streaming import ClientVanished
@@ -25,10 +24,7 @@ class BodyTooLarge(Invalid):
 
 async def read_body(request: Request, shape: type[Body]) -> Body:
     """Return the body as a `shape`. Raises `Invalid`, and `ClientVanished` if it never ends."""
-    try:
-        body = await _read_bytes(request)
-    except ClientDisconnect as error:
-        raise ClientVanished("request canceled") from error
+    body = await _read_bytes(request)
     if not body.strip():
         raise Invalid("missing request body")
     _check_numbers(body)
@@ -54,7 +50,12 @@ async def _read_bytes(request: Request) -> bytes:
         raise _too_large()
     chunks: list[bytes] = []
     size = 0
-    async for chunk in request.stream():
+    has_more = True
+    while has_more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientVanished("request canceled")
+        chunk, has_more = message.get("body", b""), message.get("more_body", False)
         size += len(chunk)
         if size > MOST_BYTES:
             raise _too_large()

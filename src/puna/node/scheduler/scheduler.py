@@ -145,6 +145,17 @@ class Scheduler:
         """List what holds memory now, longest expiry first."""
         return running_in(self._state, elapsed=self._world.elapsed(), now=self._world.now())
 
+    def loaded(self, weights: Path) -> LoadSpec | None:
+        """Return how a model is loaded now, or being loaded; None if it is not, or not for long."""
+        return next(
+            (
+                each.spec
+                for each in self._state.residents
+                if each.spec.weights == weights and not each.is_leaving
+            ),
+            None,
+        )
+
     @property
     def waiting(self) -> int:
         """How many requests wait, for a load, for room or for a slot."""
