@@ -104,3 +104,10 @@ async def test_a_body_sent_in_chunks_is_read_whole(stage: Stage) -> None:
 
     async with stage.session.post("/api/generate", data=pieces()) as reply:
         assert (await reply.json())["response"] == "echo: hi"
+
+
+async def test_a_conversation_of_a_million_messages_is_400_at_once(stage: Stage) -> None:
+    body = b'{"model": "tiny", "messages": [%b{}]}' % (b"{}," * 999_999)
+    reply = await stage.ask("POST", "/api/chat", body)
+    assert reply.status == 400
+    assert "at most 100000 items" in str(reply.error)

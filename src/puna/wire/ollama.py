@@ -13,6 +13,8 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, PlainSerializer
 
 Strings = list[str] | None
+MOST_MESSAGES = 100_000
+"""More than any context holds. A million would keep everybody waiting for seconds."""
 
 
 def rfc3339(moment: datetime) -> str:
@@ -108,7 +110,9 @@ class ChatRequest(Generation):
     """`POST /api/chat`: a conversation, or a load or unload when it is empty."""
 
     messages: list[Message] | None = Field(
-        default=None, examples=[[{"role": "user", "content": "What is a hamburger?"}]]
+        default=None,
+        max_length=MOST_MESSAGES,
+        examples=[[{"role": "user", "content": "What is a hamburger?"}]],
     )
     tools: list[dict[str, JsonValue]] | None = None
 
