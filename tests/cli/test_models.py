@@ -76,6 +76,13 @@ def test_show_prints_one_part_as_it_is_stored(node: FakeNode, part: str) -> None
     )
 
 
+def test_show_passes_over_empty_lines_of_the_parameters(node: FakeNode) -> None:
+    node.card = a_card(parameters="\n\tstop up\n\n")
+    lines = puna("show", "smollm2:135m", environ=node.environ()).lines
+    start = lines.index("  Parameters")
+    assert lines[start : start + 3] == ["  Parameters", "    stop    up", ""]
+
+
 def test_show_takes_one_part_only(node: FakeNode) -> None:
     ran = puna("show", "smollm2:135m", "--license", "--system", environ=node.environ())
     assert (ran.code, ran.out) == (1, "")
@@ -86,16 +93,17 @@ def test_show_takes_one_part_only(node: FakeNode) -> None:
 
 
 def test_show_verbose_adds_metadata_and_tensors(node: FakeNode) -> None:
-    facts = {"general.architecture": "llama", "b": [1, 2, 3, 4, 5], "a": 1.5}
+    facts = {"general.architecture": "llama", "b": [1, 2, 3, 4, 5], "a": 1.5, "c": 10000.0}
     node.card = a_card(
         model_info=facts, tensors=[{"name": "output.weight", "type": "Q8_0", "shape": [576, 49152]}]
     )
     lines = puna("show", "-v", "smollm2:135m", environ=node.environ()).lines
     start = lines.index("  Metadata")
-    assert lines[start : start + 8] == [
+    assert lines[start : start + 9] == [
         "  Metadata",
         "    a                       1.5",
         "    b                       [1, 2, 3, ...+2 more]",
+        "    c                       10000",
         "    general.architecture    llama",
         "",
         "  Tensors",

@@ -91,6 +91,14 @@ def test_a_refusal_without_a_reason_names_the_status(node: FakeNode, client: Nod
         client.list_models()
 
 
+def test_a_refusal_in_plain_text_is_told_in_its_words(node: FakeNode, client: NodeClient) -> None:
+    plain = {"Content-Type": "text/plain; charset=utf-8"}
+    node.canned["/api/tags"] = Canned(b"server error\n\x1b[2Jmore\n", 500, plain)
+    with pytest.raises(NodeRefused) as caught:
+        client.list_models()
+    assert caught.value.message == "server error \N{REPLACEMENT CHARACTER}[2Jmore"
+
+
 def test_nothing_listening_is_told_from_a_wrong_name() -> None:
     with pytest.raises(Unreachable) as caught:
         NodeClient(caller_for(Address(port=9))).greet()

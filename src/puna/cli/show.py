@@ -31,7 +31,7 @@ def card_text(card: ModelCard, *, verbose: bool = False) -> str:
         ("Model", _model_rows(card)),
         ("Capabilities", [(word,) for word in card.capabilities]),
         ("Projector", _projector_rows(card.projector or {})),
-        ("Parameters", [tuple(line.split(maxsplit=1)) for line in card.parameters.splitlines()]),
+        ("Parameters", _parameter_rows(card.parameters)),
         ("Metadata", _metadata_rows(card.metadata or {}) if verbose else ()),
         ("Tensors", _tensor_rows(card) if verbose else ()),
         ("System", _head(card.system)),
@@ -72,12 +72,18 @@ def _projector_rows(facts: Mapping[str, object]) -> list[tuple[str, str]]:
     return [(name, value) for name, value in rows if value]
 
 
+def _parameter_rows(text: str) -> list[tuple[str, ...]]:
+    return [tuple(line.split(maxsplit=1)) for line in text.splitlines() if line.strip()]
+
+
 def _metadata_rows(facts: Mapping[str, object]) -> list[tuple[str, str]]:
     return [(name, _short(facts[name])) for name in sorted(facts)]
 
 
 def _short(value: object) -> str:
     """Return a value on one line; a long list shows its first items and how many follow."""
+    if isinstance(value, float):
+        return f"{value:.9g}"
     if not isinstance(value, list):
         return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     shown = ", ".join(json.dumps(item, ensure_ascii=False) for item in value[:_SHOWN_ITEMS])

@@ -14,6 +14,7 @@ from puna.errors import Failed
 from puna.net import Answer, Caller, Unreachable
 from puna.node.replies import Fields, ModelEntry, NodeVersion, RunningModel
 from puna.settings import Address
+from puna.text import one_line
 
 GREETING = "Ollama is running"
 """What `GET /` of a node says; clients look for these words."""
@@ -144,7 +145,7 @@ class NodeClient:
         return Fields(value)
 
     def _check(self, answer: Answer) -> None:
-        """Raise what an error reply says; without a reason it may come from another program."""
+        """Raise what an error reply says; without JSON it may come from another program."""
         if answer.status < HTTPStatus.BAD_REQUEST:
             return
         body = answer.read()
@@ -152,9 +153,11 @@ class NodeClient:
             error = Fields(json.loads(body)).text("error")
         except (ValueError, RecursionError):
             error = ""
+        plain = answer.headers.get("content-type", "").startswith("text/plain")
+        words = one_line(body.decode(errors="replace")) if plain else ""
         hint = answer.headers.get("puna-hint", "")
         raise NodeRefused(
-            error or f"{self.url} answered with HTTP status {answer.status} and no reason",
+            error or words or f"{self.url} answered with HTTP status {answer.status} and no reason",
             reply_status=answer.status,
             hint=hint or ("" if error else "is it puna or Ollama that listens there?"),
         )
