@@ -35,19 +35,25 @@ class Unreachable(Unavailable):
 
 
 def engine_session(
-    socket_path: Path | None, *, base_url: str, headers: Mapping[str, str] | None = None
+    socket_path: Path | None,
+    *,
+    base_url: str,
+    headers: Mapping[str, str] | None = None,
+    keeps_connections: bool = False,
 ) -> "aiohttp.ClientSession":
     """Make a session to an engine: over `socket_path` if given, else over TCP to `base_url`.
 
     No timeout on the whole: a generation takes as long as it takes. The caller closes the session.
+    With `keeps_connections` a request costs half as much, and whoever makes it must be ready to
+    make it again: llama.cpp closes kept connections when it likes, also in the middle of one.
     """
     import aiohttp  # noqa: PLC0415 - 0.4 s to import, and the command line needs only the other half of this file
 
-    # A connection each: llama.cpp closes kept ones when it likes, also in the middle of a request.
+    force_close = not keeps_connections
     connector: aiohttp.BaseConnector = (
-        aiohttp.UnixConnector(path=str(socket_path), limit=0, force_close=True)
+        aiohttp.UnixConnector(path=str(socket_path), limit=0, force_close=force_close)
         if socket_path is not None
-        else aiohttp.TCPConnector(limit=0, force_close=True)
+        else aiohttp.TCPConnector(limit=0, force_close=force_close)
     )
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT_S)
     return aiohttp.ClientSession(
@@ -57,6 +63,8 @@ def engine_session(
         timeout=timeout,
         read_bufsize=2**18,
         trust_env=False,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
     )
 
 

@@ -19,15 +19,21 @@ _FIRST_ERROR = 400
 
 
 class Connection:
-    """The child's HTTP server. `lost` says why it stopped answering."""
+    """The child's HTTP server. `lost` says why it stopped answering.
+
+    Questions go over `asking`, whose connections are kept, and are asked once more when such a
+    connection breaks; generations go over `session`, a connection each.
+    """
 
     def __init__(
         self,
         session: aiohttp.ClientSession,  # noqa: TID251 - the type only; puna.net made it
+        asking: aiohttp.ClientSession,  # noqa: TID251 - the same
         *,
         lost: Callable[[], Awaitable[PunaError]],
     ) -> None:
         self._session = session
+        self._asking = asking
         self._lost = lost
 
     async def ask(
@@ -40,13 +46,19 @@ class Connection:
         method = "GET" if question is None else "POST"
         body = None if question is None else _body(question)
         try:
-            async with self._session.request(method, path, data=body) as reply:
-                answer = _parsed(await reply.read())
-        except (aiohttp.ClientError, OSError) as error:
-            raise await self._lost() from error
-        if reply.status >= _FIRST_ERROR or not isinstance(answer, dict):
+            status, answer = await self._ask(method, path, body)
+        except (aiohttp.ClientError, OSError):
+            try:  # a kept connection may have ended by itself; a dead child answers on no other
+                status, answer = await self._ask(method, path, body)
+            except (aiohttp.ClientError, OSError) as error:
+                raise await self._lost() from error
+        if status >= _FIRST_ERROR or not isinstance(answer, dict):
             raise error_of(answer)
         return answer
+
+    async def _ask(self, method: str, path: str, body: bytes | None) -> tuple[int, object]:
+        async with self._asking.request(method, path, data=body) as reply:
+            return reply.status, _parsed(await reply.read())
 
     async def stream(
         self, question: Mapping[str, Json], events: EventReader
@@ -72,6 +84,7 @@ class Connection:
     async def close(self) -> None:
         """Drop every connection."""
         await self._session.close()
+        await self._asking.close()
 
 
 def _body(question: Mapping[str, Json]) -> bytes:

@@ -232,14 +232,17 @@ def _connect(child: Child, den: Den | None, place: Place, address: str) -> Conne
             return EngineDied(child.epitaph)
         return EngineFailed("the engine broke off the connection")
 
-    session = (
-        engine_session(den.socket, base_url="http://engine")
-        if den
-        else engine_session(
-            None, base_url=address, headers={"Authorization": f"Bearer {place.key}"}
+    headers = {} if den else {"Authorization": f"Bearer {place.key}"}
+    session, asking = (
+        engine_session(
+            den.socket if den else None,
+            base_url="http://engine" if den else address,
+            headers=headers,
+            keeps_connections=keeps,
         )
+        for keeps in (False, True)
     )
-    return Connection(session, lost=lost)
+    return Connection(session, asking, lost=lost)
 
 
 async def _facts(connection: Connection, child: Child, spec: LoadSpec) -> EngineFacts:
