@@ -46,19 +46,15 @@ class Connection:
         method = "GET" if question is None else "POST"
         body = None if question is None else _body(question)
         try:
-            status, answer = await self._ask(method, path, body)
+            status, answer = await _answer(self._asking, method, path, body)
         except (aiohttp.ClientError, OSError):
-            try:  # a kept connection may have ended by itself; a dead child answers on no other
-                status, answer = await self._ask(method, path, body)
+            try:  # kept connections may have ended by themselves; a dead child has no new one
+                status, answer = await _answer(self._session, method, path, body)
             except (aiohttp.ClientError, OSError) as error:
                 raise await self._lost() from error
         if status >= _FIRST_ERROR or not isinstance(answer, dict):
             raise error_of(answer)
         return answer
-
-    async def _ask(self, method: str, path: str, body: bytes | None) -> tuple[int, object]:
-        async with self._asking.request(method, path, data=body) as reply:
-            return reply.status, _parsed(await reply.read())
 
     async def stream(
         self, question: Mapping[str, Json], events: EventReader
@@ -85,6 +81,16 @@ class Connection:
         """Drop every connection."""
         await self._session.close()
         await self._asking.close()
+
+
+async def _answer(
+    session: aiohttp.ClientSession,  # noqa: TID251 - the type only
+    method: str,
+    path: str,
+    body: bytes | None,
+) -> tuple[int, object]:
+    async with session.request(method, path, data=body) as reply:
+        return reply.status, _parsed(await reply.read())
 
 
 def _body(question: Mapping[str, Json]) -> bytes:

@@ -240,6 +240,8 @@ def _walk(root: object) -> Iterator[tuple[int, str, object]]:
 def _token_limit(completion: Completion, facts: EngineFacts) -> int:
     if completion.shift:
         return min(completion.max_tokens, 2**31 - 1)
+    if isinstance(completion.prompt, str):
+        raise TypeError("a completion that may not shift needs its prompt as tokens")
     return max(0, min(completion.max_tokens, facts.context - len(completion.prompt)))
 
 
