@@ -69,12 +69,10 @@ class Count(int):
     """A number of parameters or tokens, printed short: `135M`, `8.0B`."""
 
     def __str__(self) -> str:
-        """Print as Ollama: from 10**9 one decimal, from 10**6 two unless whole, from 10**3 none."""
-        if self >= 10**9:
-            return f"{self / 10**9:.1f}B"
-        if self >= 10**6:
-            number = self / 10**6
-            return f"{number:.0f}M" if number == int(number) else f"{number:.2f}M"
+        """Print as Ollama: from 10**9 one decimal, from 10**6 two, none of a whole number or below."""
+        for unit, letter, decimals in ((10**9, "B", 1), (10**6, "M", 2)):
+            if self >= unit:
+                return f"{self / unit:.{decimals if self % unit else 0}f}{letter}"
         if self >= 10**3:
             return f"{self / 10**3:.0f}K"
         return f"{int(self)}"

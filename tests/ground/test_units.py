@@ -61,7 +61,9 @@ def test_a_printed_size_is_read_back_within_a_tenth(number: int) -> None:
 @pytest.mark.parametrize(
     ("count", "text"),
     [
-        (8_000_000_000, "8.0B"),
+        (10**12, "1000B"),
+        (8_030_261_248, "8.0B"),
+        (8_000_000_000, "8B"),
         (134_515_008, "134.52M"),
         (135_000_000, "135M"),
         (7500, "8K"),
