@@ -69,7 +69,7 @@ class Count(int):
     """A number of parameters or tokens, printed short: `135M`, `8.0B`."""
 
     def __str__(self) -> str:
-        """Print as Ollama: from 10**9 one decimal, from 10**6 two, none of a whole number or below."""
+        """Print as Ollama: two decimals from 10**6, one from 10**9, none of whole numbers."""
         for unit, letter, decimals in ((10**9, "B", 1), (10**6, "M", 2)):
             if self >= unit:
                 return f"{self / unit:.{decimals if self % unit else 0}f}{letter}"
