@@ -41,6 +41,11 @@ def test_what_does_not_fit_says_by_how_much_and_what_would(file: Path) -> None:
     assert "Ways out:\n  " in ran.out
 
 
+def test_a_context_beyond_the_training_is_said_to_be_capped(file: Path) -> None:
+    assert "A server takes 16384 tokens at most" in fit(file, "--context", "20000").out
+    assert "A server takes" not in fit(file, "--context", "16384").out
+
+
 def test_json_holds_the_same_in_bytes(file: Path) -> None:
     ran = fit(file, "--context", "512", "--parallel", "2", "--json", PUNA_MEMORY_LIMIT="20MB")
     value = json.loads(ran.out)

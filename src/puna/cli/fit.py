@@ -125,6 +125,9 @@ def as_text(model: LocalModel, devices: Sequence[Device], fits: Sequence[Fit]) -
         lines += ["", "Ways out:", *(f"  {words}" for words in advice)]
     if any(each.is_upper_bound for each in fits):
         lines += ["", "The architecture is not known well: it takes at most so much."]
+    trained = details.context_length
+    if trained and any(each.context > trained for each in fits):
+        lines += ["", f"A server takes {trained} tokens at most: the model is trained on no more."]
     return "\n".join(lines)
 
 
