@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from puna.library.lock import StoreBusy, exclusive
-from puna.library.store import ModelStore
+from puna.library.store import ModelNotFound, ModelStore
 from puna.models.name import ModelName
 from puna.units import Span
 from tests.builders import a_config
@@ -93,6 +94,17 @@ def test_a_killed_writer_harms_no_model(store: ModelStore) -> None:
     store.prune()
     assert [file.name.shortest for file in store.manifests.files()] == ["tiny:latest"]
     assert blob_names(store.root) == {blob_name(b"small"), blob_name(a_config())}
+
+
+def test_of_two_who_remove_a_model_one_is_told_that_it_is_not_there(store: ModelStore) -> None:
+    names = [ModelName(f"model{number}") for number in range(20)]
+    for name in names:
+        put(store.root, name.model, name.model.encode())
+    with ThreadPoolExecutor() as pool:
+        removals = [pool.submit(store.remove, name) for name in names for _ in range(2)]
+    failures = [each.exception() for each in removals if each.exception() is not None]
+    assert [type(each) for each in failures] == [ModelNotFound] * len(names)
+    assert blob_names(store.root) == set()
 
 
 def test_a_lock_that_another_process_keeps_is_waited_for_and_then_named(store: ModelStore) -> None:

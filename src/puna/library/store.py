@@ -109,10 +109,9 @@ class ModelStore:
         A damaged model can be removed too. Where a manifest cannot be read at all, blobs stay,
         because it may need them.
         """
-        found = self.manifests.find(name)
-        if found is None:
-            raise ModelNotFound(name, typed=typed)
+        self._find(name, typed)  # or the lock would be asked for, perhaps of a read-only store
         with self._locked():
+            found = self._find(name, typed)  # another process may have been quicker
             names = _blobs_named_in(self._raw(found))
             self.manifests.remove(found)
             return Removed(found.name, self._remove_unused(names))
@@ -156,6 +155,12 @@ class ModelStore:
             for file in self.manifests.files(strict=True)
             for name in _blobs_named_in(self.manifests.read_raw(file))
         )
+
+    def _find(self, name: ModelName, typed: str) -> ManifestFile:
+        found = self.manifests.find(name)
+        if found is None:
+            raise ModelNotFound(name, typed=typed)
+        return found
 
     def _raw(self, file: ManifestFile) -> bytes:
         try:
