@@ -4,21 +4,48 @@ import http.client
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import time
 import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
+from urllib.parse import urlsplit
+
+import psutil
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A reply, read whole, whatever its status."""
+
+    status: int
+    body: bytes
+
+    @property
+    def last(self) -> Mapping[str, object]:
+        """The object, or the last of a stream."""
+        value = json.loads(self.body.splitlines()[-1])
+        assert isinstance(value, dict)
+        return value
 
 
 class Serving:
-    """A server on a free port, from its first line on stderr until the block ends."""
+    """A server on a free port, from its first line on stderr until the block ends.
 
-    def __init__(self, home: Path, **environ: str) -> None:
+    `limits` are words of the shell's `ulimit`, such as `-S -n 64`.
+    """
+
+    def __init__(self, home: Path, *, limits: str = "", **environ: str) -> None:
         settings = {"PUNA_HOME": str(home), "PUNA_HOST": "127.0.0.1:0", **environ}
+        program = [sys.executable, "-m", "puna", "serve"]
+        limited = ["/bin/sh", "-c", f'ulimit {limits}; exec "$@"', "sh", *program]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "puna", "serve"],
+            limited if limits else program,
             env=os.environ | settings,
             stderr=subprocess.PIPE,
             text=True,
@@ -38,6 +65,36 @@ class Serving:
         reply = urllib.request.urlopen(self.url + path, data, timeout=60)  # noqa: S310 - ours
         assert isinstance(reply, http.client.HTTPResponse)
         return reply
+
+    def ask(self, path: str, body: object = None, *, method: str = "POST") -> Answer:
+        """Ask the server and read the reply, be it an error."""
+        place = urlsplit(self.url)
+        connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=60)
+        connection.request(method, path, None if body is None else json.dumps(body))
+        reply = connection.getresponse()
+        answer = Answer(reply.status, reply.read())
+        connection.close()
+        return answer
+
+    def begin(self, body: object, path: str = "/api/generate") -> socket.socket:
+        """Send a request and read nothing."""
+        place = urlsplit(self.url)
+        client = socket.create_connection((place.hostname or "", place.port or 0), timeout=60)
+        content = json.dumps(body).encode()
+        head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(content)}\r\n\r\n"
+        client.sendall(head.encode() + content)
+        return client
+
+    @property
+    def engines(self) -> list[psutil.Process]:
+        """The processes that it has started and that still run."""
+        children = psutil.Process(self.process.pid).children()
+        return [each for each in children if each.status() != psutil.STATUS_ZOMBIE]
+
+    @property
+    def open_files(self) -> int:
+        """How many files and connections it holds."""
+        return psutil.Process(self.process.pid).num_fds()
 
     def end(self, number: int = signal.SIGTERM, within_s: float = 5) -> int:
         """Send a signal and return the exit code. Raises `TimeoutExpired`."""
@@ -61,3 +118,20 @@ class Serving:
             self.process.kill()
             self.process.wait()
         self.stderr.close()
+
+
+def until(is_so: Callable[[], object], *, within_s: float = 10) -> None:
+    """Wait for a fact about another process to become true. Fails if it does not in time."""
+    end = time.monotonic() + within_s
+    while not is_so():
+        assert time.monotonic() < end, "it did not become true"
+        time.sleep(0.01)
+
+
+def rest_of(client: socket.socket) -> bytes:
+    """Return what comes until the server closes, or until the end of one chunked reply."""
+    received = b""
+    while not received.endswith(b"0\r\n\r\n") and (block := client.recv(2**20)):
+        received += block
+    client.close()
+    return received

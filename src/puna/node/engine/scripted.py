@@ -12,6 +12,7 @@ valid after a restart.
 
 import asyncio
 import contextlib
+import itertools
 import json
 import math
 import re
@@ -140,7 +141,7 @@ class ScriptedEngine:
             raise Invalid(f"the prompt has {len(prompt)} tokens, the context {self._facts.context}")
         text, reason = self._answer(completion, prompt)
         limit = completion.max_tokens if completion.shift else min(completion.max_tokens, room)
-        tokens = tuple(_tokens_of(text))
+        tokens = tuple(itertools.islice(_tokens_of(text), limit + 1))
         if len(tokens) > limit:
             tokens, reason = tokens[:limit], StopReason.LENGTH
         began = self._world.elapsed()
@@ -208,9 +209,9 @@ class ScriptedEngine:
 
 
 def _tokens_of(text: str) -> Iterator[int]:
-    for word in _WORD.findall(text.encode(errors="replace").decode()):
+    for word in _WORD.finditer(text.encode(errors="replace").decode()):
         chunk = b""
-        for char in word:
+        for char in word[0]:
             code = char.encode()
             if len(chunk) + len(code) > _CHUNK_BYTES:
                 yield int.from_bytes(b"\1" + chunk)
