@@ -94,6 +94,7 @@ def test_lists_and_facts(client: ollama.Client) -> None:
 
 
 def test_a_running_model_can_be_stopped(client: ollama.Client) -> None:
+    client.generate("smollm2:135m", keep_alive=0)  # the same weights, under the name first used
     client.generate("smollm2", keep_alive="10m")
     (running,) = client.ps().models
     assert running.model == "smollm2:latest"
