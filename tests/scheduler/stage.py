@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from traceback import FrameSummary, extract_tb
 
-from puna.chat.messages import Message
+from puna.chat.messages import NO_TOOLS, Message, Think, ToolUse
 from puna.errors import PunaError
 from puna.node.engine.engine import Engine, EngineDied
 from puna.node.engine.request import Completion, EngineFacts, Finish, LoadSpec, Piece
@@ -64,7 +64,9 @@ class StubEngine:
     def kill(self) -> None:
         self._dead.set()
 
-    async def render(self, messages: Sequence[Message]) -> str:
+    async def render(
+        self, messages: Sequence[Message], *, tools: ToolUse = NO_TOOLS, think: Think | None = None
+    ) -> str:
         raise NotImplementedError
 
     async def tokenize(self, text: str, *, add_special: bool) -> tuple[int, ...]:

@@ -58,8 +58,9 @@ def test_a_whole_answer_with_probabilities() -> None:
         TokenProbability(text, value, text.encode()) for text, value in (("A", -0.5), ("B", -2.25))
     )
     piece = Piece("A\n", (1,), (ChosenToken(likely[0], likely),))
-    finish = Finish(StopReason.STOP, 12, 1, Span(0), Span(0), tail=Piece('"é🦙"'))
-    content = a_writer(Shape.CHAT).whole([piece, Ended(finish, Span(0), Span(0))])
+    finish = Finish(StopReason.STOP, 12, 1, Span(0), Span(0))
+    pieces = [piece, Piece('"é🦙"')]
+    content = a_writer(Shape.CHAT).whole([*pieces, Ended(finish, Span(0), Span(0))])
     assert content == (DATA / "chat-logprobs.json").read_bytes()
 
 

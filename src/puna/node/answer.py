@@ -4,10 +4,11 @@ Free of any dialect: the API's dialects translate to `Ask` and from `Event`. The
 exactly as long as the iterator is open, so closing it frees the model, whatever the reason.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from puna.chat.messages import ToolCall
 from puna.models.options import Options
 from puna.node.engine.engine import Engine
 from puna.node.engine.request import Completion, Finish, Grammar, Piece
@@ -33,6 +34,7 @@ class Ask:
     logprobs: int | None = None
     truncate: bool = True
     shift: bool = True
+    logit_bias: Mapping[int, float] = field(default_factory=dict)
     tells_context: bool = False
     """Whether the tokens of the prompt are wanted at the end."""
 
@@ -56,7 +58,23 @@ class Ended:
     """Empty unless they were wanted."""
 
 
-Event = Begun | Piece | Ended
+@dataclass(frozen=True, slots=True)
+class Thought:
+    """A piece of what the model thinks before it answers."""
+
+    piece: Piece
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """A function call that the model has written out in full; `index` counts from 0."""
+
+    call: ToolCall
+    index: int
+
+
+Event = Begun | Piece | Thought | Called | Ended
+"""A bare `Piece` is content: what the answer says."""
 
 
 async def answer(scheduler: Scheduler, ask: Ask, world: World) -> AsyncGenerator[Event, None]:
@@ -103,6 +121,7 @@ def _completion(ask: Ask, prompt: Prompt, *, context: int) -> Completion:
         grammar=ask.grammar,
         logprobs=ask.logprobs,
         shift=ask.shift,
+        logit_bias=ask.logit_bias,
     )
 
 

@@ -9,7 +9,7 @@ decisions are pure (`split`, `Search`, `drop_oldest`); only `prepare` asks the e
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from puna.chat.messages import Message, Role
+from puna.chat.messages import NO_TOOLS, Message, Role, Think, ToolUse
 from puna.errors import Invalid
 from puna.node.engine.engine import Engine
 
@@ -33,6 +33,9 @@ class Conversation:
 
     messages: tuple[Message, ...]
     before: tuple[int, ...] = ()
+    tools: ToolUse = NO_TOOLS
+    think: Think | None = None
+    """None leaves it to the model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +177,7 @@ async def prepare(engine: Engine, subject: Subject, frame: Frame) -> Prompt:
         raise _too_long(whole, total, frame)
     dropped, kept = 0, whole
     if isinstance(subject, Conversation) and not before:
-        dropped, kept = await _drop_until_it_fits(engine, subject.messages, frame, whole)
+        dropped, kept = await _drop_until_it_fits(engine, subject, frame, whole)
         if kept.count <= frame.room:
             tokens = kept.tokens or ()
             cut = Cut(total, len(tokens), frame.context, dropped, whole.is_estimate)
@@ -216,7 +219,7 @@ async def _text_of(engine: Engine, subject: Subject) -> str:
     if isinstance(subject, Verbatim):
         return subject.text
     if engine.facts.has_chat_template:
-        return await engine.render(subject.messages)
+        return await engine.render(subject.messages, tools=subject.tools, think=subject.think)
     return "\n\n".join(message.content for message in subject.messages)
 
 
@@ -250,15 +253,16 @@ def _blocks(text: str) -> Iterator[str]:
 
 
 async def _drop_until_it_fits(
-    engine: Engine, messages: Sequence[Message], frame: Frame, whole: _Written
+    engine: Engine, subject: Conversation, frame: Frame, whole: _Written
 ) -> tuple[int, _Written]:
     """Return how many messages went and what is left, which may still be too long."""
+    messages = subject.messages
     most = len(droppable(messages))
     guess = guess_drops(messages, surplus=1 - frame.room / whole.count)
     search = Search(guess, enough=most + 1)
     fitting: dict[int, _Written] = {}
     while (count := search.next_try) is not None:
-        attempt = await _attempt(engine, drop_oldest(messages, count), frame)
+        attempt = await _attempt(engine, _without(subject, count), frame)
         fits = attempt is not None and attempt.count <= frame.room
         if fits and attempt is not None:
             fitting = {count: attempt}
@@ -267,19 +271,23 @@ async def _drop_until_it_fits(
         return search.enough, fitting[search.enough]
     if most == 0:
         return 0, whole
-    return most, await _written(engine, drop_oldest(messages, most), frame)
+    return most, await _written(engine, _without(subject, most), frame)
 
 
-async def _attempt(engine: Engine, messages: Sequence[Message], frame: Frame) -> _Written | None:
+def _without(subject: Conversation, count: int) -> Conversation:
+    return replace(subject, messages=drop_oldest(subject.messages, count))
+
+
+async def _attempt(engine: Engine, subject: Conversation, frame: Frame) -> _Written | None:
     """Measure a shortened conversation; None if its template refuses it, as some do."""
     try:
-        return await _written(engine, messages, frame)
+        return await _written(engine, subject, frame)
     except Invalid:
         return None
 
 
-async def _written(engine: Engine, messages: Sequence[Message], frame: Frame) -> _Written:
-    text = await _text_of(engine, Conversation(tuple(messages)))
+async def _written(engine: Engine, subject: Conversation, frame: Frame) -> _Written:
+    text = await _text_of(engine, subject)
     return await _measure(engine, text, frame, add_special=True)
 
 

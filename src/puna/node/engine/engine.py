@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Protocol
 
-from puna.chat.messages import Message
+from puna.chat.messages import NO_TOOLS, Message, Think, ToolUse
 from puna.errors import Failed
 from puna.node.engine.request import Completion, EngineFacts, Finish, LoadSpec, Piece
 
@@ -27,7 +27,9 @@ class Engine(Protocol):
     def facts(self) -> EngineFacts:
         """What was loaded; constant for the engine's life."""
 
-    async def render(self, messages: Sequence[Message]) -> str:
+    async def render(
+        self, messages: Sequence[Message], *, tools: ToolUse = NO_TOOLS, think: Think | None = None
+    ) -> str:
         """Return the prompt by the model's own template, ending where the assistant speaks."""
 
     async def tokenize(self, text: str, *, add_special: bool) -> tuple[int, ...]:

@@ -51,6 +51,7 @@ class _Event(TypedDict, total=False):
     tokens_predicted: int
     truncated: bool
     timings: _Timings
+    stopping_word: str
     error: object
     prompt_progress: object
 
@@ -147,4 +148,5 @@ def _finish(end: _Event, context: int) -> Finish:
         output_span=Span.of(ms=timings["predicted_ms"]),
         cached_tokens=timings["cache_n"],
         shifted=end["truncated"] and used > context,
+        stop_word=end.get("stopping_word", ""),
     )

@@ -45,6 +45,7 @@ _SAMPLING_LIMITS: Mapping[str, tuple[float, float]] = {
 _SEEDS = 2**32 - 1
 """llama.cpp's seeds are below this; the number itself, and -1, mean a random one."""
 _MOST_LOGPROBS = 100
+_MOST_BIAS = 1e6
 _MOST_STOP_BYTES = 2**20
 _SCHEMA_BYTES = 2**18
 _SCHEMA_DEPTH = 96
@@ -74,6 +75,7 @@ _FINISH_FIELDS = (
     "tokens_predicted",
     "truncated",
     "timings",
+    "stopping_word",
 )
 
 
@@ -176,7 +178,18 @@ def completion_parameters(completion: Completion, facts: EngineFacts) -> dict[st
     }
     if completion.grammar is not None:
         parameters["json_schema"] = schema_of(completion.grammar)
+    if completion.logit_bias:
+        parameters["logit_bias"] = _biases(completion.logit_bias, facts)
     return parameters | _sampling_parameters(completion.sampling, facts)
+
+
+def _biases(biases: Mapping[int, float], facts: EngineFacts) -> Json:
+    check_tokens(tuple(biases), facts)
+    return [
+        [token, max(-_MOST_BIAS, min(bias, _MOST_BIAS))]
+        for token, bias in biases.items()
+        if math.isfinite(bias)
+    ]
 
 
 def check_tokens(tokens: Sequence[int], facts: EngineFacts) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from puna.chat.messages import Message
+from puna.chat.messages import NO_TOOLS, Message, Think, ToolUse
 from puna.errors import Invalid, PunaError
 from puna.hardware.processor import detect_processor
 from puna.models.gguf import read_header
@@ -34,6 +34,7 @@ from puna.node.engine.parameters import (
 )
 from puna.node.engine.request import Completion, EngineFacts, Finish, Json, LoadSpec, Piece
 from puna.node.engine.scripted import scripted_factory
+from puna.node.engine.templating import template_question
 from puna.settings import NodeSettings
 from puna.units import Size
 from puna.world import World
@@ -115,11 +116,13 @@ class LlamaEngine:
         """The number of the child process."""
         return self._child.pid
 
-    async def render(self, messages: Sequence[Message]) -> str:
+    async def render(
+        self, messages: Sequence[Message], *, tools: ToolUse = NO_TOOLS, think: Think | None = None
+    ) -> str:
         """Return the prompt that the model's own chat template makes."""
-        turns = [{"role": str(each.role), "content": each.content} for each in messages]
+        question = template_question(messages, tools=tools, think=think)
         try:
-            answer = await self._ask("/apply-template", {"messages": turns})
+            answer = await self._ask("/apply-template", question)
         except EngineFailed as error:
             raise TemplateRefused(error.message) from error
         return str(answer["prompt"])

@@ -1,14 +1,15 @@
 """What is asked of an engine and what it answers: values only, the same for every engine."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from puna.chat.messages import Json
 from puna.models.options import Sampling
 from puna.units import Size, Span
 
-Json = Mapping[str, "Json"] | Sequence["Json"] | str | int | float | bool | None
+__all__ = ["Json"]
 
 
 class CacheType(StrEnum):
@@ -81,6 +82,8 @@ class Completion:
     """
     shift: bool = True
     """When the context is full, forget the oldest part and go on; otherwise stop with LENGTH."""
+    logit_bias: Mapping[int, float] = field(default_factory=dict)
+    """What is added to the logits of tokens, by id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +135,7 @@ class Finish:
     cached_tokens: int = 0
     shifted: bool = False
     """The context was full and its oldest part was forgotten."""
+    stop_word: str = ""
+    """The stop string at which the answer ended, if it did so at one."""
     ignored: tuple[str, ...] = ()
     """Parts of the JSON schema that the engine cannot enforce, in its words."""
-    tail: Piece = field(default_factory=lambda: Piece(""))
-    """Text that the engine held back until the end, if any."""

@@ -19,7 +19,7 @@ import re
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from puna.chat.messages import Message
+from puna.chat.messages import NO_TOOLS, Message, Think, ToolUse
 from puna.errors import Invalid
 from puna.node.engine.engine import EngineDied, EngineFactory, LoadFailed
 from puna.node.engine.request import (
@@ -111,7 +111,13 @@ class ScriptedEngine:
         """What was loaded."""
         return self._facts
 
-    async def render(self, messages: Sequence[Message]) -> str:
+    async def render(
+        self,
+        messages: Sequence[Message],
+        *,
+        tools: ToolUse = NO_TOOLS,  # noqa: ARG002 - the script calls no functions
+        think: Think | None = None,  # noqa: ARG002 - and does not think
+    ) -> str:
         """Return the turns one after another, each below a line with its role."""
         self._check_alive()
         turns = "".join(f"<|{message.role}|>\n{message.content}\n" for message in messages)

@@ -14,7 +14,7 @@ from enum import Enum
 from puna.errors import PunaError
 from puna.node.answer import Begun, Ended, Event
 from puna.node.api.reply import error_json, header_text
-from puna.node.engine.request import ChosenToken, TokenProbability
+from puna.node.engine.request import ChosenToken, Piece, TokenProbability
 from puna.node.prompt import Cut
 from puna.wire.ollama import Logprob, TokenLogprob, Truncated, rfc3339
 
@@ -92,14 +92,13 @@ class AnswerWriter:
         for item in items:
             if isinstance(item, Begun):
                 self._cut = item.prompt.cut
-                continue
             if isinstance(item, Ended):
                 ended = item
-            piece = item.finish.tail if isinstance(item, Ended) else item
-            texts.append(piece.text)
-            chosen += piece.logprobs
-            if self._form.tells_context:
-                self._tokens += piece.tokens
+            if isinstance(item, Piece):
+                texts.append(item.text)
+                chosen += item.logprobs
+                if self._form.tells_context:
+                    self._tokens += item.tokens
         return "".join(texts), chosen, ended
 
     def _object(self, text: str, rest: bytes) -> bytes:
