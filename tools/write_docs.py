@@ -16,7 +16,7 @@ import puna
 from puna.cli.main import make_command
 from puna.errors import PunaError
 from puna.models.options import OPTION_TABLE
-from puna.node.api.ollama.routes import ENDPOINTS
+from puna.node.api.app import ENDPOINTS
 from puna.settings import SETTINGS
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"

@@ -23,7 +23,7 @@ async def test_the_version_names_ollama_s_and_puna_s(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/nothing", "/api", "/api/tags/", "/api/embed", "/v1/models", "/etc/passwd"]
+    "path", ["/nothing", "/api", "/api/tags/", "/api/embed", "/v1/nothing", "/etc/passwd"]
 )
 async def test_an_unknown_path_is_404_in_plain_text(stage: Stage, path: str) -> None:
     reply = await stage.ask("GET", path)

@@ -37,6 +37,8 @@ class Ask:
     logit_bias: Mapping[int, float] = field(default_factory=dict)
     tells_context: bool = False
     """Whether the tokens of the prompt are wanted at the end."""
+    counts: bool = False
+    """Whether the tokens of the prompt must be counted before the answer begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,7 @@ def frame_for(engine: Engine, ask: Ask) -> Frame:
         num_keep=ask.options.sampling.num_keep,
         truncate=ask.truncate,
         shift=ask.shift,
-        counts=not ask.shift or ask.options.num_predict == _FILL_CONTEXT,
+        counts=ask.counts or not ask.shift or ask.options.num_predict == _FILL_CONTEXT,
     )
 
 

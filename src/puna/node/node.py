@@ -19,7 +19,7 @@ from puna.node.answer import Ask, Event, answer, frame_for
 from puna.node.engine.engine import EngineFactory
 from puna.node.engine.process import engine_factory
 from puna.node.placing import LoadWish, Plans, without_effect
-from puna.node.prompt import Conversation, prepare
+from puna.node.prompt import count, prepare
 from puna.node.scheduler.scheduler import Scheduler
 from puna.node.scheduler.state import Limits, Running, Wanted
 from puna.node.served import ServedModel, ServedModels
@@ -102,8 +102,13 @@ class Node:
         """Return the text of the prompt that `answer` would compute."""
         async with self._scheduler.lease(ask.wanted, keep_alive=ask.keep_alive) as lease:
             prompt = await prepare(lease.engine, ask.subject, frame_for(lease.engine, ask))
-            before = ask.subject.before if isinstance(ask.subject, Conversation) else ()
+            before = ask.subject.before
             return await lease.engine.detokenize(before) + prompt.text if before else prompt.text
+
+    async def count(self, ask: Ask) -> int:
+        """Return how many tokens the prompt of `ask` has; nothing is cut."""
+        async with self._scheduler.lease(ask.wanted, keep_alive=ask.keep_alive) as lease:
+            return await count(lease.engine, ask.subject)
 
     async def load(self, wanted: Wanted, *, keep_alive: Span | None = None) -> Span:
         """Load a model and leave it loaded."""

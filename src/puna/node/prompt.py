@@ -40,9 +40,10 @@ class Conversation:
 
 @dataclass(frozen=True, slots=True)
 class Verbatim:
-    """A prompt that the caller has written out, template and all."""
+    """A prompt that the caller has written out, template and all, put after earlier tokens."""
 
     text: str
+    before: tuple[int, ...] = ()
 
 
 Subject = Conversation | Verbatim
@@ -165,7 +166,7 @@ def guess_drops(messages: Sequence[Message], *, surplus: float) -> int:
 
 async def prepare(engine: Engine, subject: Subject, frame: Frame) -> Prompt:
     """Return the prompt for `subject`, cut if it must be and may be. Raises `PromptTooLong`."""
-    before = subject.before if isinstance(subject, Conversation) else ()
+    before = subject.before
     text = await _text_of(engine, subject)
     if not (before or frame.counts) and _surely_fits(text, frame):
         return Prompt(None, text)
@@ -187,6 +188,15 @@ async def prepare(engine: Engine, subject: Subject, frame: Frame) -> Prompt:
     tokens = await _middle_cut(engine, before, kept, frame)
     cut = Cut(total, len(tokens), frame.context, dropped, whole.is_estimate)
     return Prompt(tokens, kept.text, cut)
+
+
+async def count(engine: Engine, subject: Subject) -> int:
+    """Return how many tokens the prompt for `subject` has, be it too long or not."""
+    text = await _text_of(engine, subject)
+    total = len(subject.before)
+    for block in _blocks(text) if len(text) > _BLOCK else (text,):
+        total += len(await engine.tokenize(block, add_special=not total))
+    return total
 
 
 def _too_long(whole: "_Written", count: int, frame: Frame) -> PromptTooLong:

@@ -5,6 +5,7 @@ path. The paths themselves are called straight from a table: FastAPI's way to th
 scan of all paths, two stacks of exits) took a third of the time that a request spends in puna.
 """
 
+from collections.abc import Awaitable, Callable
 from functools import cache
 from typing import Literal
 
@@ -14,16 +15,20 @@ from pydantic.json_schema import models_json_schema
 from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from puna.node.api.desk import Desk, seat
+from puna.node.api.desk import Desk
+from puna.node.api.dialect import EVENTS, NDJSON, OLLAMA, dialect_of
 from puna.node.api.docs import PAGE
+from puna.node.api.endpoint import Endpoint
 from puna.node.api.guard import Guard, Rules
-from puna.node.api.ollama.routes import ENDPOINTS, Endpoint
+from puna.node.api.ollama import routes as ollama
 from puna.node.api.reply import LastResort, add_error_replies
-from puna.node.api.streaming import NDJSON
 from puna.version import __version__
 from puna.wire.ollama import ErrorReply
 
+ENDPOINTS: tuple[Endpoint, ...] = (*ollama.ENDPOINTS,)
+"""Every path of the node."""
 _SCHEMA = "#/components/schemas/{model}"
+Call = Callable[[Request], Awaitable[Response]]
 _DESCRIPTION = (
     'Ollama\'s API, spoken by puna. Errors are `{"error": "..."}`; the header `Puna-Error-Code` '
     "is for programs and `Puna-Hint` says what to do next. `Puna-Truncated` tells what was "
@@ -46,26 +51,37 @@ def make_app(desk: Desk) -> ASGIApp:
     api.add_api_route("/docs", _docs, methods=["GET"], include_in_schema=False)
     add_error_replies(api)
     _describe_bodies(api)
-    return LastResort(Guard(Paths(desk, api), Rules.of(desk.node.settings)))
+    return LastResort(Guard(Paths(api), Rules.of(desk.node.settings)), desk)
 
 
 class Paths:
     """Calls the path that a request names; whatever is not in the table goes to `others`."""
 
-    def __init__(self, desk: Desk, others: ASGIApp) -> None:
-        self._desk = desk
+    def __init__(self, others: ASGIApp) -> None:
         self._others = others
-        self._calls = {(each.method, each.path): each.call for each in ENDPOINTS}
+        self._calls = {
+            (each.method, each.path): each.call for each in ENDPOINTS if not each.parameter
+        }
+        self._open = tuple(each for each in ENDPOINTS if each.parameter)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request. What a path raises rises."""
-        seat(self._desk, scope)
-        call = self._calls.get((scope.get("method", ""), scope.get("path", "")))
+        method, path = scope.get("method", ""), scope.get("path", "")
+        call = self._calls.get((method, path)) or self._call_of(scope, method, path)
         if call is None:
             await self._others(scope, receive, send)
             return
         response = await call(Request(scope, receive, send))
         await response(scope, receive, send)
+
+    def _call_of(self, scope: Scope, method: str, path: str) -> Call | None:
+        """Find the call of a path with a parameter, and let the request know the parameter."""
+        for each in self._open:
+            rest = path[len(each.prefix) :]
+            if each.method == method and rest and path.startswith(each.prefix):
+                scope["path_params"] = {each.parameter: rest}
+                return each.call
+        return None
 
 
 async def _docs(_request: Request) -> Response:
@@ -74,9 +90,12 @@ async def _docs(_request: Request) -> Response:
 
 def _add(api: FastAPI, endpoint: Endpoint) -> None:
     """Add one path. FastAPI documents it; the path itself reads the body."""
-    extra = None
+    extra: dict[str, object] = {}
     if endpoint.takes is not None:
-        extra = {"requestBody": {"content": _json_of(endpoint.takes), "required": True}}
+        extra["requestBody"] = {"content": _json_of(endpoint.takes), "required": True}
+    if endpoint.parameter:
+        where = {"name": endpoint.parameter, "in": "path", "required": True}
+        extra["parameters"] = [{**where, "schema": {"type": "string"}}]
     api.add_api_route(
         endpoint.path,
         endpoint.call,
@@ -85,7 +104,7 @@ def _add(api: FastAPI, endpoint: Endpoint) -> None:
         summary=endpoint.summary,
         response_model=None,
         responses=_responses(endpoint),
-        openapi_extra=extra,
+        openapi_extra=extra or None,
         include_in_schema=endpoint.method != "HEAD",
     )
 
@@ -95,15 +114,26 @@ def _responses(endpoint: Endpoint) -> dict[int | str, dict[str, object]]:
     if endpoint.gives is not None:
         success["content"] = _json_of(endpoint.gives)
         if endpoint.streams:
-            success["description"] = "One object, or one object a line"
-            success["content"] = {
-                NDJSON: {"schema": _reference(endpoint.gives)},
-                **_json_of(endpoint.gives),
-            }
+            success |= _streamed(endpoint.path, endpoint.gives)
     if endpoint.path == "/":
         success["content"] = {"text/plain": {}}
         return {200: success}
     return {200: success, "default": {"description": "Failure", "content": _json_of(ErrorReply)}}
+
+
+def _streamed(path: str, shape: type[BaseModel]) -> dict[str, object]:
+    """Describe an answer that comes whole or in pieces, as the client asks."""
+    if dialect_of(path) is OLLAMA:
+        pieces = {NDJSON: {"schema": _reference(shape)}}
+        return {
+            "description": "One object, or one object a line",
+            "content": {**pieces, **_json_of(shape)},
+        }
+    events = {EVENTS: {"schema": {"type": "string"}}}
+    return {
+        "description": "One object, or a stream of events",
+        "content": {**_json_of(shape), **events},
+    }
 
 
 def _json_of(shape: type[BaseModel]) -> dict[str, object]:

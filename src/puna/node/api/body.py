@@ -7,6 +7,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
 from puna.errors import Invalid
+from puna.node.api.packed import unpacked
 from puna.node.api.streaming import ClientVanished
 from puna.text import one_line
 from puna.units import Size
@@ -25,6 +26,8 @@ class BodyTooLarge(Invalid):
 async def read_body(request: Request, shape: type[Body]) -> Body:
     """Return the body as a `shape`. Raises `Invalid`, and `ClientVanished` if it never ends."""
     body = await _read_bytes(request)
+    if encoding := request.headers.get("content-encoding", ""):
+        body = await unpacked(body, encoding)
     if not body.strip():
         raise Invalid("missing request body")
     _check_numbers(body)

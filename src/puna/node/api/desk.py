@@ -10,6 +10,8 @@ from puna.node.api.streaming import OpenAnswers
 from puna.node.node import Node
 
 _KEY = "puna.desk"
+_REQUEST = "puna.request"
+_ID_DIGITS = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,3 +30,13 @@ def seat(desk: Desk, scope: Scope) -> None:
 def desk_of(request: Request) -> Desk:
     """Return the desk that a request came to."""
     return cast("Desk", request.scope[_KEY])
+
+
+def request_id(scope: Scope | None) -> str:
+    """Return the id of a request, the same each time; empty before it has come to a desk."""
+    if scope is None or _KEY not in scope:
+        return ""
+    if _REQUEST not in scope:
+        desk = cast("Desk", scope[_KEY])
+        scope[_REQUEST] = f"req_{desk.node.world.token()[:_ID_DIGITS]}"
+    return cast("str", scope[_REQUEST])

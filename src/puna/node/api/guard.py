@@ -48,10 +48,13 @@ _STAINLESS = (
 _REQUEST_HEADERS = ",".join(
     (
         "Authorization,Content-Type,User-Agent,Accept,X-Requested-With,OpenAI-Beta",
+        "X-Api-Key,Anthropic-Version,Anthropic-Beta,Anthropic-Dangerous-Direct-Browser-Access",
         *(f"x-stainless-{name}" for name in _STAINLESS.split()),
     )
 )
-_REPLY_HEADERS = "Puna-Error-Code,Puna-Hint,Puna-Ignored-Options,Puna-Truncated,Retry-After"
+_REPLY_HEADERS = (
+    "Puna-Error-Code,Puna-Hint,Puna-Ignored-Options,Puna-Truncated,Request-Id,Retry-After"
+)
 _TWELVE_HOURS = str(12 * 3600)
 
 
@@ -185,7 +188,7 @@ class Guard:
             wrong = WrongKey(
                 "unauthorized", hint="send the header Authorization: Bearer with the node's key"
             )
-            reply = error_reply(wrong)
+            reply = error_reply(wrong, scope)
             reply.headers["WWW-Authenticate"] = "Bearer"
             return reply
         return None

@@ -1,11 +1,11 @@
 """The border at which failures become replies, in the words and with the status of the dialect.
 
-Whatever a route raises ends here: what puna can explain becomes `{"error": ...}` with its status,
-and what it cannot is logged with its traceback and becomes a 500 that gives nothing away. Header
-values are built here too, since a model's name or an option's can hold anything.
+Whatever a route raises ends here: what puna can explain becomes an error in the dialect of the
+path, with its status, and what it cannot is logged with its traceback and becomes a 500 that gives
+nothing away. Header values are built here too, since a model's name or an option's can hold
+anything.
 """
 
-import json
 import logging
 from http import HTTPStatus
 
@@ -15,6 +15,8 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from puna.errors import Failed, PunaError, Unavailable
+from puna.node.api.desk import Desk, request_id, seat
+from puna.node.api.dialect import OLLAMA, dialect_of, ollama_error
 from puna.node.api.streaming import JSON
 from puna.text import one_line
 
@@ -34,20 +36,26 @@ def unexpected() -> Unexpected:
     return Unexpected("internal error: the server's log says more")
 
 
-def error_reply(error: PunaError) -> Response:
-    """Return the reply for an error; `Puna-Error-Code` is for programs, `Puna-Hint` for people."""
+def error_reply(error: PunaError, scope: Scope | None = None) -> Response:
+    """Return the reply for an error; `Puna-Error-Code` is for programs, `Puna-Hint` for people.
+
+    The request's `scope` tells the dialect; without one it is Ollama's.
+    """
+    dialect = OLLAMA if scope is None else dialect_of(scope.get("path", ""))
     headers = {"Puna-Error-Code": error.code}
+    number = request_id(scope)
+    if number:
+        headers["Request-Id"] = number
     if error.hint:
         headers["Puna-Hint"] = header_text(error.hint)
     if isinstance(error, Unavailable):
         headers["Retry-After"] = str(error.retry_after_s)
-    return Response(error_json(error), error.status, headers, media_type=JSON)
+    return Response(dialect.body(error, number), error.status, headers, media_type=JSON)
 
 
 def error_json(error: PunaError) -> bytes:
     """Return the body of an error in Ollama's dialect."""
-    text = json.dumps(error.message, ensure_ascii=False)
-    return f'{{"error":{text}}}'.encode(errors="replace")
+    return ollama_error(error)
 
 
 def header_text(text: str) -> str:
@@ -70,11 +78,14 @@ def add_error_replies(app: FastAPI) -> None:
 class LastResort:
     """Answers what a path raises, and logs what nobody foresaw. Nothing rises to the server."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, desk: Desk | None = None) -> None:
         self._app = app
+        self._desk = desk
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
+        if self._desk is not None:
+            seat(self._desk, scope)
         last: Message = {}
 
         async def noted(message: Message) -> None:
@@ -92,7 +103,7 @@ class LastResort:
         else:
             return
         if not last:
-            await error_reply(failure)(scope, receive, send)
+            await error_reply(failure, scope)(scope, receive, send)
         elif last.get("more_body"):  # a stream has begun, and this is its last line
-            body = error_json(failure) + b"\n"
+            body = dialect_of(scope.get("path", "")).last_words(failure)
             await send({"type": "http.response.body", "body": body, "more_body": False})

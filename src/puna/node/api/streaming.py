@@ -15,8 +15,8 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from puna.errors import Cancelled, PunaError, Unavailable
+from puna.node.api.dialect import NDJSON
 
-NDJSON = "application/x-ndjson"
 JSON = "application/json; charset=utf-8"
 
 Item = TypeVar("Item")
@@ -150,9 +150,12 @@ async def _end_tasks(*tasks: asyncio.Task[None]) -> None:
 class StreamedReply(Response, Generic[Item]):
     """An answer sent line by line. Before its first line it can still fail with a status."""
 
-    def __init__(self, flow: Flow[Item], writer: Writer[Item]) -> None:
+    def __init__(
+        self, flow: Flow[Item], writer: Writer[Item], *, stream_type: str = NDJSON
+    ) -> None:
         self._flow = flow
         self._writer = writer
+        self._stream_type = stream_type
         super().__init__()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI
@@ -164,7 +167,7 @@ class StreamedReply(Response, Generic[Item]):
                     if body := self._writer.lines(batch):
                         if not has_begun:
                             has_begun = True
-                            await send(_start(NDJSON, self._writer.headers()))
+                            await send(_start(self._stream_type, self._writer.headers()))
                         await send(_body(body, more=True))
         except ClientVanished:
             return

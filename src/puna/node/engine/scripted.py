@@ -145,11 +145,12 @@ class ScriptedEngine:
         room = self._facts.context - len(prompt)
         if room <= 0:
             raise Invalid(f"the prompt has {len(prompt)} tokens, the context {self._facts.context}")
-        text, reason = self._answer(completion, prompt)
+        text, stop_word = self._answer(completion, prompt)
+        reason = StopReason.STOP
         limit = completion.max_tokens if completion.shift else min(completion.max_tokens, room)
         tokens = tuple(itertools.islice(_tokens_of(text), limit + 1))
         if len(tokens) > limit:
-            tokens, reason = tokens[:limit], StopReason.LENGTH
+            tokens, reason, stop_word = tokens[:limit], StopReason.LENGTH, ""
         began = self._world.elapsed()
         for number, token in enumerate(tokens):
             await self._spend_time(number)
@@ -161,6 +162,7 @@ class ScriptedEngine:
             prompt_span=_NOTHING,
             output_span=Span(self._world.elapsed() - began),
             shifted=len(tokens) > room,
+            stop_word=stop_word,
         )
 
     async def stop(self) -> None:
@@ -181,14 +183,15 @@ class ScriptedEngine:
         if self._end.is_set():
             raise EngineDied(self._last_words)
 
-    def _answer(self, completion: Completion, tokens: Sequence[int]) -> tuple[str, StopReason]:
+    def _answer(self, completion: Completion, tokens: Sequence[int]) -> tuple[str, str]:
+        """Return the answer, and the stop string at which it ends."""
         prompt = "".join(_text_of(token) for token in tokens if token not in _SPECIAL)
         if completion.grammar is not None:
-            return _fitting(completion.grammar), StopReason.STOP
+            return _fitting(completion.grammar), ""
         text = self._script.answer(prompt)
-        ends = (text.find(stop) for stop in completion.sampling.stop if stop)
-        end = min((end for end in ends if end >= 0), default=len(text))
-        return text[:end], StopReason.STOP
+        ends = [(text.find(stop), stop) for stop in completion.sampling.stop if stop]
+        end, stop = min((each for each in ends if each[0] >= 0), default=(len(text), ""))
+        return text[:end], stop
 
     async def _spend_time(self, number: int) -> None:
         if self._script.dies_after is not None and number >= self._script.dies_after:

@@ -5,8 +5,7 @@ are made. Bodies are read by hand (`read_body`) because Ollama takes JSON under 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 from fastapi import Request
 from starlette.responses import PlainTextResponse, Response
@@ -17,6 +16,7 @@ from puna.models.name import InvalidName, ModelName
 from puna.models.option_text import go_quoted
 from puna.node.api.body import read_body
 from puna.node.api.desk import desk_of
+from puna.node.api.endpoint import Endpoint
 from puna.node.api.ollama import shelf
 from puna.node.api.ollama.convert import (
     Wishes,
@@ -36,23 +36,6 @@ from puna.wire import ollama as wire
 
 OLLAMA_VERSION = "0.32.15"
 """The Ollama version whose formats are spoken; clients ask for it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoint:
-    """One path and method: what it calls, takes and gives."""
-
-    method: str
-    path: str
-    call: Callable[[Request], Awaitable[Response]]
-    takes: type[wire.Body] | None = None
-    gives: type[wire.Reply] | None = None
-    streams: bool = False
-
-    @property
-    def summary(self) -> str:
-        """The sentence for the OpenAPI page."""
-        return (self.call.__doc__ or "").partition("\n")[0]
 
 
 async def greet(_request: Request) -> Response:
