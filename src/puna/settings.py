@@ -93,6 +93,8 @@ class NodeSettings:
     engine: str
     no_history: bool
     editor: str
+    hub_endpoint: Address
+    hub_token: str
     debug: int
 
 
@@ -107,7 +109,7 @@ class Setting(NamedTuple):
     default: str
     meaning: str
     ollama: str = ""
-    """Ollama's variable for the same thing, if it has one."""
+    """Ollama's variable for the same thing, or the hub's, if it has one."""
     secret: bool = False
 
     @property
@@ -449,6 +451,21 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "editor", _text, "", "editor for a long prompt, before VISUAL and EDITOR", "OLLAMA_EDITOR"
+    ),
+    Setting(
+        "hub_endpoint",
+        read_address,
+        "https://huggingface.co",
+        "where the Hugging Face hub, or a mirror of it, answers",
+        "HF_ENDPOINT",
+    ),
+    Setting(
+        "hub_token",
+        _text,
+        "",
+        "token for gated and private repositories of the hub; sent to the hub alone",
+        "HF_TOKEN",
+        secret=True,
     ),
     Setting("debug", _debug_level, "0", "1 logs more, 2 logs most; never prompts", "OLLAMA_DEBUG"),
 )

@@ -31,6 +31,8 @@ EXAMPLES: list[tuple[str, str, object]] = [
     ("engine", "scripted", "scripted"),
     ("no_history", "yes", True),
     ("editor", "nano", "nano"),
+    ("hub_endpoint", "https://hub.example", Address("https", "hub.example", 443)),
+    ("hub_token", "hf_secret", "hf_secret"),
     ("debug", "true", 1),
 ]
 

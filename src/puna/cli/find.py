@@ -1,5 +1,7 @@
 """Find the model that `puna run` was asked for: here, to be fetched, or one of a similar name."""
 
+from importlib import import_module
+
 from puna.cli.bars import draw_progress
 from puna.cli.naming import is_file
 from puna.cli.session import Session
@@ -34,6 +36,24 @@ def find_model(session: Session, client: NodeClient, model: str, *, insecure: bo
     except PunaError as error:
         raise _no_such_model(client, model, error) from error
     return show_card(client, model)
+
+
+def meant_name(session: Session, client: NodeClient, model: str) -> str:
+    """Return what a short name of the curated list means, and say it; else the text itself.
+
+    A name in the node's own store wins over the list.
+    """
+    if "/" in model:
+        return model
+    library = import_module("puna.library.library")
+    try:
+        meant: ModelName | None = library.meant_by(ModelName.parse(model))
+    except InvalidName:
+        return model
+    if meant is None or any(is_same_model(each.name, model) for each in client.list_models()):
+        return model
+    session.terminal.say(f"{model} is {meant}")
+    return str(meant)
 
 
 def placement_line(client: NodeClient, model: str) -> str:

@@ -9,20 +9,19 @@ import click
 from puna.cli.reach import open_store
 from puna.cli.session import Session, pass_session
 from puna.cli.view import table
-from puna.hardware.devices import Device, DeviceKind, detect_devices
+from puna.hardware.devices import Device, detect_devices
 from puna.library.local import LocalModel
 from puna.models.fit import (
     DEFAULT_SLOTS,
     Fit,
     Plan,
     Room,
-    RoomKind,
-    Verdict,
     choose_slots,
     fit_plan,
 )
 from puna.models.gguf import GgufHeader
 from puna.node.placing import DEFAULT_BATCH, DEFAULT_CONTEXT
+from puna.node.rooms import rooms_of, verdict_words
 from puna.settings import NodeSettings
 from puna.units import Size
 
@@ -64,18 +63,6 @@ def fit(session: Session, /, model: str, *, as_json: bool, **wish: int | str | N
     fits = [fit_plan(header, plan, rooms) for plan in plans]
     text = as_data(found, devices, fits) if as_json else as_text(found, devices, fits)
     session.terminal.line(text)
-
-
-def rooms_of(devices: Sequence[Device], settings: NodeSettings) -> tuple[Room, ...]:
-    """Return where a model can go: memory first, then each card that this build can use."""
-    return tuple(_room(device, settings) for device in devices if device.usable)
-
-
-def _room(device: Device, settings: NodeSettings) -> Room:
-    free, total = device.memory.available, device.memory.total
-    if device.kind is DeviceKind.PROCESSOR:
-        return Room("memory", RoomKind.MEMORY, settings.memory_limit or free, total)
-    return Room(device.name, RoomKind.CARD, Size(max(0, free - settings.gpu_overhead)), total)
 
 
 def plans_of(
@@ -147,14 +134,8 @@ def _rows(fit: Fit) -> Iterator[tuple[str, ...]]:
             str(Size(fit.buffers + fit.margin)),
             str(verdict.needed),
             verdict.where,
-            _word(verdict),
+            verdict_words(verdict),
         )
-
-
-def _word(verdict: Verdict) -> str:
-    if verdict.fits:
-        return f"fits, {Size(verdict.free - verdict.needed)} left"
-    return f"does not fit, {verdict.short_by} too few"
 
 
 def as_data(model: LocalModel, devices: Sequence[Device], fits: Sequence[Fit]) -> str:

@@ -48,6 +48,13 @@ COMMANDS = {
     "cp": Entry("puna.cli.models", "cp", "Copy a model to another name"),
     "rm": Entry("puna.cli.models", "rm", "Remove models"),
     "fit": Entry("puna.cli.fit", "fit", "Tell whether a model fits this machine"),
+    "search": Entry(
+        "puna.cli.browse",
+        "search",
+        "Search models, here and on the Hugging Face hub",
+        ("host", "api_key", "hub_endpoint"),
+    ),
+    "browse": Entry("puna.cli.browse", "browse", "Browse models, and whether they would fit"),
     "settings": Entry(
         "puna.cli.settings", "settings", "Show settings and where they came from", ()
     ),

@@ -13,7 +13,7 @@ from importlib import import_module
 import click
 
 from puna.cli.answer import Manner, speak
-from puna.cli.find import find_model, placement_line
+from puna.cli.find import find_model, meant_name, placement_line
 from puna.cli.naming import model_text
 from puna.cli.session import Session, pass_session
 from puna.cli.spinner import Spinner
@@ -79,7 +79,9 @@ def run(
     is_talk = not prompt and session.terminal.is_conversation
     asked = None if is_talk else _whole_prompt(session, prompt)
     client = ensure_node(session)
-    card = find_model(session, client, wish.question.model, insecure=bool(flags["insecure"]))
+    model = meant_name(session, client, wish.question.model)
+    wish = replace(wish, question=replace(wish.question, model=model))
+    card = find_model(session, client, model, insecure=bool(flags["insecure"]))
     wish = with_thinking(session, replace(wish, card=card))
     if asked is None:
         import_module("puna.cli.repl.loop").talk(session, client, wish)

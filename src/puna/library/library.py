@@ -16,9 +16,9 @@ from puna.library.manifests import ManifestFile, UnreadableManifest
 from puna.library.sources.bundled import BundledModels, DamagedPackage
 from puna.library.store import ModelNotFound, ModelStore, Pruned, Removed
 from puna.models.manifest import DamagedManifest, Layer, MediaType
-from puna.models.name import ModelName
+from puna.models.name import DEFAULT_HOST, DEFAULT_NAMESPACE, ModelName
 from puna.models.reference import FileReference, HubReference, LibraryReference, Reference
-from puna.progress import Progress
+from puna.progress import Progress, Step
 from puna.settings import NodeSettings
 from puna.world import World
 
@@ -79,13 +79,16 @@ class Library:
         )
 
     def find(self, name: ModelName, *, typed: str = "") -> LocalModel:
-        """Return the model of this name; case does not count.
+        """Return the model of this name; case does not count, and a listed short name is one.
 
         `typed` is what the person wrote, for the message of `ModelNotFound`. Raises also
         `AmbiguousName`, `DamagedManifest`, `UnreadableManifest` and `DamagedPackage`.
         """
         file = self.store.manifests.find(name)
         model = self._stored(file) if file else self._bundled.find(name)
+        if model is None and (meant := meant_by(name)):
+            file = self.store.manifests.find(meant)
+            model = self._stored(file) if file else None
         if model is None:
             raise ModelNotFound(name, typed=typed, hint=self._advice(name))
         return model
@@ -141,6 +144,9 @@ class Library:
                 hint=f"use it in place: `puna run {reference.path}`",
             )
         name = reference.name
+        if meant := meant_by(name):
+            yield Step(f"{name} is {meant}")
+            name, reference = meant, HubReference(meant)
         wheel = wheel_of(name)
         if model := self._complete(name):
             events = pull_present(model)
@@ -229,6 +235,19 @@ def _not_pullable(reference: LibraryReference | HubReference) -> PunaError:
             f"pull model manifest: this build cannot pull from {reference.name.host}", hint=hint
         )
     return NotPullable("pull model manifest: file does not exist", hint=hint)
+
+
+def meant_by(name: ModelName) -> ModelName | None:
+    """Return where a short name of the curated list leads, such as `bielik` to its repository.
+
+    None for every other name, also those of Ollama's library, which mean themselves.
+    """
+    if (name.host, name.namespace) != (DEFAULT_HOST, DEFAULT_NAMESPACE):
+        return None
+    from puna.library.curated import load_catalog  # noqa: PLC0415 - 10 ms, which `puna list` has no time for
+
+    listed = load_catalog().find(name)
+    return listed.name if listed and listed.name.host != DEFAULT_HOST else None
 
 
 def open_library(settings: NodeSettings, world: World, *, pip: Pip | None = None) -> Library:

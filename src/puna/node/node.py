@@ -18,7 +18,6 @@ from puna.models.reference import parse_reference
 from puna.node.answer import Ask, Event, answer, frame_for
 from puna.node.engine.engine import EngineFactory
 from puna.node.engine.process import engine_factory
-from puna.node.headroom import Headroom
 from puna.node.placing import LoadWish, Plans, without_effect
 from puna.node.prompt import count, prepare
 from puna.node.scheduler.scheduler import Scheduler
@@ -53,7 +52,6 @@ class Node:
             load_timeout=settings.load_timeout,
         )
         self._scheduler = Scheduler(factory, limits, world, memory=self.memory)
-        self._headroom = Headroom(lambda: available_memory().available)
         self._served = ServedModels(library, world)
         self._plans = Plans(settings, self.memory)
         self._models: dict[Path, LocalModel] = {}
@@ -67,7 +65,8 @@ class Node:
         """Return how many bytes all models together may take now."""
         if self.settings.memory_limit:
             return self.settings.memory_limit
-        return self._headroom.beside(self._scheduler.running())
+        held = sum(_own_bytes(each) for each in self._scheduler.running())
+        return Size(available_memory().available + held)
 
     def find(self, name: str) -> ServedModel:
         """Return the model that a client names: a model's name, or the absolute path of a file.
@@ -155,6 +154,15 @@ async def open_node(settings: NodeSettings, world: World) -> Node:
     if not settings.no_prune:
         await asyncio.to_thread(library.prune)
     return Node(settings, library, engine_factory(settings, world), world)
+
+
+def _own_bytes(running: Running) -> Size:
+    """Return what an engine holds beside its mapped file, whose pages count as available."""
+    try:
+        mapped = running.spec.weights.stat().st_size
+    except OSError:
+        mapped = 0
+    return Size(max(0, running.facts.memory - mapped) if running.facts else 0)
 
 
 def _weights(model: LocalModel) -> Path | None:

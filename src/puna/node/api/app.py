@@ -15,6 +15,7 @@ from pydantic.json_schema import models_json_schema
 from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from puna.node.api import catalog
 from puna.node.api.desk import Desk
 from puna.node.api.dialect import EVENTS, NDJSON, OLLAMA, dialect_of
 from puna.node.api.docs import PAGE
@@ -25,7 +26,7 @@ from puna.node.api.reply import LastResort, add_error_replies
 from puna.version import __version__
 from puna.wire.ollama import ErrorReply
 
-ENDPOINTS: tuple[Endpoint, ...] = (*ollama.ENDPOINTS,)
+ENDPOINTS: tuple[Endpoint, ...] = (*ollama.ENDPOINTS, *catalog.ENDPOINTS)
 """Every path of the node."""
 _SCHEMA = "#/components/schemas/{model}"
 Call = Callable[[Request], Awaitable[Response]]
