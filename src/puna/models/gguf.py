@@ -36,7 +36,7 @@ from puna.models.regular_file import UnusableFile, open_regular, reason_of
 from puna.text import one_line
 
 __all__ = ["BadGguf", "GgufArray", "GgufHeader", "GgufValue", "Scalar", "TensorRecord", "ValueKind"]
-__all__ += ["read_array", "read_header"]
+__all__ += ["metadata_entries", "read_array", "read_header"]
 
 _MAGIC = b"GGUF"
 _VERSIONS = range(2, 4)
@@ -137,6 +137,33 @@ def read_array(path: Path, array: GgufArray) -> tuple[Scalar, ...]:
         raise BadGguf(error.message, hint=error.hint) from error
     except (Fault, OSError) as error:
         raise _bad(path, error) from error
+
+
+def metadata_entries(path: Path) -> dict[str, bytes]:
+    """Return each metadata entry as it lies in the file, its key and type included; blocks.
+
+    Raises:
+        BadGguf: It is no GGUF file.
+    """
+    try:
+        with open_regular(path) as file:
+            window = Window(file, os.fstat(file.fileno()).st_size)
+            _read_version(window)
+            window.u64()
+            return dict(_read_entry(window) for _ in range(min(window.u64(), MAX_KEYS)))
+    except UnusableFile as error:
+        raise BadGguf(error.message, hint=error.hint) from error
+    except (Fault, OSError) as error:
+        raise _bad(path, error) from error
+
+
+def _read_entry(window: Window) -> tuple[str, bytes]:
+    begin = window.position
+    key = _read_name(window, "a key", MAX_KEY)
+    _read_value(window, key)
+    end = window.position
+    window.go_to(begin)
+    return key, window.take(end - begin)
 
 
 def _bad(path: Path, error: Fault | OSError) -> BadGguf:
