@@ -5,7 +5,7 @@ path. The paths themselves are called straight from a table: FastAPI's way to th
 scan of all paths, two stacks of exits) took a third of the time that a request spends in puna.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import cache
 from typing import Literal
 
@@ -17,17 +17,27 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from puna.node.api import catalog
 from puna.node.api.desk import Desk
-from puna.node.api.dialect import EVENTS, NDJSON, OLLAMA, dialect_of
+from puna.node.api.dialect import EVENTS, NDJSON, OLLAMA, OPENAI, dialect_of
 from puna.node.api.docs import PAGE
 from puna.node.api.endpoint import Endpoint
 from puna.node.api.guard import Guard, Rules
 from puna.node.api.ollama import routes as ollama
+from puna.node.api.openai import routes as openai
 from puna.node.api.reply import LastResort, add_error_replies
 from puna.version import __version__
+from puna.wire import openai as openai_wire
 from puna.wire.ollama import ErrorReply
 
-ENDPOINTS: tuple[Endpoint, ...] = (*ollama.ENDPOINTS, *catalog.ENDPOINTS)
+ENDPOINTS: tuple[Endpoint, ...] = (
+    *ollama.ENDPOINTS,
+    *openai.ENDPOINTS,
+    *catalog.ENDPOINTS,
+)
 """Every path of the node."""
+_FAILURES: Mapping[str, type[BaseModel]] = {
+    OLLAMA.name: ErrorReply,
+    OPENAI.name: openai_wire.Failure,
+}
 _SCHEMA = "#/components/schemas/{model}"
 Call = Callable[[Request], Awaitable[Response]]
 _DESCRIPTION = (
@@ -119,7 +129,8 @@ def _responses(endpoint: Endpoint) -> dict[int | str, dict[str, object]]:
     if endpoint.path == "/":
         success["content"] = {"text/plain": {}}
         return {200: success}
-    return {200: success, "default": {"description": "Failure", "content": _json_of(ErrorReply)}}
+    failure = _FAILURES[dialect_of(endpoint.path).name]
+    return {200: success, "default": {"description": "Failure", "content": _json_of(failure)}}
 
 
 def _streamed(path: str, shape: type[BaseModel]) -> dict[str, object]:
@@ -142,7 +153,12 @@ def _json_of(shape: type[BaseModel]) -> dict[str, object]:
 
 
 def _reference(shape: type[BaseModel]) -> dict[str, str]:
-    return {"$ref": _SCHEMA.format(model=shape.__name__)}
+    """Point to a body; `_resolve` puts in its name, since two dialects may have one of the same."""
+    return {"$ref": _place(shape)}
+
+
+def _place(shape: type[BaseModel]) -> str:
+    return f"{shape.__module__}.{shape.__qualname__}"
 
 
 def _describe_bodies(api: FastAPI) -> None:
@@ -151,20 +167,38 @@ def _describe_bodies(api: FastAPI) -> None:
 
     def described() -> dict[str, object]:
         document = describe()
-        document.setdefault("components", {})["schemas"] = _body_schemas()
+        if "components" not in document:
+            schemas, places = _body_schemas()
+            document["components"] = {"schemas": schemas}
+            _resolve(document["paths"], places)
         return document
 
     api.openapi = described  # type: ignore[method-assign]
 
 
+def _resolve(part: object, places: Mapping[str, str]) -> None:
+    """Let every reference in a part of the document point to its schema."""
+    if isinstance(part, list):
+        for each in part:
+            _resolve(each, places)
+    if isinstance(part, dict):
+        if "$ref" in part:
+            part["$ref"] = places[part["$ref"]]
+        for each in part.values():
+            _resolve(each, places)
+
+
 @cache
-def _body_schemas() -> dict[str, object]:
-    """Return the schema of every body; it takes a tenth of a second, so only the page asks."""
+def _body_schemas() -> tuple[Mapping[str, object], Mapping[str, str]]:
+    """Return the schema of every body, and where each is found.
+
+    It takes a tenth of a second, so only the page asks.
+    """
     shapes: list[tuple[type[BaseModel], Literal["validation", "serialization"]]] = [
         *((each.takes, "validation") for each in ENDPOINTS if each.takes),
         *((each.gives, "serialization") for each in ENDPOINTS if each.gives),
-        (ErrorReply, "serialization"),
+        *((each, "serialization") for each in _FAILURES.values()),
     ]
-    _, definitions = models_json_schema(shapes, ref_template=_SCHEMA)
-    schemas: dict[str, object] = definitions["$defs"]
-    return schemas
+    found, definitions = models_json_schema(list(dict.fromkeys(shapes)), ref_template=_SCHEMA)
+    places = {_place(shape): str(found[shape, mode]["$ref"]) for shape, mode in shapes}
+    return definitions["$defs"], places
