@@ -16,8 +16,9 @@ from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from puna.node.api import catalog
+from puna.node.api.anthropic import routes as anthropic
 from puna.node.api.desk import Desk
-from puna.node.api.dialect import EVENTS, NDJSON, OLLAMA, OPENAI, dialect_of
+from puna.node.api.dialect import ANTHROPIC, EVENTS, NDJSON, OLLAMA, OPENAI, dialect_of
 from puna.node.api.docs import PAGE
 from puna.node.api.endpoint import Endpoint
 from puna.node.api.guard import Guard, Rules
@@ -25,18 +26,20 @@ from puna.node.api.ollama import routes as ollama
 from puna.node.api.openai import routes as openai
 from puna.node.api.reply import LastResort, add_error_replies
 from puna.version import __version__
-from puna.wire import openai as openai_wire
+from puna.wire import anthropic as anthropic_wire, openai as openai_wire
 from puna.wire.ollama import ErrorReply
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     *ollama.ENDPOINTS,
     *openai.ENDPOINTS,
     *catalog.ENDPOINTS,
+    *anthropic.ENDPOINTS,
 )
 """Every path of the node."""
 _FAILURES: Mapping[str, type[BaseModel]] = {
     OLLAMA.name: ErrorReply,
     OPENAI.name: openai_wire.Failure,
+    ANTHROPIC.name: anthropic_wire.Failure,
 }
 _SCHEMA = "#/components/schemas/{model}"
 Call = Callable[[Request], Awaitable[Response]]

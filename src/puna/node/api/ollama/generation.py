@@ -1,12 +1,10 @@
 """From a request to generate to its reply: load, unload, render, or answer; streamed or whole."""
 
-from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
 
 from starlette.responses import Response
 
-from puna.errors import PunaError
 from puna.node.answer import Ask
 from puna.node.api.desk import Desk
 from puna.node.api.ollama.convert import (
@@ -16,7 +14,7 @@ from puna.node.api.ollama.convert import (
     read_format,
 )
 from puna.node.api.ollama.lines import AnswerForm, AnswerWriter, Shape
-from puna.node.api.reply import error_json
+from puna.node.api.once import in_time
 from puna.node.api.streaming import JSON, Flow, StreamedReply, WholeReply
 from puna.node.prompt import Subject
 from puna.node.served import ServedModel
@@ -51,7 +49,7 @@ async def reply_to(desk: Desk, call: Call) -> Response:
     wanted = node.plan(call.model, parsed.options.loading)
     if call.is_empty:
         load = node.load(wanted, keep_alive=keep_alive)
-        return _whole(desk, load, lambda _: _marker(desk, call, "load"))
+        return in_time(desk, load, lambda _: _marker(desk, call, "load"))
     ask = Ask(
         wanted=wanted,
         subject=call.subject(),
@@ -64,7 +62,7 @@ async def reply_to(desk: Desk, call: Call) -> Response:
         tells_context=call.tells_context,
     )
     if asked.debug_render_only:
-        return _whole(desk, node.render(ask), lambda text: _rendered(desk, call, text))
+        return in_time(desk, node.render(ask), lambda text: _rendered(desk, call, text))
     form = AnswerForm(
         shape=call.shape,
         model=asked.model or "",
@@ -74,43 +72,6 @@ async def reply_to(desk: Desk, call: Call) -> Response:
     )
     kind = WholeReply if asked.stream is False else StreamedReply
     return kind(Flow(node.answer(ask), desk.answers), AnswerWriter(form))
-
-
-Result = TypeVar("Result")
-
-
-class _Once(Generic[Result]):
-    """Writes the one result of a piece of work."""
-
-    def __init__(self, write: Callable[[Result], bytes]) -> None:
-        self._write = write
-
-    def lines(self, items: Sequence[Result]) -> bytes:
-        """Return the reply."""
-        return self._write(items[0])
-
-    def whole(self, items: Sequence[Result]) -> bytes:
-        """Return the reply."""
-        return self._write(items[0])
-
-    def headers(self) -> Mapping[str, str]:
-        """Return no headers."""
-        return {}
-
-    def error_line(self, error: PunaError) -> bytes:
-        """Return the body of an error."""
-        return error_json(error)
-
-
-async def _only(work: Coroutine[None, None, Result]) -> AsyncGenerator[Result, None]:
-    yield await work
-
-
-def _whole(
-    desk: Desk, work: Coroutine[None, None, Result], write: Callable[[Result], bytes]
-) -> Response:
-    """Do `work` as an answer: it ends early if the client vanishes or the node stops."""
-    return WholeReply(Flow(_only(work), desk.answers), _Once(write))
 
 
 def _marker(desk: Desk, call: Call, reason: str) -> bytes:
