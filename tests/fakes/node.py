@@ -106,6 +106,9 @@ class FakeNode:
     tags: list[dict[str, object]] = field(default_factory=lambda: [a_tag()])
     running: list[dict[str, object]] = field(default_factory=lambda: [a_running()])
     card: dict[str, object] = field(default_factory=a_card)
+    vectors: dict[str, object] = field(
+        default_factory=lambda: {"embeddings": [[0.6, -0.8]], "prompt_eval_count": 4}
+    )
     pieces: list[dict[str, object]] = field(
         default_factory=lambda: [{"text": "A bun "}, {"text": "and meat."}]
     )
@@ -190,6 +193,7 @@ class _Handler(BaseHTTPRequestHandler):
             "/api/tags": {"models": node.tags},
             "/api/ps": {"models": node.running},
             "/api/show": node.card,
+            "/api/embed": node.vectors,
         }
         if self.path == "/":
             return Canned(node.greeting)

@@ -11,6 +11,7 @@ from puna.chat.messages import NO_TOOLS, Message, Think, ToolUse
 from puna.errors import PunaError
 from puna.node.engine.engine import Engine, EngineDied
 from puna.node.engine.request import Completion, EngineFacts, Finish, LoadSpec, Piece
+from puna.node.engine.vectors import Embedded, Input, Ranked
 from puna.node.scheduler.scheduler import Lease, Scheduler
 from puna.node.scheduler.state import Wanted
 from puna.units import Size, Span
@@ -73,6 +74,12 @@ class StubEngine:
         raise NotImplementedError
 
     async def detokenize(self, tokens: Sequence[int]) -> str:
+        raise NotImplementedError
+
+    async def embed(self, inputs: Sequence[Input], *, normalize: bool = True) -> Embedded:
+        raise NotImplementedError
+
+    async def rerank(self, query: str, documents: Sequence[str]) -> Ranked:
         raise NotImplementedError
 
     def complete(self, completion: Completion) -> AsyncGenerator[Piece | Finish, None]:

@@ -6,7 +6,7 @@ much memory it takes.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 
@@ -18,12 +18,15 @@ from puna.cli.naming import model_text
 from puna.cli.session import Session, pass_session
 from puna.cli.spinner import Spinner
 from puna.cli.start import ensure_node
+from puna.cli.vector import only_embeds, print_vector, read_truncate
 from puna.errors import Invalid
 from puna.node.asking import Question, generate, load as load_model
 from puna.node.card import ModelCard
 from puna.node.client import NodeClient
+from puna.node.measuring import VectorQuestion
 from puna.units import Span
 
+_MAY_STAND_ALONE = ("--think", "--truncate")
 THINK_WORDS = ("true", "false", "high", "medium", "low", "max")
 
 
@@ -43,12 +46,12 @@ class Wish:
 
 
 class RunCommand(click.Command):
-    """A command in which `--think` may stand alone."""
+    """A command in which `--think` and `--truncate` may stand alone."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Read the arguments; a bare `--think` means true and never takes the next word."""
+        """Read the arguments; a bare one means true and never takes the next word."""
         end = args.index("--") if "--" in args else len(args)
-        given = ["--think=true" if arg == "--think" else arg for arg in args[:end]]
+        given = [f"{arg}=true" if arg in _MAY_STAND_ALONE else arg for arg in args[:end]]
         return super().parse_args(ctx, given + args[end:])
 
 
@@ -66,9 +69,15 @@ class RunCommand(click.Command):
     "--think", metavar="[LEVEL]", help="Think first: true, false, low, medium, high or max."
 )
 @click.option("--hidethinking", is_flag=True, help="Do not show thoughts.")
+@click.option(
+    "--truncate", metavar="[BOOL]", help="Cut a text to embed that is too long: true or false."
+)
+@click.option(
+    "--dimensions", type=int, metavar="N", help="How many numbers of a vector to print; 0 is all."
+)
 @pass_session
 def run(
-    session: Session, /, model: str, prompt: tuple[str, ...], **flags: str | bool | None
+    session: Session, /, model: str, prompt: tuple[str, ...], **flags: str | int | None
 ) -> None:
     """Ask MODEL once with PROMPT, or talk with it when there is none.
 
@@ -76,12 +85,16 @@ def run(
     empty PROMPT ("") only loads the model. A server is started in the background if none runs.
     """
     wish = read_wish(session, model, flags)
+    read_truncate(flags["truncate"])
     is_talk = not prompt and session.terminal.is_conversation
     asked = None if is_talk else _whole_prompt(session, prompt)
     client = ensure_node(session)
     model = meant_name(session, client, wish.question.model)
     wish = replace(wish, question=replace(wish.question, model=model))
     card = find_model(session, client, model, insecure=bool(flags["insecure"]))
+    if only_embeds(card):
+        print_vector(session, client, _vector_question(wish.question, asked or "", flags))
+        return
     wish = with_thinking(session, replace(wish, card=card))
     if asked is None:
         import_module("puna.cli.repl.loop").talk(session, client, wish)
@@ -91,7 +104,7 @@ def run(
         _ask_once(session, client, wish, asked)
 
 
-def read_wish(session: Session, model: str, flags: dict[str, str | bool | None]) -> Wish:
+def read_wish(session: Session, model: str, flags: Mapping[str, str | int | None]) -> Wish:
     """Read the flags of `run`. Raises `Invalid` before anything is sent."""
     keep_alive, think = flags["keepalive"], flags["think"]
     if isinstance(keep_alive, str):
@@ -108,6 +121,19 @@ def read_wish(session: Session, model: str, flags: dict[str, str | bool | None])
         hide_thinking=bool(flags["hidethinking"]),
     )
     return Wish(question, manner)
+
+
+def _vector_question(
+    question: Question, text: str, flags: Mapping[str, str | int | None]
+) -> VectorQuestion:
+    dimensions = flags["dimensions"]
+    return VectorQuestion(
+        model=question.model,
+        texts=(text,),
+        truncate=read_truncate(flags["truncate"]),
+        dimensions=dimensions if isinstance(dimensions, int) else None,
+        keep_alive=question.keep_alive,
+    )
 
 
 def read_think(text: str) -> bool | str:

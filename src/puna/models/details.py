@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from struct import Struct
 
 from puna.models.gguf import GgufArray, GgufHeader, GgufValue, Scalar, read_array
@@ -202,6 +202,22 @@ def is_embedding_only(header: GgufHeader) -> bool:
     if header.architecture in _EMBEDDING_FAMILIES:
         return True
     return (header.integer(header.own_key("pooling_type")) or 0) > 0
+
+
+class FilePooling(IntEnum):
+    """How the vectors of tokens become one, as a file says it."""
+
+    MEAN = 1
+    CLS = 2
+    LAST = 3
+    RANK = 4
+    """They do not: the model tells how well a document fits a query."""
+
+
+def pooling_of(header: GgufHeader) -> FilePooling | None:
+    """Return what the file says of pooling; None where it does not."""
+    number = header.integer(header.own_key("pooling_type"))
+    return FilePooling(number) if number in set(FilePooling) else None
 
 
 def _has_encoder(header: GgufHeader, sense: str) -> bool:

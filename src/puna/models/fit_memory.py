@@ -69,6 +69,13 @@ class Plan:
     is_mapped: bool = True
     """The file is mapped, not read into memory of the process."""
     has_flash_attention: bool = True
+    outputs: int = 0
+    """Tokens of one computation whose next token is told, where it is not one for each slot."""
+
+    @property
+    def told(self) -> int:
+        """Rows of probabilities that one computation makes, each as long as the vocabulary."""
+        return max(self.parallel, self.outputs)
 
     @property
     def cells(self) -> int:
@@ -172,10 +179,10 @@ def scratch_size(shape: ModelShape, plan: Plan) -> Size:
         _attention(shape, plan, row),
         _recurrence(shape, plan, row),
         _shift(shape, plan),
-        row * 2 * shape.embedding + plan.parallel * shape.vocabulary * _FLOAT,
+        row * 2 * shape.embedding + plan.told * shape.vocabulary * _FLOAT,
     )
     small = _INPUTS if plan.cache_type == "f16" else _INPUTS + _ROTATION
-    outputs = plan.parallel * shape.vocabulary * _FLOAT
+    outputs = plan.told * shape.vocabulary * _FLOAT
     return Size(widest + _masks(shape, plan, tokens) + outputs + small)
 
 
@@ -189,9 +196,11 @@ def _experts(shape: ModelShape, row: int) -> int:
 def _attention(shape: ModelShape, plan: Plan, row: int) -> int:
     stored = max((layer.key_width + layer.value_width for layer in shape.layers), default=0)
     projected = row * (4 * shape.embedding + 4 * shape.query_width + stored)
-    if plan.has_flash_attention or not stored:
+    if plan.has_flash_attention:
         return projected
-    return projected + row * plan.cells * shape.heads
+    if shape.only_encodes:
+        return projected + row * plan.tokens * shape.heads
+    return projected + row * plan.cells * shape.heads if stored else projected
 
 
 def _recurrence(shape: ModelShape, plan: Plan, row: int) -> int:
@@ -211,6 +220,8 @@ def _shift(shape: ModelShape, plan: Plan) -> int:
 
 def _masks(shape: ModelShape, plan: Plan, tokens: int) -> int:
     size = 2 if plan.has_flash_attention else _FLOAT
+    if shape.only_encodes:
+        return size * tokens * tokens
     attending = [layer for layer in shape.layers if layer.key_width]
     full = plan.cells if any(not layer.has_window for layer in attending) else 0
     windowed = any(layer.has_window for layer in attending)

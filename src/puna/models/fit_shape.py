@@ -59,6 +59,11 @@ class ModelShape:
     is_upper_bound: bool
     """The architecture has rules of its own that are not known here: the figures are at most so."""
 
+    @property
+    def only_encodes(self) -> bool:
+        """Whether it remembers nothing from token to token: a whole text is computed at once."""
+        return not any(layer.key_width or layer.state_size for layer in self.layers)
+
 
 @dataclass(frozen=True, slots=True)
 class _Windows:

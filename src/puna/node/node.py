@@ -16,13 +16,17 @@ from puna.models.name import ModelName
 from puna.models.options import Loading, ParsedOptions, parse_options
 from puna.models.reference import parse_reference
 from puna.node.answer import Ask, Event, answer, frame_for
+from puna.node.embedding import EmbedAsk, Embedding, embed
 from puna.node.engine.engine import EngineFactory
 from puna.node.engine.process import engine_factory
+from puna.node.engine.request import Purpose
 from puna.node.placing import LoadWish, Plans, without_effect
 from puna.node.prompt import count, prepare
+from puna.node.reranking import RerankAsk, Reranking, rerank
 from puna.node.scheduler.scheduler import Scheduler
 from puna.node.scheduler.state import Limits, Running, Wanted
 from puna.node.served import ServedModel, ServedModels
+from puna.node.tokens import TokenAsk, Tokenized
 from puna.progress import Progress
 from puna.settings import NodeSettings
 from puna.units import Size, Span
@@ -87,16 +91,38 @@ class Node:
         parsed = parse_options(given, over=model.options)
         return ParsedOptions(parsed.options, (*parsed.ignored, *without_effect(given)))
 
-    def plan(self, model: ServedModel, loading: Loading) -> Wanted:
+    def plan(
+        self, model: ServedModel, loading: Loading, purpose: Purpose = Purpose.ANSWER
+    ) -> Wanted:
         """Return how to load a model. Raises `TooBig` if it would never fit."""
-        wish = LoadWish(model.label, model.header, loading)
-        wanted = self._plans.plan(wish, loaded=self._scheduler.loaded(model.weights))
+        wish = LoadWish(model.label, model.header, loading, purpose)
+        wanted = self._plans.plan(wish, loaded=self._scheduler.loaded(model.weights, purpose))
         self._models[model.weights] = model.local
         return wanted
 
     def answer(self, ask: Ask) -> AsyncGenerator[Event, None]:
         """Generate. Closing the iterator stops the computation and frees the model."""
         return answer(self._scheduler, ask, self.world)
+
+    async def embed(self, ask: EmbedAsk) -> Embedding:
+        """Return the vectors of texts. Cancelling it stops the computation."""
+        return await embed(self._scheduler, ask, self.world)
+
+    async def rerank(self, ask: RerankAsk) -> Reranking:
+        """Tell how well documents fit a query. Cancelling it stops the computation."""
+        return await rerank(self._scheduler, ask, self.world)
+
+    async def tokenize(self, ask: TokenAsk, text: str, *, add_special: bool) -> Tokenized:
+        """Return the tokens of a text, by the model's own tokenizer."""
+        async with self._scheduler.lease(ask.wanted, keep_alive=ask.keep_alive) as lease:
+            tokens = await lease.engine.tokenize(text, add_special=add_special)
+            return Tokenized(text, tokens, lease.load_span)
+
+    async def detokenize(self, ask: TokenAsk, tokens: tuple[int, ...]) -> Tokenized:
+        """Return the text of tokens. Raises `Invalid` for a number that is none."""
+        async with self._scheduler.lease(ask.wanted, keep_alive=ask.keep_alive) as lease:
+            text = await lease.engine.detokenize(tokens)
+            return Tokenized(text, tokens, lease.load_span)
 
     async def render(self, ask: Ask) -> str:
         """Return the text of the prompt that `answer` would compute."""

@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from puna.errors import Failed
-from puna.models.fit import Fit, Plan, Room, RoomKind, choose_slots, fit_plan
+from puna.models.fit import DEFAULT_SLOTS, Fit, Plan, Room, RoomKind, choose_slots, fit_plan
 from puna.models.gguf import GgufHeader
 from puna.models.options import Loading
-from puna.node.engine.request import CacheType, LoadSpec
+from puna.node.aim import Aim
+from puna.node.engine.request import CacheType, LoadSpec, Purpose
 from puna.node.scheduler.state import Wanted
 from puna.settings import NodeSettings
 from puna.units import Size
@@ -39,6 +40,7 @@ class LoadWish:
     label: str
     header: GgufHeader
     loading: Loading
+    purpose: Purpose = Purpose.ANSWER
 
 
 def plan_load(
@@ -56,18 +58,21 @@ def plan_load(
     """
     loading = wish.loading
     context = context_for(wish, settings)
+    aim = Aim(wish.header, wish.purpose)
     spec = LoadSpec(
         weights=wish.header.path,
         context=context,
         slots=1,
         memory=Size(0),
-        batch=_batch(loading, context, slots=settings.num_parallel or 1),
+        batch=context if aim.is_whole else _batch(loading, context, settings),
         threads=loading.num_thread or settings.threads or None,
         use_mmap=loading.use_mmap,
         cache_type=CacheType(settings.kv_cache_type),
         flash_attention=settings.flash_attention,
+        purpose=wish.purpose,
+        pooling=aim.pooling,
     )
-    wanted = Wanted(wish.label, spec, _automatic(loading, context, loaded))
+    wanted = Wanted(wish.label, spec, _automatic(wish, context, loaded))
     if loaded is not None and wanted.accepts(loaded):
         return replace(wanted, spec=loaded)
     slots, fit = _slots_and_fit(wish, settings, spec, free())
@@ -96,15 +101,20 @@ class Plans:
         return wanted
 
 
-def _automatic(loading: Loading, context: int, loaded: LoadSpec | None) -> frozenset[str]:
+def _automatic(wish: LoadWish, context: int, loaded: LoadSpec | None) -> frozenset[str]:
     """Name the fields that nobody asked for."""
+    loading = wish.loading
     asked = {
         "batch": loading.num_batch,
         "threads": loading.num_thread,
         "use_mmap": loading.use_mmap,
     }
     automatic = {name for name, value in asked.items() if value is None}
-    if loading.num_ctx is None and loaded is not None and loaded.context >= context:
+    if wish.purpose is not Purpose.ANSWER:
+        automatic.add("batch")
+    # A text to embed is cut to what was asked for before the engine sees it.
+    is_open = loading.num_ctx is None or wish.purpose is not Purpose.ANSWER
+    if is_open and loaded is not None and loaded.context >= context:
         automatic.add("context")
     return frozenset(automatic)
 
@@ -121,9 +131,11 @@ def without_effect(given: Mapping[str, object]) -> tuple[str, ...]:
     return tuple(name for name in _WITHOUT_EFFECT if given.get(name) not in {None, 0, -1})
 
 
-def _batch(loading: Loading, context: int, *, slots: int) -> int:
+def _batch(loading: Loading, context: int, settings: NodeSettings) -> int:
     """Return the batch as asked, and large enough for llama.cpp and for slots that are set."""
-    return max(LEAST_BATCH, slots, min(loading.num_batch or DEFAULT_BATCH, context))
+    return max(
+        LEAST_BATCH, settings.num_parallel or 1, min(loading.num_batch or DEFAULT_BATCH, context)
+    )
 
 
 def _slots_and_fit(
@@ -131,18 +143,21 @@ def _slots_and_fit(
 ) -> tuple[int, Fit]:
     """Take the slots that are set, else as many as fit in memory and in a batch, four at most."""
     room = Room("memory", RoomKind.MEMORY, free, free)
+    aim = Aim(wish.header, wish.purpose)
+    wanted = aim.most_slots or settings.num_parallel
     plan = Plan(
         context=spec.context,
-        parallel=settings.num_parallel or 1,
+        parallel=wanted or 1,
         cache_type=spec.cache_type,
         batch=spec.batch,
         is_mapped=spec.use_mmap is not False,
         has_flash_attention=spec.flash_attention is not False,
+        outputs=aim.outputs(spec.batch),
     )
-    slots = settings.num_parallel or min(
-        choose_slots(wish.header, plan, room) or 1,
-        spec.batch,
-    )
+    if aim.most_slots or not wanted:
+        most = aim.most_slots or DEFAULT_SLOTS
+        wanted = min(choose_slots(wish.header, plan, room, wanted=most) or 1, spec.batch)
+    slots = wanted
     fit = fit_plan(wish.header, replace(plan, parallel=slots), (room,))
     if not fit.fits:
         raise TooBig(

@@ -22,8 +22,8 @@ from puna.node.api.dialect import ANTHROPIC, EVENTS, NDJSON, OLLAMA, OPENAI, dia
 from puna.node.api.docs import PAGE
 from puna.node.api.endpoint import Endpoint
 from puna.node.api.guard import Guard, Rules
-from puna.node.api.ollama import routes as ollama
-from puna.node.api.openai import routes as openai
+from puna.node.api.ollama import embedding as ollama_embedding, routes as ollama
+from puna.node.api.openai import embeddings as openai_embeddings, routes as openai
 from puna.node.api.reply import LastResort, add_error_replies
 from puna.version import __version__
 from puna.wire import anthropic as anthropic_wire, openai as openai_wire
@@ -31,7 +31,9 @@ from puna.wire.ollama import ErrorReply
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     *ollama.ENDPOINTS,
+    *ollama_embedding.ENDPOINTS,
     *openai.ENDPOINTS,
+    *openai_embeddings.ENDPOINTS,
     *catalog.ENDPOINTS,
     *anthropic.ENDPOINTS,
 )

@@ -13,11 +13,17 @@ from puna.node.api.streaming import Flow, WholeReply
 Result = TypeVar("Result")
 
 
+Headers = Mapping[str, str]
+
+
 def in_time(
-    desk: Desk, work: Coroutine[None, None, Result], write: Callable[[Result], bytes]
+    desk: Desk,
+    work: Coroutine[None, None, Result],
+    write: Callable[[Result], bytes],
+    headers: Callable[[Result], Headers] | None = None,
 ) -> Response:
     """Do `work` as an answer: it ends early if the client vanishes or the node stops."""
-    return WholeReply(Flow(_only(work), desk.answers), _Once(write))
+    return WholeReply(Flow(_only(work), desk.answers), _Once(write, headers))
 
 
 async def _only(work: Coroutine[None, None, Result]) -> AsyncGenerator[Result, None]:
@@ -27,20 +33,26 @@ async def _only(work: Coroutine[None, None, Result]) -> AsyncGenerator[Result, N
 class _Once(Generic[Result]):
     """Writes the one result of a piece of work."""
 
-    def __init__(self, write: Callable[[Result], bytes]) -> None:
+    def __init__(
+        self, write: Callable[[Result], bytes], headers: Callable[[Result], Headers] | None
+    ) -> None:
         self._write = write
+        self._headers_of = headers
+        self._headers: Headers = {}
 
     def lines(self, items: Sequence[Result]) -> bytes:
         """Return the reply."""
+        if self._headers_of is not None:
+            self._headers = self._headers_of(items[0])
         return self._write(items[0])
 
     def whole(self, items: Sequence[Result]) -> bytes:
         """Return the reply."""
-        return self._write(items[0])
+        return self.lines(items)
 
-    def headers(self) -> Mapping[str, str]:
-        """Return no headers."""
-        return {}
+    def headers(self) -> Headers:
+        """Return the headers that the result calls for."""
+        return self._headers
 
     def error_line(self, error: PunaError) -> bytes:
         """Return the body of an error."""

@@ -6,6 +6,7 @@ from typing import Protocol
 from puna.chat.messages import NO_TOOLS, Message, Think, ToolUse
 from puna.errors import Failed
 from puna.node.engine.request import Completion, EngineFacts, Finish, LoadSpec, Piece
+from puna.node.engine.vectors import Embedded, Input, Ranked
 
 
 class LoadFailed(Failed):
@@ -43,6 +44,15 @@ class Engine(Protocol):
 
         Closing the iterator stops the computation.
         """
+
+    async def embed(self, inputs: Sequence[Input], *, normalize: bool = True) -> Embedded:
+        """Return a vector for each text, many in one call; of length 1 if `normalize`.
+
+        Only of an engine that was loaded to embed. The caller has made sure that each fits.
+        """
+
+    async def rerank(self, query: str, documents: Sequence[str]) -> Ranked:
+        """Tell how well each document fits the query. Raises `Invalid` if it is no reranker."""
 
     async def stop(self) -> None:
         """End the process and release its memory. Calling it again does nothing."""

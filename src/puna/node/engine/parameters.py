@@ -19,7 +19,15 @@ from puna.errors import Invalid
 from puna.models.fit_memory import SNAPSHOTS
 from puna.models.options import Sampling
 from puna.node.engine.closed_schemas import close_objects
-from puna.node.engine.request import CacheType, Completion, EngineFacts, Grammar, Json, LoadSpec
+from puna.node.engine.request import (
+    CacheType,
+    Completion,
+    EngineFacts,
+    Grammar,
+    Json,
+    LoadSpec,
+    Purpose,
+)
 
 _ERRORS_ONLY = 1
 """llama.cpp's log level; below it, a failed load does not say why."""
@@ -122,6 +130,8 @@ def load_parameters(spec: LoadSpec, place: Place, *, threads: int) -> dict[str, 
         "load_mode": {None: "AUTO", True: "MMAP", False: "NONE"}[spec.use_mmap],
         "cache_type_k": spec.cache_type.upper(),
         "cache_type_v": spec.cache_type.upper(),
+        "embedding": spec.purpose is Purpose.EMBED,
+        "pooling_type": (spec.pooling or "unspecified").upper(),
         "flash_attn_type": {None: "AUTO", True: "ENABLED", False: "DISABLED"}[spec.flash_attention],
         "ctx_shift": True,
         "kv_unified": False,
@@ -198,6 +208,12 @@ def check_tokens(tokens: Sequence[int], facts: EngineFacts) -> None:
     for token in tokens:
         if not 0 <= token < limit:
             raise Invalid(f"token {token} is not in the vocabulary of {limit} tokens")
+
+
+def check_length(tokens: Sequence[int], facts: EngineFacts) -> None:
+    """Raise `Invalid` for more tokens than the context holds."""
+    if len(tokens) > facts.context:
+        raise Invalid(f"the text has {len(tokens)} tokens, the context {facts.context}")
 
 
 def schema_of(grammar: Grammar) -> dict[str, Json]:

@@ -28,6 +28,7 @@ from puna.node.engine.last_words import load_failure
 from puna.node.engine.parameters import (
     InvalidSchema,
     Place,
+    check_length,
     check_tokens,
     completion_parameters,
     load_parameters,
@@ -35,6 +36,14 @@ from puna.node.engine.parameters import (
 from puna.node.engine.request import Completion, EngineFacts, Finish, Json, LoadSpec, Piece
 from puna.node.engine.scripted import scripted_factory
 from puna.node.engine.templating import template_question
+from puna.node.engine.vectors import (
+    Embedded,
+    Input,
+    Ranked,
+    embed_question,
+    read_ranking,
+    read_vectors,
+)
 from puna.settings import NodeSettings
 from puna.units import Size
 from puna.world import World
@@ -161,6 +170,20 @@ class LlamaEngine:
                     yield replace(part, ignored=ignored, output_tokens=count)
                 elif completion.max_tokens > 0:
                     yield part
+
+    async def embed(self, inputs: Sequence[Input], *, normalize: bool = True) -> Embedded:
+        """Return a vector for each text; llama.cpp computes as many together as it has slots."""
+        for each in inputs:
+            if not isinstance(each, str):
+                check_tokens(each, self._facts)
+                check_length(each, self._facts)
+        answer = await self._ask("/v1/embeddings", embed_question(inputs, normalize=normalize))
+        return read_vectors(answer, len(inputs))
+
+    async def rerank(self, query: str, documents: Sequence[str]) -> Ranked:
+        """Tell how well each document fits the query."""
+        question: Mapping[str, Json] = {"query": query, "documents": documents}
+        return read_ranking(await self._ask("/v1/rerank", question), len(documents))
 
     async def stop(self) -> None:
         """End the process and release its memory. Calling it again does nothing."""

@@ -20,6 +20,25 @@ class CacheType(StrEnum):
     Q4_0 = "q4_0"
 
 
+class Pooling(StrEnum):
+    """How the vectors of a text's tokens become the vector of the text."""
+
+    MEAN = "mean"
+    LAST = "last"
+    RANK = "rank"
+    """Not at all: a number says how well a document fits a query."""
+
+
+class Purpose(StrEnum):
+    """What a load is for. A model can be loaded for several purposes at once, an engine each."""
+
+    ANSWER = "answer"
+    EMBED = "embed"
+    """Texts become vectors; a reranker says how well they fit a query."""
+    SCORE = "score"
+    """Given answers get their probabilities."""
+
+
 @dataclass(frozen=True, slots=True)
 class LoadSpec:
     """All that decides how a model is loaded. Two equal specs can share one engine process."""
@@ -38,6 +57,14 @@ class LoadSpec:
     use_mmap: bool | None = None
     cache_type: CacheType = CacheType.F16
     flash_attention: bool | None = None
+    purpose: Purpose = Purpose.ANSWER
+    pooling: Pooling | None = None
+    """How the vectors of tokens become one; None is what the file says."""
+
+    @property
+    def key(self) -> tuple[Path, Purpose]:
+        """What one engine can be loaded of at a time."""
+        return self.weights, self.purpose
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,10 @@ import itertools
 import json
 import math
 import re
+from array import array
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from zlib import crc32
 
 from puna.chat.messages import NO_TOOLS, Message, Think, ToolUse
 from puna.errors import Invalid
@@ -33,6 +35,7 @@ from puna.node.engine.request import (
     StopReason,
     TokenProbability,
 )
+from puna.node.engine.vectors import Embedded, Input, Ranked, Vector, normalized
 from puna.units import Span
 from puna.world import World
 
@@ -46,6 +49,7 @@ _COUNT = re.compile(r"count to (\d{1,6})", re.IGNORECASE)
 _PAUSE_EVERY = 8
 _NOTHING = Span(0)
 _DEEPEST_SCHEMA = 32
+_DIMENSIONS = 64
 
 
 def echo(prompt: str) -> str:
@@ -165,6 +169,32 @@ class ScriptedEngine:
             stop_word=stop_word,
         )
 
+    async def embed(self, inputs: Sequence[Input], *, normalize: bool = True) -> Embedded:
+        """Return how often each word occurs, so texts with the same words have the same vector."""
+        self._check_alive()
+        counted = [await self._counted(each) for each in inputs]
+        vectors = (words_vector(text) for text, _ in counted)
+        return Embedded(
+            tuple(normalized(each) if normalize else each for each in vectors),
+            sum(tokens for _, tokens in counted),
+        )
+
+    async def rerank(self, query: str, documents: Sequence[str]) -> Ranked:
+        """Count the words that a document shares with the query."""
+        self._check_alive()
+        wanted = set(query.lower().split())
+        shared = tuple(float(len(wanted & set(each.lower().split()))) for each in documents)
+        counted = [await self._counted(f"{query} {each}") for each in documents]
+        return Ranked(shared, sum(tokens for _, tokens in counted))
+
+    async def _counted(self, given: Input) -> tuple[str, int]:
+        """Return a text and how many tokens it has. Raises `Invalid` for one that is too long."""
+        await self._world.wait(_NOTHING)
+        tokens = await self.tokenize(given, add_special=True) if isinstance(given, str) else given
+        if len(tokens) > self._facts.context:
+            raise Invalid(f"the text has {len(tokens)} tokens, the context {self._facts.context}")
+        return "".join(_text_of(each) for each in tokens if each not in _SPECIAL), len(tokens)
+
     async def stop(self) -> None:
         """End the engine."""
         self.die("stopped")
@@ -215,6 +245,14 @@ class ScriptedEngine:
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await task
+
+
+def words_vector(text: str) -> Vector:
+    """Return how often the words of a text fall into each of 64 bins, and 1 for no words."""
+    bins = [0.0] * _DIMENSIONS
+    for word in text.lower().split() or [""]:
+        bins[crc32(word.encode(errors="replace")) % _DIMENSIONS] += 1
+    return array("f", bins)
 
 
 def _tokens_of(text: str) -> Iterator[int]:

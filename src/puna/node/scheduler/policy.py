@@ -14,6 +14,7 @@ from pathlib import Path
 from puna.errors import PunaError
 from puna.ids import EngineId, RequestId
 from puna.node.engine.engine import LoadFailed
+from puna.node.engine.request import Purpose
 from puna.node.scheduler.effects import (
     Effect,
     EndReason,
@@ -99,14 +100,14 @@ class _Turn:
         self._last_engine = state.last_engine
         self._closing = state.closing
         self._engines = {each.id: each for each in state.residents}
-        self._id_by_weights = {each.spec.weights: each.id for each in state.residents}
+        self._id_by_key = {each.spec.key: each.id for each in state.residents}
         self._waiting = list(state.waiting)
         # What the requests seen so far in this turn leave to those behind them:
         self._full: set[EngineId | None] = set()
         self._leaving = {each.id for each in state.residents if each.is_leaving}
         self._draining: set[EngineId] = set()
         self._promised = Room(Size(0), 0)
-        self._promised_weights: set[Path] = set()
+        self._promised_keys: set[tuple[Path, Purpose]] = set()
 
     def result(self) -> State:
         """Return the state to go on with."""
@@ -175,7 +176,7 @@ class _Turn:
 
     def _forget(self, event: Gone) -> None:
         resident = self._engines.pop(event.engine)
-        del self._id_by_weights[resident.spec.weights]
+        del self._id_by_key[resident.spec.key]
         if resident.state is EngineState.LOADING:
             called_off = LoadFailed(f'model "{resident.labels[0]}" was not loaded: called off')
             self._refuse_waiters_of(event.engine, event.error or called_off)
@@ -266,11 +267,11 @@ class _Turn:
         return replace(request, engine=resident.id)
 
     def _engine_for(self, request: Waiting) -> Resident | None:
-        engine = self._id_by_weights.get(request.wanted.spec.weights)
+        engine = self._id_by_key.get(request.wanted.spec.key)
         return None if engine is None else self._engines[engine]
 
     def _claim_room(self, request: Waiting, old: Resident | None) -> Waiting | None:
-        """Load the model, or have room made. `old` has the same weights and must end before."""
+        """Load the model, or have room made. `old` is the same, loaded otherwise: it ends first."""
         spec = request.wanted.spec
         if spec.memory > self._memory:
             self._refuse(
@@ -278,7 +279,7 @@ class _Turn:
                 NoRoom(request.wanted.label, needed=spec.memory, limit=self._memory),
             )
             return None
-        if spec.weights in self._promised_weights:
+        if spec.key in self._promised_keys:
             return request  # one before it has the room made for both
         if self._promised.places >= self._limits.places:
             return request  # those before it take every place
@@ -294,7 +295,7 @@ class _Turn:
         if old is None and victims == () and is_free_now:
             return self._load(request)
         self._promised += need
-        self._promised_weights.add(spec.weights)
+        self._promised_keys.add(spec.key)
         if victims is not None:
             self._displace((*victims, *((old,) if old else ())), request)
         return request
@@ -327,7 +328,7 @@ class _Turn:
                 used_at=self._at,
             )
         )
-        self._id_by_weights[wanted.spec.weights] = engine
+        self._id_by_key[wanted.spec.key] = engine
         self._full.add(engine)
         self.effects.append(LoadEngine(engine, wanted.label, wanted.spec))
         return replace(request, engine=engine)
@@ -376,5 +377,5 @@ def _serves(resident: Resident, request: Waiting) -> bool:
 def _reason_to_end(victim: Resident, request: Waiting) -> EndReason:
     if victim.is_leaving:
         return EndReason.UNLOADED
-    is_same = victim.spec.weights == request.wanted.spec.weights
+    is_same = victim.spec.key == request.wanted.spec.key
     return EndReason.RELOAD if is_same else EndReason.ROOM

@@ -18,7 +18,7 @@ from pathlib import Path
 from puna.errors import Failed, PunaError
 from puna.ids import EngineId, RequestId
 from puna.node.engine.engine import Engine, EngineFactory, LoadFailed
-from puna.node.engine.request import LoadSpec
+from puna.node.engine.request import LoadSpec, Purpose
 from puna.node.scheduler.effects import (
     Effect,
     Grant,
@@ -145,13 +145,13 @@ class Scheduler:
         """List what holds memory now, longest expiry first."""
         return running_in(self._state, elapsed=self._world.elapsed(), now=self._world.now())
 
-    def loaded(self, weights: Path) -> LoadSpec | None:
+    def loaded(self, weights: Path, purpose: Purpose = Purpose.ANSWER) -> LoadSpec | None:
         """Return how a model is loaded now, or being loaded; None if it is not, or not for long."""
         return next(
             (
                 each.spec
                 for each in self._state.residents
-                if each.spec.weights == weights and not each.is_leaving
+                if each.spec.key == (weights, purpose) and not each.is_leaving
             ),
             None,
         )

@@ -24,9 +24,11 @@ _DEFAULT_KEEP_ALIVE = Span.of(minutes=5)
 _DEFAULT_LOAD_TIMEOUT = Span.of(minutes=5)
 _DEFAULT_PATIENCE = Span.of(seconds=5)
 
-# The weights are the key, the memory is a forecast, and the slots are the server's choice.
+# Weights and purpose are the key, the memory is a forecast, and the slots are the server's choice.
 _LOAD_OPTIONS = tuple(
-    each.name for each in fields(LoadSpec) if each.name not in {"weights", "memory", "slots"}
+    each.name
+    for each in fields(LoadSpec)
+    if each.name not in {"weights", "purpose", "memory", "slots"}
 )
 
 
@@ -86,7 +88,7 @@ class Wanted:
     def accepts(self, spec: LoadSpec) -> bool:
         """Tell whether an engine loaded as `spec` serves this request without a reload."""
         mine = self.spec
-        return spec.weights == mine.weights and all(
+        return spec.key == mine.key and all(
             name in self.auto or getattr(spec, name) == getattr(mine, name)
             for name in _LOAD_OPTIONS
         )
