@@ -79,3 +79,11 @@ def test_a_status_cannot_send_escapes() -> None:
     terminal = a_terminal(screen=True, has_escapes=True)
     draw_progress(terminal, StillWorld(), [Step("\x1b]0;owned\x07")])
     assert "\x1b]" not in terminal.err.getvalue()  # type: ignore[attr-defined]
+
+
+def test_a_long_step_stays_on_one_line_so_that_redrawing_covers_it() -> None:
+    terminal = a_terminal(screen=True, has_escapes=True)
+    draw_progress(terminal, StillWorld(), [Step("x" * 200), Step("y" * 200), Done()])
+    written = terminal.err.getvalue()  # type: ignore[attr-defined]
+    lines = written.replace("\x1b[K", "\r").splitlines()
+    assert max(cell_width(line.rpartition("\r")[2]) for line in lines) < 80

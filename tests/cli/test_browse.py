@@ -152,3 +152,10 @@ def test_a_name_in_the_nodes_own_store_wins(tmp_path: Path, node: FakeNode) -> N
     ran = here(tmp_path, "run", "bielik", "", **node.environ())
     assert "bielik is" not in ran.err
     assert not node.bodies("/api/pull")
+
+
+def test_run_takes_a_link_from_the_browser(tmp_path: Path, node: FakeNode) -> None:
+    link = "https://huggingface.co/x/Y-GGUF/blob/main/y.Q4_K_M.gguf"
+    here(tmp_path, "run", link, "hi", **node.environ())
+    assert [body["model"] for body in node.bodies("/api/show")] == ["hf.co/x/Y-GGUF:y.Q4_K_M.gguf"]
+    assert node.bodies("/api/pull")[0]["model"] == link

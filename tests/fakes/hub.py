@@ -7,7 +7,7 @@ the files themselves, which it sends to the CDN by a redirect, as the real one d
 import json
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, quote, unquote, urlsplit
@@ -40,6 +40,16 @@ class FakeHub:
     accepted: set[str] = field(default_factory=set)
     """Tokens whose owners have."""
     search: object = field(default_factory=list)
+    swapped: dict[str, bytes] = field(default_factory=dict)
+    """Files of which the CDN sends other bytes than the hub has announced."""
+    facts: object = None
+    """What the hub says of every repository, if anything else than the truth."""
+    renamed: dict[str, str] = field(default_factory=dict)
+    """Old names of repositories, and their new ones."""
+    page: int = 1000
+    """Files on one page of a list."""
+    next_page: str = ""
+    """Where the next page is said to be, if not where it is."""
     heard: list[Heard] = field(default_factory=list)
     cut_at: int = 0
     """After so many bytes the CDN drops the first download that is longer."""
@@ -92,9 +102,15 @@ class _Both(BaseHTTPRequestHandler):
     hub: FakeHub
     name = ""
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name that the class has
         """Say nothing."""
+
+    def handle(self) -> None:
+        """Answer; a client that has left is no error."""
+        with suppress(ConnectionError):
+            super().handle()
 
     def do_HEAD(self) -> None:
         self._hear()
@@ -133,27 +149,41 @@ class _Site(_Both):
         if parts == ["api", "models"]:
             self._json(self.hub.search)
             return
+        if parts[:1] == ["v2"]:
+            error = {"errors": [{"code": "INVALID", "message": "sharded GGUF"}]}
+            self.send(400, json.dumps(error).encode())
+            return
         is_api = parts[:2] == ["api", "models"]
         parts = parts[2:] if is_api else parts
         repository, rest = "/".join(parts[:2]), parts[2:]
         files = self.hub.repositories.get(repository)
-        if files is None:
+        if new := self.hub.renamed.get(repository):
+            self.send(307, headers={"Location": heard.path.replace(repository, new)})
+        elif files is None:
             self._refuse(401, "RepoNotFound", "Invalid username or password.")
-        elif (
-            repository in self.hub.gated and heard.token not in self.hub.accepted and rest[:1] != []
-        ):
+        elif repository in self.hub.gated and rest[:1] == ["resolve"] and not self._may(heard):
             status = 403 if heard.token else 401
             words = f"Access to model {repository} is restricted."
             self._refuse(status, "GatedRepo", words)
         elif rest[:1] == ["resolve"]:
             self._resolve(repository, files, "/".join(rest[2:]))
         elif rest[:1] == ["tree"]:
-            self._json([_entry(path, content) for path, content in files.items()])
+            self._page(files, url.path, int(parse_qs(url.query).get("cursor", ["0"])[0]))
         else:
-            self._json(self._facts(repository, files, parse_qs(url.query)))
+            facts = self.hub.facts
+            self._json(self._facts(repository, files) if facts is None else facts)
 
-    def _facts(self, repository: str, files: Mapping[str, bytes], query: object) -> object:
-        del query
+    def _page(self, files: Mapping[str, bytes], path: str, start: int) -> None:
+        entries = [_entry(*file) for file in files.items()]
+        end = start + self.hub.page
+        following = self.hub.next_page or f"{self.hub.url}{path}?recursive=true&cursor={end}"
+        link = {"Link": f'<{following}>; rel="next"'} if end < len(entries) else {}
+        self.send(200, json.dumps(entries[start:end]).encode(), link)
+
+    def _may(self, heard: Heard) -> bool:
+        return heard.token in self.hub.accepted
+
+    def _facts(self, repository: str, files: Mapping[str, bytes]) -> object:
         return {
             "_id": "1",
             "id": repository,
@@ -162,7 +192,9 @@ class _Site(_Both):
             "private": False,
             "gated": "manual" if repository in self.hub.gated else False,
             "tags": ["gguf", "license:apache-2.0"],
-            "siblings": [{"rfilename": path, **_blob(content)} for path, content in files.items()],
+            "siblings": [
+                {"rfilename": path, **_blob(path, content)} for path, content in files.items()
+            ],
         }
 
     def _resolve(self, repository: str, files: Mapping[str, bytes], path: str) -> None:
@@ -195,7 +227,8 @@ class _Cdn(_Both):
 
     def answer(self, heard: Heard) -> None:
         parts = [unquote(part) for part in heard.path.strip("/").split("/")]
-        content = self.hub.repositories["/".join(parts[:2])]["/".join(parts[2:])]
+        path = "/".join(parts[2:])
+        content = self.hub.swapped.get(path) or self.hub.repositories["/".join(parts[:2])][path]
         start = int(heard.range.removeprefix("bytes=").partition("-")[0]) if heard.range else 0
         end = heard.range.partition("-")[2]
         part = content[start : int(end) + 1 if end else None]
@@ -209,10 +242,12 @@ class _Cdn(_Both):
 
 
 def _entry(path: str, content: bytes) -> dict[str, object]:
-    return {"type": "file", "path": path, "oid": "f" * 40, "size": len(content), **_blob(content)}
+    return {"type": "file", "path": path, "oid": "f" * 40, **_blob(path, content)}
 
 
-def _blob(content: bytes) -> dict[str, object]:
+def _blob(path: str, content: bytes) -> dict[str, object]:
+    if not path.endswith((".gguf", ".safetensors")):
+        return {"size": len(content), "blobId": "f" * 40}
     digest = a_digest(content).removeprefix("sha256:")
     lfs = {"oid": digest, "sha256": digest, "size": len(content), "pointerSize": 134}
     return {"size": len(content), "blobId": "f" * 40, "lfs": lfs}

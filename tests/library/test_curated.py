@@ -5,8 +5,7 @@ from datetime import date
 
 import pytest
 
-from puna.library.curated import BadCatalog, load_catalog, parse_catalog
-from puna.library.library import meant_by
+from puna.library.curated import BadCatalog, load_catalog, meant_by, parse_catalog
 from puna.models.listed import ListedSize
 from puna.models.name import ModelName
 from puna.models.reference import HUB_HOST

@@ -127,6 +127,7 @@ class Board:
                 lines.append(row.line(width, now))
                 continue
             turning = row is rows[-1] and not is_over
+            row = one_line(row, width - 2)  # noqa: PLW2901 - a line that wraps would be drawn twice
             lines.append(f"{row} {FRAMES[self._turn % len(FRAMES)]}" if turning else row)
         up = f"\x1b[{self._drawn}A" if self._drawn else ""
         body = "".join(f"\r\x1b[K{line}\n" for line in lines)

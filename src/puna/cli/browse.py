@@ -114,7 +114,7 @@ def _on_hub(session: Session, words: str) -> "tuple[tuple[Found, ...], str]":
     hub = import_module("puna.library.hub_search")
     with Spinner(session.terminal, "asking the Hugging Face hub"):
         try:
-            return hub.search_hub(words, session.settings), ""
+            return hub.search_hub(words, session.settings.hub_endpoint), ""
         except Unavailable as error:
             return (), error.message
 

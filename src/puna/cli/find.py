@@ -23,36 +23,41 @@ class NoSuchModel(NotFound):
     code = "model_not_found"
 
 
-def find_model(session: Session, client: NodeClient, model: str, *, insecure: bool) -> ModelCard:
-    """Return what the node knows of a model, fetched first if need be. Raises `NoSuchModel`."""
+def find_model(
+    session: Session, client: NodeClient, model: str, *, insecure: bool, link: str = ""
+) -> ModelCard:
+    """Return what the node knows of a model, fetched first if need be. Raises `NoSuchModel`.
+
+    `link` is what it is fetched by, where a person gave a link instead of a name.
+    """
     try:
         return show_card(client, model)
     except NodeRefused as error:
         if not error.is_not_found or is_file(model):
             raise
     try:
-        pulling = pull(client, model, insecure=insecure)
+        pulling = pull(client, link or model, insecure=insecure)
         draw_progress(session.terminal, session.world, pulling)
     except PunaError as error:
         raise _no_such_model(client, model, error) from error
     return show_card(client, model)
 
 
-def meant_name(session: Session, client: NodeClient, model: str) -> str:
-    """Return what a short name of the curated list means, and say it; else the text itself.
+def meant_name(session: Session, client: NodeClient, text: str) -> str:
+    """Return the name that a short name of the curated list means, and say it; else the text.
 
     A name in the node's own store wins over the list.
     """
-    if "/" in model:
-        return model
-    library = import_module("puna.library.library")
+    if "/" in text:
+        return text
+    curated = import_module("puna.library.curated")
     try:
-        meant: ModelName | None = library.meant_by(ModelName.parse(model))
+        meant: ModelName | None = curated.meant_by(ModelName.parse(text))
     except InvalidName:
-        return model
-    if meant is None or any(is_same_model(each.name, model) for each in client.list_models()):
-        return model
-    session.terminal.say(f"{model} is {meant}")
+        return text
+    if meant is None or any(is_same_model(each.name, text) for each in client.list_models()):
+        return text
+    session.terminal.say(f"{text} is {meant}")
     return str(meant)
 
 

@@ -1,4 +1,7 @@
-"""What a person wrote for a model, as the node understands it: a name, or a whole path."""
+"""What a person wrote for a model, as the node understands it: a name, or a whole path.
+
+A link from the browser becomes the name that its model has in the store.
+"""
 
 from pathlib import Path
 
@@ -6,6 +9,8 @@ from puna.cli.reach import is_local
 from puna.cli.session import Session
 from puna.errors import Invalid, NotFound
 from puna.models.reference import FileReference, parse_reference
+
+_SLASHES_OF_A_NAME = 2
 
 
 class NoSuchFile(NotFound):
@@ -21,7 +26,7 @@ def model_text(session: Session, text: str) -> str:
     """
     reference = parse_reference(text, cwd=Path.cwd())
     if not isinstance(reference, FileReference):
-        return text
+        return str(reference.name) if is_link(text) else text
     if not is_local(session):
         raise Invalid(
             f'the server at {session.settings.host} cannot open "{text}", a file on this machine'
@@ -29,6 +34,11 @@ def model_text(session: Session, text: str) -> str:
     if not reference.path.is_file():
         raise NoSuchFile(f'file "{text}" does not exist')
     return str(reference.path.absolute())
+
+
+def is_link(text: str) -> bool:
+    """Tell whether a text was copied from a browser: only then has it more parts than a name."""
+    return "://" in text or text.count("/") > _SLASHES_OF_A_NAME
 
 
 def is_file(text: str) -> bool:

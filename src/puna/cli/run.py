@@ -14,7 +14,7 @@ import click
 
 from puna.cli.answer import Manner, speak
 from puna.cli.find import find_model, meant_name, placement_line
-from puna.cli.naming import model_text
+from puna.cli.naming import is_file, is_link, model_text
 from puna.cli.session import Session, pass_session
 from puna.cli.spinner import Spinner
 from puna.cli.start import ensure_node
@@ -89,9 +89,10 @@ def run(
     is_talk = not prompt and session.terminal.is_conversation
     asked = None if is_talk else _whole_prompt(session, prompt)
     client = ensure_node(session)
-    model = meant_name(session, client, wish.question.model)
-    wish = replace(wish, question=replace(wish.question, model=model))
-    card = find_model(session, client, model, insecure=bool(flags["insecure"]))
+    name = meant_name(session, client, wish.question.model)
+    wish = replace(wish, question=replace(wish.question, model=name))
+    link = model if is_link(model) and not is_file(name) else ""
+    card = find_model(session, client, name, insecure=bool(flags["insecure"]), link=link)
     if only_embeds(card):
         print_vector(session, client, _vector_question(wish.question, asked or "", flags))
         return

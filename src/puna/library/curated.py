@@ -24,7 +24,7 @@ from puna.models.listed import (
     ListedSize,
     computed_size,
 )
-from puna.models.name import InvalidName, ModelName
+from puna.models.name import DEFAULT_HOST, InvalidName, ModelName
 from puna.units import Count, Size
 
 _T = TypeVar("_T")
@@ -69,6 +69,15 @@ class BadCatalog(Failed):
 def load_catalog() -> Catalog:
     """Return the list that is shipped with puna. Raises `BadCatalog`."""
     return parse_catalog(files("puna.library").joinpath(_FILE).read_text(encoding="utf-8"))
+
+
+def meant_by(name: ModelName) -> ModelName | None:
+    """Return where a short name leads, such as `bielik` to its repository.
+
+    None for every other name, also those of Ollama's library, which mean themselves.
+    """
+    listed = load_catalog().find(name)
+    return listed.name if listed and listed.name.host != DEFAULT_HOST else None
 
 
 def parse_catalog(text: str) -> Catalog:

@@ -13,9 +13,10 @@ from puna.errors import Unavailable
 from puna.models.name import InvalidName, ModelName
 from puna.models.reference import HUB_HOST
 from puna.net import Caller
-from puna.settings import Address, NodeSettings
+from puna.settings import Address
 from puna.text import one_line
 from puna.units import Count
+from puna.version import __version__
 
 _TIMEOUT_S = 5.0
 _MOST_BYTES = 4 << 20
@@ -43,28 +44,33 @@ class Found:
     is_gated: bool
 
 
-def hub_caller(settings: NodeSettings, *, token: bool = False) -> Caller:
-    """Return the caller for the hub; it carries the token only where a request needs it."""
-    address: Address = settings.hub_endpoint
-    headers = {"User-Agent": "puna"}
-    if token and settings.hub_token:
-        headers["Authorization"] = f"Bearer {settings.hub_token}"
+def hub_caller(address: Address) -> Caller:
+    """Return the caller for the hub. A search needs no token, so it carries none."""
+    headers = {"User-Agent": f"puna/{__version__}"}
     return Caller(address.scheme, address.host, address.port, prefix=address.path, headers=headers)
 
 
-def search_hub(words: str, settings: NodeSettings, *, most: int = 20) -> tuple[Found, ...]:
+def search_hub(words: str, hub: Address, *, most: int = 20) -> tuple[Found, ...]:
     """Return repositories with GGUF files for some words. Blocks for seconds at most.
 
     Raises `Unreachable` without a network, `HubSilent` for an answer that is no list of models.
     """
     query = [("search", words), ("filter", "gguf"), ("sort", "downloads"), ("direction", "-1")]
     query += [("limit", str(most)), *(("expand[]", fact) for fact in _FACTS)]
-    caller = hub_caller(settings)
+    caller = hub_caller(hub)
     with caller.request("GET", f"/api/models?{urlencode(query)}", timeout_s=_TIMEOUT_S) as answer:
         body = answer.read()
     if answer.status != HTTPStatus.OK:
         raise HubSilent(f"{caller.url} answered the search with HTTP status {answer.status}")
     return parse_found(body, caller.url)
+
+
+def names_on_hub(words: str, hub: Address) -> tuple[ModelName, ...]:
+    """Return repositories with GGUF files for some words; none where the hub cannot be asked."""
+    try:
+        return tuple(found.name for found in search_hub(words, hub, most=5))
+    except Unavailable:
+        return ()
 
 
 def parse_found(body: bytes, url: str) -> tuple[Found, ...]:

@@ -86,7 +86,7 @@ class Library:
         """
         file = self.store.manifests.find(name)
         model = self._stored(file) if file else self._bundled.find(name)
-        if model is None and (meant := meant_by(name)):
+        if model is None and (meant := _meant_by(name)):
             file = self.store.manifests.find(meant)
             model = self._stored(file) if file else None
         if model is None:
@@ -144,7 +144,7 @@ class Library:
                 hint=f"use it in place: `puna run {reference.path}`",
             )
         name = reference.name
-        if meant := meant_by(name):
+        if meant := _meant_by(name):
             yield Step(f"{name} is {meant}")
             name, reference = meant, HubReference(meant)
         wheel = wheel_of(name)
@@ -237,17 +237,13 @@ def _not_pullable(reference: LibraryReference | HubReference) -> PunaError:
     return NotPullable("pull model manifest: file does not exist", hint=hint)
 
 
-def meant_by(name: ModelName) -> ModelName | None:
-    """Return where a short name of the curated list leads, such as `bielik` to its repository.
-
-    None for every other name, also those of Ollama's library, which mean themselves.
-    """
+def _meant_by(name: ModelName) -> ModelName | None:
+    """Return where a short name of the curated list leads; only a bare name can be one."""
     if (name.host, name.namespace) != (DEFAULT_HOST, DEFAULT_NAMESPACE):
         return None
-    from puna.library.curated import load_catalog  # noqa: PLC0415 - 10 ms, which `puna list` has no time for
+    from puna.library.curated import meant_by  # noqa: PLC0415 - 10 ms, which `puna list` has no time for
 
-    listed = load_catalog().find(name)
-    return listed.name if listed and listed.name.host != DEFAULT_HOST else None
+    return meant_by(name)
 
 
 def open_library(settings: NodeSettings, world: World, *, pip: Pip | None = None) -> Library:

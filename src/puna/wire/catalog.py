@@ -12,6 +12,8 @@ class CatalogEntry(Reply):
     """What to type: `bielik:11b`."""
     model: str
     """What that means, as `/api/pull` takes it."""
+    gguf: str
+    """A name whose file stock llama.cpp loads, where the library's own may need a patch."""
     about: str
     size: int
     size_is_rough: bool

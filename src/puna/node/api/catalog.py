@@ -45,6 +45,7 @@ def _entry(offer: Offer) -> wire.CatalogEntry:
     return wire.CatalogEntry(
         name=offer.name,
         model=str(size.name),
+        gguf=size.gguf,
         about=model.about,
         size=size.size,
         size_is_rough=size.is_rough,
