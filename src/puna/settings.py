@@ -22,6 +22,7 @@ DEFAULT_PORT = 11434
 _TRUE = {"1", "t", "true", "yes", "on"}
 _FALSE = {"0", "f", "false", "no", "off"}
 _LOOPBACK = {"localhost", "::1"}
+_SPECULATIONS = ("auto", "ngram", "off")
 _CACHE_TYPES = ("f16", "q8_0", "q4_0")
 
 
@@ -87,6 +88,7 @@ class NodeSettings:
     truncate: bool
     flash_attention: bool | None
     kv_cache_type: str
+    speculation: str
     gpu_overhead: Size
     memory_limit: Size
     threads: int
@@ -343,6 +345,15 @@ def _cache_type(text: str) -> str:
     return text.lower()
 
 
+def _speculation(text: str) -> str:
+    if text.lower() not in _SPECULATIONS:
+        raise Invalid(
+            f'"{text}" is no way to guess tokens ahead',
+            hint=f"use one of {', '.join(_SPECULATIONS)}",
+        )
+    return text.lower()
+
+
 def _engine(text: str) -> str:
     if text not in {"llama.cpp", "scripted"}:
         raise Invalid(
@@ -433,6 +444,12 @@ SETTINGS: tuple[Setting, ...] = (
         "f16",
         "number format of the context in memory",
         "OLLAMA_KV_CACHE_TYPE",
+    ),
+    Setting(
+        "speculation",
+        _speculation,
+        "auto",
+        "tokens guessed ahead: auto (by a model's own draft), ngram (by what was said), or off",
     ),
     Setting(
         "gpu_overhead", Size.parse, "0", "memory to leave free on each card", "OLLAMA_GPU_OVERHEAD"

@@ -14,7 +14,15 @@ from puna.node.engine.parameters import (
     completion_parameters,
     load_parameters,
 )
-from puna.node.engine.request import CacheType, Completion, EngineFacts, Grammar, Json, LoadSpec
+from puna.node.engine.request import (
+    CacheType,
+    Completion,
+    EngineFacts,
+    Grammar,
+    Json,
+    LoadSpec,
+    Speculation,
+)
 from puna.units import Size
 
 SPEC = LoadSpec(Path("/models/x.gguf"), context=1024, slots=4, memory=Size(0))
@@ -222,3 +230,39 @@ def test_any_text_is_a_schema_or_refused(schema: object) -> None:
     except InvalidSchema:
         return
     assert isinstance(sent, dict)
+
+
+@pytest.mark.parametrize(
+    ("speculation", "parameters"),
+    [
+        (None, {}),
+        (
+            Speculation(),
+            {
+                "speculative.types": ["NGRAM_SIMPLE"],
+                "speculative.ngram_simple.size_n": 6,
+                "speculative.ngram_simple.size_m": 8,
+            },
+        ),
+        (
+            Speculation(Path("/models/small.gguf"), most=1000),
+            {
+                "speculative.types": ["DRAFT_SIMPLE"],
+                "speculative.draft.mparams.path": "/models/small.gguf",
+                "speculative.draft.n_max": 64,
+            },
+        ),
+    ],
+    ids=["none", "ngram", "draft"],
+)
+def test_tokens_are_guessed_ahead_as_asked(
+    speculation: Speculation | None, parameters: dict[str, Json]
+) -> None:
+    found = load(replace(SPEC, speculation=speculation))
+    assert {name: found[name] for name in found if "speculative" in name} == parameters
+
+
+def test_biases_reach_tokens_of_the_vocabulary_only() -> None:
+    assert ask(replace(COMPLETION, logit_bias={5: -1e9}))["logit_bias"] == [[5, -1e6]]
+    with pytest.raises(Invalid, match="token 100 is not"):
+        ask(replace(COMPLETION, logit_bias={100: 1.0}))

@@ -25,6 +25,7 @@ EXAMPLES: list[tuple[str, str, object]] = [
     ("truncate", "false", False),
     ("flash_attention", "true", True),
     ("kv_cache_type", "Q8_0", "q8_0"),
+    ("speculation", "NGRAM", "ngram"),
     ("gpu_overhead", "1GiB", Size(2**30)),
     ("memory_limit", "16 GB", Size(16 * 10**9)),
     ("threads", "3", 3),

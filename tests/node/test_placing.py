@@ -9,8 +9,16 @@ import pytest
 from puna.models.fit import estimate_fit
 from puna.models.gguf import GgufHeader, read_header
 from puna.models.options import Loading
-from puna.node.engine.request import CacheType, LoadSpec
-from puna.node.placing import LoadWish, Plans, TooBig, context_for, plan_load, without_effect
+from puna.node.engine.request import CacheType, LoadSpec, Speculation
+from puna.node.placing import (
+    LoadWish,
+    Plans,
+    TooBig,
+    context_for,
+    plan_load,
+    speculation_for,
+    without_effect,
+)
 from puna.node.scheduler.state import Wanted
 from puna.settings import NodeSettings, load_settings
 from puna.units import Size
@@ -143,7 +151,8 @@ def test_what_does_not_fit_is_refused_with_bytes_and_advice(header: GgufHeader) 
 def test_options_of_cards_have_no_effect_without_one(
     given: dict[str, object], names: tuple[str, ...]
 ) -> None:
-    assert without_effect(given) == names
+    assert without_effect(given, has_draft=False) == names
+    assert "draft_num_predict" not in without_effect(given, has_draft=True)
 
 
 def test_plans_for_a_loaded_model_are_made_once(header: GgufHeader) -> None:
@@ -163,3 +172,34 @@ def test_a_file_that_changed_is_planned_again(header: GgufHeader) -> None:
     shorter = replace(header, metadata=metadata)
     wish = LoadWish("model", shorter, Loading(num_ctx=4096))
     assert plans.plan(wish, loaded=loaded).spec.context == 512
+
+
+@pytest.mark.parametrize(
+    ("setting", "has_draft", "asked", "kind"),
+    [
+        ("auto", False, None, None),
+        ("auto", True, None, "draft"),
+        ("auto", True, 0, None),
+        ("ngram", False, None, "ngram"),
+        ("ngram", True, 7, "draft"),
+        ("off", True, 7, None),
+    ],
+)
+def test_a_draft_model_guesses_ahead_unless_told_not_to(
+    header: GgufHeader, setting: str, has_draft: bool, asked: int | None, kind: str | None
+) -> None:
+    draft = header if has_draft else None
+    wish = LoadWish("model", header, Loading(draft_num_predict=asked), draft=draft)
+    found = speculation_for(wish, settings(speculation=setting))
+    assert (found and found.kind) == kind
+    assert speculation_for(replace(wish, guesses=False), settings(speculation=setting)) is None
+
+
+def test_a_draft_model_counts_in_memory_and_in_the_refusal(header: GgufHeader) -> None:
+    wish = LoadWish("model", header, NOTHING_ASKED, draft=header)
+    with_draft = plan_load(wish, settings(), loaded=None, free=lambda: PLENTY).spec
+    assert with_draft.speculation == Speculation(header.path, 4)
+    assert with_draft.memory > 1.9 * plan(header).spec.memory
+    few = Size(with_draft.memory // 2)
+    with pytest.raises(TooBig, match="for its draft model"):
+        plan_load(wish, settings(num_parallel=4), loaded=None, free=lambda: few)

@@ -5,7 +5,9 @@ verbs.
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from pathlib import Path
 
 from puna.errors import Denied, PunaError
@@ -15,11 +17,11 @@ from puna.library.local import LocalModel
 from puna.models.name import ModelName
 from puna.models.options import Loading, ParsedOptions, parse_options
 from puna.models.reference import parse_reference
-from puna.node.answer import Ask, Event, answer, frame_for
+from puna.node.answer import Ask, Ended, Event, answer, frame_for
 from puna.node.embedding import EmbedAsk, Embedding, embed
 from puna.node.engine.engine import EngineFactory
 from puna.node.engine.process import engine_factory
-from puna.node.engine.request import Purpose
+from puna.node.engine.request import Finish, Purpose
 from puna.node.placing import LoadWish, Plans, without_effect
 from puna.node.prompt import count, prepare
 from puna.node.reranking import RerankAsk, Reranking, rerank
@@ -27,10 +29,13 @@ from puna.node.scheduler.scheduler import Scheduler
 from puna.node.scheduler.state import Limits, Running, Wanted
 from puna.node.served import ServedModel, ServedModels
 from puna.node.tokens import TokenAsk, Tokenized
+from puna.node.trials import SpeedTrials
 from puna.progress import Progress
 from puna.settings import NodeSettings
 from puna.units import Size, Span
 from puna.world import World
+
+_LOG = logging.getLogger("puna.node")
 
 
 class FilesAreLocal(Denied):
@@ -58,6 +63,7 @@ class Node:
         self._scheduler = Scheduler(factory, limits, world, memory=self.memory)
         self._served = ServedModels(library, world)
         self._plans = Plans(settings, self.memory)
+        self.trials = SpeedTrials()
         self._models: dict[Path, LocalModel] = {}
 
     @property
@@ -89,20 +95,59 @@ class Node:
     def options(self, model: ServedModel, given: Mapping[str, object]) -> ParsedOptions:
         """Return the options of a request over the model's own, and the names without effect."""
         parsed = parse_options(given, over=model.options)
-        return ParsedOptions(parsed.options, (*parsed.ignored, *without_effect(given)))
+        return ParsedOptions(
+            parsed.options,
+            (*parsed.ignored, *without_effect(given, has_draft=model.draft is not None)),
+        )
 
     def plan(
         self, model: ServedModel, loading: Loading, purpose: Purpose = Purpose.ANSWER
     ) -> Wanted:
         """Return how to load a model. Raises `TooBig` if it would never fit."""
-        wish = LoadWish(model.label, model.header, loading, purpose)
+        guesses = purpose is Purpose.ANSWER and self._guesses(model.weights)
+        wish = LoadWish(model.label, model.header, loading, purpose, model.draft, guesses)
         wanted = self._plans.plan(wish, loaded=self._scheduler.loaded(model.weights, purpose))
         self._models[model.weights] = model.local
         return wanted
 
     def answer(self, ask: Ask) -> AsyncGenerator[Event, None]:
         """Generate. Closing the iterator stops the computation and frees the model."""
-        return answer(self._scheduler, ask, self.world)
+        events = answer(self._scheduler, ask, self.world)
+        spec = ask.wanted.spec
+        is_tried = spec.speculation is not None or self.trials.is_open(spec.weights)
+        return self._timed(spec.weights, events) if is_tried else events
+
+    async def _timed(
+        self, weights: Path, events: AsyncGenerator[Event, None]
+    ) -> AsyncGenerator[Event, None]:
+        """Pass an answer on, and let the trial of its model's speculation know how fast it was."""
+        async with aclosing(events):
+            async for event in events:
+                if isinstance(event, Ended):
+                    self._note_pace(weights, event.finish)
+                yield event
+
+    def _note_pace(self, weights: Path, finish: Finish) -> None:
+        running = self._running(weights)
+        if running is None or running.in_use != 1:
+            return
+        guessing = running.spec.speculation is not None
+        verdict = self.trials.told(
+            weights, guessing=guessing, tokens=finish.output_tokens, span=finish.output_span
+        )
+        if verdict is not None and not verdict.pays:
+            _LOG.warning('"%s" guesses no tokens ahead any more: %s', running.label, verdict)
+
+    def _guesses(self, weights: Path) -> bool:
+        """Tell whether a model should guess ahead; what is in use stays as it is."""
+        running = self._running(weights)
+        if running is not None and running.in_use:
+            return running.spec.speculation is not None
+        return self.trials.is_on(weights)
+
+    def _running(self, weights: Path) -> Running | None:
+        key = weights, Purpose.ANSWER
+        return next((each for each in self._scheduler.running() if each.spec.key == key), None)
 
     async def embed(self, ask: EmbedAsk) -> Embedding:
         """Return the vectors of texts. Cancelling it stops the computation."""

@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from puna.errors import Failed
-from puna.models.fit import DEFAULT_SLOTS, Fit, Plan, Room, RoomKind, choose_slots, fit_plan
+from puna.models.fit import DEFAULT_SLOTS, Plan, Room, RoomKind, choose_slots, fit_plan
 from puna.models.gguf import GgufHeader
 from puna.models.options import Loading
 from puna.node.aim import Aim
-from puna.node.engine.request import CacheType, LoadSpec, Purpose
+from puna.node.engine.request import CacheType, LoadSpec, Purpose, Speculation
 from puna.node.scheduler.state import Wanted
 from puna.settings import NodeSettings
 from puna.units import Size
@@ -21,10 +21,11 @@ from puna.units import Size
 DEFAULT_CONTEXT = 4096
 LEAST_CONTEXT = 4
 DEFAULT_BATCH = 512
+DRAFTED_TOKENS = 4
 _MOST_PLANS = 256
 LEAST_BATCH = 2
 """With one token llama.cpp fails an assertion, as it does with fewer tokens than slots."""
-_WITHOUT_EFFECT = ("num_gpu", "main_gpu", "draft_num_predict")
+_WITHOUT_EFFECT = ("num_gpu", "main_gpu")
 
 
 class TooBig(Failed):
@@ -41,6 +42,10 @@ class LoadWish:
     header: GgufHeader
     loading: Loading
     purpose: Purpose = Purpose.ANSWER
+    draft: GgufHeader | None = None
+    """The file of the model that guesses ahead, if it has one."""
+    guesses: bool = True
+    """Whether it may guess ahead, as far as was found out."""
 
 
 def plan_load(
@@ -71,12 +76,13 @@ def plan_load(
         flash_attention=settings.flash_attention,
         purpose=wish.purpose,
         pooling=aim.pooling,
+        speculation=speculation_for(wish, settings),
     )
     wanted = Wanted(wish.label, spec, _automatic(wish, context, loaded))
     if loaded is not None and wanted.accepts(loaded):
         return replace(wanted, spec=loaded)
-    slots, fit = _slots_and_fit(wish, settings, spec, free())
-    return replace(wanted, spec=replace(spec, slots=slots, memory=fit.needed))
+    slots, memory = _slots_and_memory(wish, settings, spec, free())
+    return replace(wanted, spec=replace(spec, slots=slots, memory=memory))
 
 
 class Plans:
@@ -85,13 +91,13 @@ class Plans:
     def __init__(self, settings: NodeSettings, free: Callable[[], Size]) -> None:
         self._settings = settings
         self._free = free
-        self._kept: dict[tuple[str, Loading, LoadSpec], tuple[GgufHeader, Wanted]] = {}
+        self._kept: dict[tuple[str, Loading, bool, LoadSpec], tuple[GgufHeader, Wanted]] = {}
 
     def plan(self, wish: LoadWish, *, loaded: LoadSpec | None) -> Wanted:
         """Return what `plan_load` does, and raise what it does."""
         if loaded is None:
             return plan_load(wish, self._settings, loaded=None, free=self._free)
-        key = (wish.label, wish.loading, loaded)
+        key = (wish.label, wish.loading, wish.guesses, loaded)
         header, wanted = self._kept.get(key, (None, None))
         if wanted is None or header is not wish.header:
             wanted = plan_load(wish, self._settings, loaded=loaded, free=self._free)
@@ -126,9 +132,19 @@ def context_for(wish: LoadWish, settings: NodeSettings) -> int:
     return max(LEAST_CONTEXT, min(context, trained))
 
 
-def without_effect(given: Mapping[str, object]) -> tuple[str, ...]:
+def speculation_for(wish: LoadWish, settings: NodeSettings) -> Speculation | None:
+    """Return how tokens are guessed ahead: by a draft model if there is one, else if it is set."""
+    if not wish.guesses or wish.loading.draft_num_predict == 0 or settings.speculation == "off":
+        return None
+    if wish.draft is not None:
+        return Speculation(wish.draft.path, wish.loading.draft_num_predict or DRAFTED_TOKENS)
+    return Speculation() if settings.speculation == "ngram" else None
+
+
+def without_effect(given: Mapping[str, object], *, has_draft: bool) -> tuple[str, ...]:
     """Return the load options that are asked for and change nothing: no card is used yet."""
-    return tuple(name for name in _WITHOUT_EFFECT if given.get(name) not in {None, 0, -1})
+    names = _WITHOUT_EFFECT if has_draft else (*_WITHOUT_EFFECT, "draft_num_predict")
+    return tuple(name for name in names if given.get(name) not in {None, 0, -1})
 
 
 def _batch(loading: Loading, context: int, settings: NodeSettings) -> int:
@@ -138,11 +154,10 @@ def _batch(loading: Loading, context: int, settings: NodeSettings) -> int:
     )
 
 
-def _slots_and_fit(
+def _slots_and_memory(
     wish: LoadWish, settings: NodeSettings, spec: LoadSpec, free: Size
-) -> tuple[int, Fit]:
+) -> tuple[int, Size]:
     """Take the slots that are set, else as many as fit in memory and in a batch, four at most."""
-    room = Room("memory", RoomKind.MEMORY, free, free)
     aim = Aim(wish.header, wish.purpose)
     wanted = aim.most_slots or settings.num_parallel
     plan = Plan(
@@ -154,15 +169,28 @@ def _slots_and_fit(
         has_flash_attention=spec.flash_attention is not False,
         outputs=aim.outputs(spec.batch),
     )
+    drafting = _drafting(spec, wish.draft, plan)
+    left = Size(max(0, free - drafting))
+    room = Room("memory", RoomKind.MEMORY, left, left)
     if aim.most_slots or not wanted:
         most = aim.most_slots or DEFAULT_SLOTS
         wanted = min(choose_slots(wish.header, plan, room, wanted=most) or 1, spec.batch)
     slots = wanted
     fit = fit_plan(wish.header, replace(plan, parallel=slots), (room,))
     if not fit.fits:
+        beside = f" and {drafting} for its draft model" if drafting else ""
         raise TooBig(
-            f'model "{wish.label}" needs {fit.needed} of memory for a context of {spec.context} '
+            f'model "{wish.label}" needs {fit.needed}{beside} of memory '
+            f"for a context of {spec.context} "
             f"and {free} can be used: {int(fit.short_by)} bytes too few",
             hint="; ".join(fit.advice),
         )
-    return slots, fit
+    return slots, Size(fit.needed + drafting)
+
+
+def _drafting(spec: LoadSpec, draft: GgufHeader | None, plan: Plan) -> Size:
+    """Return what a draft model takes beside the model: its weights and as much context."""
+    if draft is None or spec.speculation is None:
+        return Size(0)
+    slots = max(plan.parallel, DEFAULT_SLOTS)
+    return fit_plan(draft, replace(plan, parallel=slots), ()).total

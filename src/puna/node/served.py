@@ -44,6 +44,8 @@ class ServedModel:
     has_go_template_only: bool = False
     """Its file has no template of its own, and the one that it was given is for Go."""
     has_adapters: bool = False
+    draft: GgufHeader | None = None
+    """The file of the model that guesses ahead, if it has one."""
 
     @classmethod
     def of(cls, local: LocalModel) -> "ServedModel":
@@ -61,6 +63,7 @@ class ServedModel:
                 and "tokenizer.chat_template" not in local.header().metadata
             ),
             has_adapters=bool(local.adapters),
+            draft=local.facts.header(local.draft) if local.draft else None,
         )
 
     @property

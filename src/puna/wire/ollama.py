@@ -201,7 +201,7 @@ class Tags(Reply):
 
 
 class RunningEntry(Reply):
-    """One model in memory; `processor` and `slots` are puna's own."""
+    """One model in memory; `processor`, `slots` and `speculation` are puna's own."""
 
     name: str
     model: str
@@ -213,6 +213,7 @@ class RunningEntry(Reply):
     context_length: int
     processor: str
     slots: int
+    speculation: str = ""
 
 
 class Running(Reply):

@@ -6,7 +6,7 @@ layer above, and the child's threads need the processor more.
 
 import json
 from collections.abc import Sequence
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 from puna.errors import Failed, Invalid, PunaError
 from puna.node.engine.request import ChosenToken, Finish, Piece, StopReason, TokenProbability
@@ -39,6 +39,8 @@ class _Timings(TypedDict):
     cache_n: int
     prompt_ms: float
     predicted_ms: float
+    draft_n: NotRequired[int]
+    draft_n_accepted: NotRequired[int]
 
 
 class _Event(TypedDict, total=False):
@@ -147,6 +149,8 @@ def _finish(end: _Event, context: int) -> Finish:
         prompt_span=Span.of(ms=timings["prompt_ms"]),
         output_span=Span.of(ms=timings["predicted_ms"]),
         cached_tokens=timings["cache_n"],
+        guessed_tokens=timings.get("draft_n", 0),
+        accepted_tokens=timings.get("draft_n_accepted", 0),
         shifted=end["truncated"] and used > context,
         stop_word=end.get("stopping_word", ""),
     )

@@ -40,6 +40,21 @@ class Purpose(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Speculation:
+    """How tokens are guessed ahead, to be checked several at once."""
+
+    draft: Path | None = None
+    """The small model that guesses; without one, what was said before is looked up."""
+    most: int = 8
+    """The most tokens guessed at once."""
+
+    @property
+    def kind(self) -> str:
+        """`draft` or `ngram`."""
+        return "draft" if self.draft else "ngram"
+
+
+@dataclass(frozen=True, slots=True)
 class LoadSpec:
     """All that decides how a model is loaded. Two equal specs can share one engine process."""
 
@@ -65,6 +80,8 @@ class LoadSpec:
     def key(self) -> tuple[Path, Purpose]:
         """What one engine can be loaded of at a time."""
         return self.weights, self.purpose
+
+    speculation: Speculation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +177,9 @@ class Finish:
     prompt_span: Span
     output_span: Span
     cached_tokens: int = 0
+    guessed_tokens: int = 0
+    """Tokens that speculation proposed, and below, how many of them were right."""
+    accepted_tokens: int = 0
     shifted: bool = False
     """The context was full and its oldest part was forgotten."""
     stop_word: str = ""

@@ -42,6 +42,7 @@ _ENUMS = {
     "flash_attn_type": ("llama_flash_attn_type", "LLAMA_FLASH_ATTN_TYPE_"),
     "pooling_type": ("llama_pooling_type", "LLAMA_POOLING_TYPE_"),
     "load_mode": ("llama_load_mode", "LLAMA_LOAD_MODE_"),
+    "speculative.types": ("common_speculative_type", "COMMON_SPECULATIVE_TYPE_"),
 }
 
 
@@ -133,7 +134,10 @@ def _settings(native: ModuleType, parameters: Mapping[str, object]) -> object:
     for name, value in parameters.items():
         if name in _ENUMS:
             enum, prefix = _ENUMS[name]
-            _set(settings, name, getattr(native, enum)[f"{prefix}{value}"])
+            kind = getattr(native, enum)
+            names = value if isinstance(value, list) else [value]
+            values = [kind[f"{prefix}{each}"] for each in names]
+            _set(settings, name, values if isinstance(value, list) else values[0])
         else:
             _set(settings, name, value)
     return settings

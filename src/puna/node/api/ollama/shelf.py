@@ -99,6 +99,7 @@ def running_entry(running: Running, model: LocalModel, now: datetime) -> wire.Ru
         context_length=facts.context if facts else running.spec.context,
         processor=_processor(facts.threads) if facts else "",
         slots=facts.slots if facts else running.spec.slots,
+        speculation=running.spec.speculation.kind if running.spec.speculation else "",
     )
 
 
