@@ -198,16 +198,3 @@ async def test_what_has_no_effect_is_said_in_a_header(stage: Stage) -> None:
     assert ignored == "mirostat, l\\xf6ss X-Evil: 1, num_gpu"
     assert "X-Evil" not in reply.headers
     assert reply.json["ignored"] == ["mirostat", "löss\r\nX-Evil: 1", "num_gpu"]
-
-
-async def test_tool_calls_of_earlier_turns_have_no_effect_and_that_is_said(stage: Stage) -> None:
-    call = {"id": "1", "function": {"name": "f", "arguments": {}}}
-    messages = [
-        {"role": "assistant", "content": "", "tool_calls": [call]},
-        {"role": "tool", "tool_name": "f", "content": "11 C"},
-    ]
-    body = {"model": "tiny", "messages": messages, "stream": False}
-    reply = await stage.ask("POST", "/api/chat", body)
-    assert reply.text == "echo: 11 C"
-    ignored = reply.headers["Puna-Ignored-Options"]
-    assert ignored == "messages.tool_calls, messages.tool_name"

@@ -154,3 +154,26 @@ def test_ten_megabytes_hold_up_no_other_client(server: Serving) -> None:
             small += 1
     assert big.result()["truncated"]["prompt_tokens"] > 600_000
     assert small >= 20
+
+
+def test_a_model_without_training_for_it_calls_a_function_when_it_must(server: Serving) -> None:
+    parameters = {
+        "type": "object",
+        "properties": {"city": {"type": "string", "maxLength": 20}, "days": {"type": "integer"}},
+        "required": ["city", "days"],
+    }
+    function = {"name": "get_weather", "description": "Weather", "parameters": parameters}
+    body = {
+        "model": "smollm2",
+        "messages": [{"role": "user", "content": "What will the weather be in Oslo in 3 days?"}],
+        "tools": [{"type": "function", "function": function}],
+        "tool_choice": "required",
+        "stream": False,
+        "options": {"temperature": 0, "num_predict": 100},
+    }
+    message = json.loads(server.open("/api/chat", body).read())["message"]
+    (call,) = message["tool_calls"]
+    assert call["function"]["name"] == "get_weather"
+    assert isinstance(call["function"]["arguments"]["city"], str)
+    assert isinstance(call["function"]["arguments"]["days"], int)
+    assert message["content"] == ""

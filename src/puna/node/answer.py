@@ -8,15 +8,19 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
-from puna.chat.messages import ToolCall
+from puna.chat.forms import form_of
+from puna.chat.output import Form
 from puna.models.options import Options
 from puna.node.engine.engine import Engine
 from puna.node.engine.request import Completion, Finish, Grammar, Piece
-from puna.node.prompt import Frame, Prompt, Subject, prepare
+from puna.node.prompt import Conversation, Frame, Prompt, Subject, prepare
 from puna.node.scheduler.scheduler import Scheduler
 from puna.node.scheduler.state import Wanted
+from puna.node.speaking import Called, Speech, Thought, speak
 from puna.units import Span
 from puna.world import World
+
+__all__ = ["Called", "Thought"]
 
 _ANSWER_CONTEXTS = 10
 _FILL_CONTEXT = -2
@@ -35,6 +39,8 @@ class Ask:
     truncate: bool = True
     shift: bool = True
     logit_bias: Mapping[int, float] = field(default_factory=dict)
+    form: Form | None = None
+    """How the answer marks thoughts and calls; None tells it from the engine's template."""
     tells_context: bool = False
     """Whether the tokens of the prompt are wanted at the end."""
     counts: bool = False
@@ -60,21 +66,6 @@ class Ended:
     """Empty unless they were wanted."""
 
 
-@dataclass(frozen=True, slots=True)
-class Thought:
-    """A piece of what the model thinks before it answers."""
-
-    piece: Piece
-
-
-@dataclass(frozen=True, slots=True)
-class Called:
-    """A function call that the model has written out in full; `index` counts from 0."""
-
-    call: ToolCall
-    index: int
-
-
 Event = Begun | Piece | Thought | Called | Ended
 """A bare `Piece` is content: what the answer says."""
 
@@ -87,13 +78,30 @@ async def answer(scheduler: Scheduler, ask: Ask, world: World) -> AsyncGenerator
         prompt = await prepare(lease.engine, ask.subject, frame_for(lease.engine, ask))
         yield Begun(prompt, load_span)
         completion = _completion(ask, prompt, context=lease.engine.facts.context)
-        async with aclosing(lease.engine.complete(completion)) as items:
+        async with aclosing(_spoken(lease.engine, completion, ask, prompt, world)) as items:
             async for item in items:
                 if isinstance(item, Finish):
                     tokens = await _tokens_of(lease.engine, prompt) if ask.tells_context else ()
                     yield Ended(item, load_span, Span(world.elapsed() - start), tokens)
                 else:
                     yield item
+
+
+def _spoken(
+    engine: Engine, completion: Completion, ask: Ask, prompt: Prompt, world: World
+) -> AsyncGenerator[Piece | Thought | Called | Finish, None]:
+    """Generate by the form of the model's answers; a prompt written by the client has none."""
+    if not isinstance(ask.subject, Conversation):
+        return engine.complete(completion)
+    template = engine.facts.chat_template
+    speech = Speech(
+        form=form_of(template) if ask.form is None else ask.form,
+        prompt=prompt.text,
+        tools=ask.subject.tools,
+        think=ask.subject.think,
+        template=template if ask.form is None else "",
+    )
+    return speak(engine, completion, speech, world)
 
 
 def frame_for(engine: Engine, ask: Ask) -> Frame:

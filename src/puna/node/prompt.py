@@ -9,7 +9,9 @@ decisions are pure (`split`, `Search`, `drop_oldest`); only `prepare` asks the e
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from puna.chat.messages import NO_TOOLS, Message, Role, Think, ToolUse
+from puna.chat.forcing import told_of_tools
+from puna.chat.forms import takes_tools
+from puna.chat.messages import NO_TOOLS, Message, Role, Think, ToolMode, ToolUse
 from puna.errors import Invalid
 from puna.node.engine.engine import Engine
 
@@ -228,9 +230,13 @@ async def _text_of(engine: Engine, subject: Subject) -> str:
     """Use the model's template; a base model has none and goes on from the bare text."""
     if isinstance(subject, Verbatim):
         return subject.text
+    messages = subject.messages
+    is_forced = subject.tools.mode is ToolMode.REQUIRED and bool(subject.tools.tools)
+    if is_forced and not takes_tools(engine.facts.chat_template):
+        messages = told_of_tools(messages, subject.tools)
     if engine.facts.has_chat_template:
-        return await engine.render(subject.messages, tools=subject.tools, think=subject.think)
-    return "\n\n".join(message.content for message in subject.messages)
+        return await engine.render(messages, tools=subject.tools, think=subject.think)
+    return "\n\n".join(message.content for message in messages)
 
 
 def _surely_fits(text: str, frame: Frame) -> bool:

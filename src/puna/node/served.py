@@ -11,7 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from puna.chat.forms import named_form
 from puna.chat.messages import Message
+from puna.chat.output import Form
 from puna.library.library import Library
 from puna.library.local import LocalModel
 from puna.models.details import Capability
@@ -46,6 +48,8 @@ class ServedModel:
     has_adapters: bool = False
     draft: GgufHeader | None = None
     """The file of the model that guesses ahead, if it has one."""
+    form: Form | None = None
+    """How its answers mark thoughts and calls, if its config names a parser that says so."""
 
     @classmethod
     def of(cls, local: LocalModel) -> "ServedModel":
@@ -64,6 +68,7 @@ class ServedModel:
             ),
             has_adapters=bool(local.adapters),
             draft=local.facts.header(local.draft) if local.draft else None,
+            form=named_form(local.config.parser),
         )
 
     @property

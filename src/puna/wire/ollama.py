@@ -16,6 +16,9 @@ Strings = list[str] | None
 MOST_MESSAGES = 100_000
 """More than any context holds. A million would keep everybody waiting for seconds."""
 
+MOST_TOOLS = 1000
+"""More than any model can choose from."""
+
 
 def rfc3339(moment: datetime) -> str:
     """Write an aware time as Go does in UTC: `2026-08-21T10:00:01.5Z`, no zeros at the end."""
@@ -114,7 +117,15 @@ class ChatRequest(Generation):
         max_length=MOST_MESSAGES,
         examples=[[{"role": "user", "content": "What is a hamburger?"}]],
     )
-    tools: list[dict[str, JsonValue]] | None = None
+    tools: list[dict[str, JsonValue]] | None = Field(
+        default=None,
+        max_length=MOST_TOOLS,
+        description="Functions that may be called; their schemas are kept whole.",
+    )
+    tool_choice: JsonValue = Field(
+        default=None,
+        description="puna's own: `auto`, `none`, `required`, or one function as OpenAI has it.",
+    )
 
 
 class ShowRequest(NamedModel):
@@ -303,6 +314,7 @@ class GenerateReply(Reply):
     model: str
     created_at: Moment
     response: str
+    thinking: str = ""
     done: bool
     done_reason: str = ""
     context: list[int] = []
@@ -323,11 +335,28 @@ class GenerateReply(Reply):
     )
 
 
+class CalledFunction(Reply):
+    """The function that the model wants called; `index` counts from 0."""
+
+    index: int
+    name: str
+    arguments: dict[str, JsonValue]
+
+
+class FunctionCall(Reply):
+    """One call, with an id for its result."""
+
+    id: str
+    function: CalledFunction
+
+
 class AssistantMessage(Reply):
     """The model's turn."""
 
     role: str
     content: str
+    thinking: str = ""
+    tool_calls: list[FunctionCall] = []
 
 
 class ChatReply(Reply):

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field, replace
 from puna.chat.messages import Message, Role
 from puna.models.options import Options
 from puna.node.answer import Ask
-from puna.node.api.ollama.convert import Wishes, check_abilities
+from puna.node.api.ollama.convert import Wishes, check_abilities, thinking_of
 from puna.node.engine.request import Grammar
 from puna.node.node import Node
-from puna.node.prompt import Subject
+from puna.node.prompt import Conversation, Subject
 from puna.node.served import ServedModel
 from puna.units import Span
 
@@ -50,11 +50,12 @@ class Plan:
 
 def plan(node: Node, model: ServedModel, wish: Wish) -> Plan:
     """Return the questions to `node`. Raises what can be known before the model is loaded."""
-    ignored = check_abilities(model, wish.name, wish.wishes)
+    check_abilities(model, wish.name, wish.wishes)
     parsed = node.options(model, wish.options)
     first = Ask(
         wanted=node.plan(model, parsed.options.loading),
         subject=wish.subjects[0],
+        form=model.form,
         options=parsed.options,
         keep_alive=wish.keep_alive,
         grammar=wish.grammar,
@@ -64,11 +65,18 @@ def plan(node: Node, model: ServedModel, wish: Wish) -> Plan:
         counts=wish.counts,
     )
     asks = tuple(
-        replace(first, subject=subject, options=_seeded(parsed.options, number))
+        replace(first, subject=_thinking(model, subject), options=_seeded(parsed.options, number))
         for subject in wish.subjects
         for number in range(wish.count)
     )
-    return Plan(asks, (*parsed.ignored, *wish.ignored, *ignored))
+    return Plan(asks, (*parsed.ignored, *wish.ignored))
+
+
+def _thinking(model: ServedModel, subject: Subject) -> Subject:
+    """Let a model that can think do so, unless it was told not to."""
+    if not isinstance(subject, Conversation):
+        return subject
+    return replace(subject, think=thinking_of(model, subject.think))
 
 
 def _seeded(options: Options, number: int) -> Options:

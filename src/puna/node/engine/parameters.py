@@ -212,6 +212,8 @@ def completion_parameters(completion: Completion, facts: EngineFacts) -> dict[st
     }
     if completion.grammar is not None:
         parameters["json_schema"] = schema_of(completion.grammar)
+    if completion.shown:
+        parameters["preserved_tokens"] = completion.shown
     if completion.logit_bias:
         parameters["logit_bias"] = _biases(completion.logit_bias, facts)
     return parameters | _sampling_parameters(completion.sampling, facts)

@@ -280,12 +280,14 @@ async def _facts(connection: Connection, child: Child, spec: LoadSpec) -> Engine
     except (UnusableFile, EngineDied, EngineFailed, psutil.Error) as error:
         raise LoadFailed(f"{spec.weights.name} was loaded and then lost: {error}") from error
     slot = _number_at(settings, "default_generation_settings", "n_ctx")
+    template = header.text("tokenizer.chat_template") or ""
     return EngineFacts(
         context=min(spec.context, slot),
         slots=_number_at(settings, "total_slots"),
         memory=Size(memory),
         threads=0,
-        has_chat_template=bool(header.text("tokenizer.chat_template")),
+        has_chat_template=bool(template),
+        chat_template=template,
         vocabulary=_number_at(models, "data", 0, "meta", "n_vocab"),
     )
 

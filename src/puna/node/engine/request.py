@@ -94,6 +94,8 @@ class EngineFacts:
     """Resident bytes of the process after the load, mapped file included."""
     threads: int
     has_chat_template: bool
+    chat_template: str = ""
+    """The text of the model's own template."""
     vocabulary: int = 0
     """Token ids run from 0 to below this; 0 means that the engine does not know."""
 
@@ -128,6 +130,8 @@ class Completion:
     """When the context is full, forget the oldest part and go on; otherwise stop with LENGTH."""
     logit_bias: Mapping[int, float] = field(default_factory=dict)
     """What is added to the logits of tokens, by id."""
+    shown: tuple[str, ...] = ()
+    """Special tokens that stand in the answer's text; others are left out of it."""
 
 
 @dataclass(frozen=True, slots=True)

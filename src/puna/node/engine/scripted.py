@@ -22,7 +22,8 @@ from dataclasses import dataclass
 from zlib import crc32
 
 from puna.chat.messages import NO_TOOLS, Message, Think, ToolUse
-from puna.errors import Invalid
+from puna.errors import Invalid, PunaError
+from puna.models.gguf import read_header
 from puna.node.engine.engine import EngineDied, EngineFactory, LoadFailed
 from puna.node.engine.request import (
     ChosenToken,
@@ -44,6 +45,7 @@ _SPECIAL = {_BOS: "<s>", 2: "</s>"}
 _CHUNK_BYTES = 5
 _VOCABULARY = 1 << 48
 _WORD = re.compile(r" ?\w+|[^\w]", re.DOTALL)
+_SAY = re.compile(r"say: ?(.*)", re.DOTALL)
 _TURN = re.compile(r"<\|(?:system|user|assistant|tool)\|>\n")
 _COUNT = re.compile(r"count to (\d{1,6})", re.IGNORECASE)
 _PAUSE_EVERY = 8
@@ -53,11 +55,16 @@ _DIMENSIONS = 64
 
 
 def echo(prompt: str) -> str:
-    """Answer `echo: ` and the last turn; `count to 5` is answered with the numbers."""
+    """Answer `echo: ` and the last turn; `count to 5` is answered with the numbers.
+
+    `say: TEXT` is answered with TEXT, be it tags of thoughts and calls that a model would write.
+    """
     turns = [turn.strip() for turn in _TURN.split(prompt) if turn.strip()]
     last = turns[-1] if turns else ""
     if count := _COUNT.fullmatch(last):
         return " ".join(str(number) for number in range(1, int(count[1]) + 1))
+    if said := _SAY.fullmatch(last):
+        return said[1]
     return f"echo: {last}"
 
 
@@ -75,6 +82,9 @@ class Script:
     dies_after: int | None = None
     """The engine dies after so many tokens of its first answer."""
     has_chat_template: bool = True
+    chat_template: str = ""
+    """The text of its template, which tells how it marks thoughts and calls; what `render` makes
+    stays the same. Empty takes the text in the model's file."""
 
 
 def scripted_factory(
@@ -107,6 +117,7 @@ class ScriptedEngine:
             memory=spec.memory,
             threads=spec.threads or 1,
             has_chat_template=script.has_chat_template,
+            chat_template=script.chat_template or _template_in(spec),
             vocabulary=_VOCABULARY,
         )
 
@@ -255,6 +266,14 @@ def words_vector(text: str) -> Vector:
     return array("f", bins)
 
 
+def _template_in(spec: LoadSpec) -> str:
+    """Return the template in a model's file; there need be no file, nor one that can be read."""
+    try:
+        return read_header(spec.weights).text("tokenizer.chat_template") or ""
+    except PunaError:
+        return ""
+
+
 def _tokens_of(text: str) -> Iterator[int]:
     for word in _WORD.finditer(text.encode(errors="replace").decode()):
         chunk = b""
@@ -313,6 +332,8 @@ def _example(schema: object, depth: int) -> object:
     """Return a value that fits a simple schema: types, properties, items, enum and const."""
     if not isinstance(schema, dict) or depth == 0:
         return {}
+    if isinstance(forms := schema.get("anyOf"), list) and forms:
+        return _example(forms[0], depth - 1)
     if isinstance(choices := schema.get("enum", [schema.get("const")]), list) and any(choices):
         return choices[0]
     kind = schema.get("type")
@@ -320,7 +341,10 @@ def _example(schema: object, depth: int) -> object:
         return [_example(schema.get("items"), depth - 1)]
     if isinstance(kind, str) and kind in _EXAMPLES:
         return _EXAMPLES[kind]
-    properties = schema.get("properties")
+    return _example_object(schema.get("properties"), depth)
+
+
+def _example_object(properties: object, depth: int) -> object:
     if not isinstance(properties, dict):
         return {}
     return {name: _example(each, depth - 1) for name, each in properties.items()}

@@ -4,13 +4,13 @@ Error texts and their status are Ollama's, since programs compare them (though t
 what Ollama would ignore in silence is refused, or named in the header `Puna-Ignored-Options`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from re import DOTALL, compile as compile_pattern
 
 from pydantic import JsonValue
 
-from puna.chat.messages import Message, Role
+from puna.chat.messages import Message, Role, Think, Tool, ToolCall, ToolMode, ToolUse
 from puna.errors import Failed, Invalid
 from puna.models.details import Capability
 from puna.models.option_text import go_quoted
@@ -82,12 +82,14 @@ def _go_complaint(text: str) -> str:
     return f"unknown unit {go_quoted(match['unit'])} in duration {go_quoted(text)}"
 
 
-def read_think(value: JsonValue) -> bool | None:
-    """Tell whether thinking is asked for, refused, or not mentioned."""
-    if value is None or isinstance(value, bool):
-        return value
-    if value in _LEVELS:
-        return True
+def read_think(value: JsonValue) -> Think | None:
+    """Tell whether thinking is asked for, and how hard, refused, or not mentioned."""
+    if value is None:
+        return None
+    if isinstance(value, bool):
+        return Think(value)
+    if isinstance(value, str) and value in _LEVELS:
+        return Think(on=True, level=value)
     values = ", ".join(f'"{level}"' for level in _LEVELS) + ", true, or false"
     if isinstance(value, str):
         raise Invalid(f"invalid think value: {_quoted(value)} (must be {values})")
@@ -123,7 +125,7 @@ class Terms:
     """What is read before the model is looked for, as Ollama's decoder does."""
 
     keep_alive: Span | None
-    think: bool | None
+    think: Think | None
     logprobs: int | None
 
 
@@ -145,33 +147,31 @@ class Wishes:
     images: bool = False
     tools: bool = False
     insert: bool = False
-    think: bool | None = None
+    think: Think | None = None
+    is_forced: bool = False
+    """Whether a function must be called, which a grammar makes any model do."""
     template: bool = True
     """Whether the prompt has to be made by the model's template."""
 
 
-def check_abilities(model: ServedModel, asked_name: str, wishes: Wishes) -> tuple[str, ...]:
-    """Return what is asked and will have no effect. Raises `MissingAbility` or `NotYet`."""
+def check_abilities(model: ServedModel, asked_name: str, wishes: Wishes) -> None:
+    """Raise `MissingAbility` or `NotYet` for what the model, or puna, cannot do."""
     able = model.abilities
     quoted = go_quoted(asked_name)
-    if wishes.think and Capability.THINKING not in able:
+    if wishes.think and wishes.think.on and Capability.THINKING not in able:
         raise MissingAbility(f"{quoted} does not support thinking")
     if Capability.COMPLETION not in able:
         raise MissingAbility(f"{quoted} does not support {wishes.verb}")
     for is_asked, ability in (
         (wishes.insert, Capability.INSERT),
-        (wishes.tools, Capability.TOOLS),
+        (wishes.tools and not wishes.is_forced, Capability.TOOLS),
         (wishes.images, Capability.VISION),
     ):
         if is_asked and ability not in able:
             raise MissingAbility(f"{model.full_name} does not support {ability}")
-        if is_asked:
+        if is_asked and ability is not Capability.TOOLS:
             raise NotYet(f"{ability} is not in this version of puna")
     _check_build(model, wishes)
-    if wishes.think:
-        raise NotYet("thinking apart from the answer is not in this version of puna")
-    # A model that can think does so by itself; only its own template could tell it not to.
-    return ("think",) if wishes.think is False and Capability.THINKING in able else ()
 
 
 def _check_build(model: ServedModel, wishes: Wishes) -> None:
@@ -196,7 +196,16 @@ def check_generate(asked: wire.GenerateRequest) -> None:
         )
 
 
-def generate_subject(asked: wire.GenerateRequest, model: ServedModel) -> Subject:
+def thinking_of(model: ServedModel, wish: Think | None) -> Think | None:
+    """Return whether a model is to think: one that can does, unless it is told not to."""
+    if Capability.THINKING not in model.abilities:
+        return None
+    return wish or Think(on=True)
+
+
+def generate_subject(
+    asked: wire.GenerateRequest, model: ServedModel, think: Think | None = None
+) -> Subject:
     """Return the prompt of `/api/generate`, with the model's own system text and messages."""
     prompt = asked.prompt or ""
     if asked.raw:
@@ -208,16 +217,24 @@ def generate_subject(asked: wire.GenerateRequest, model: ServedModel) -> Subject
         *history,
         Message(Role.USER, prompt),
     )
-    return Conversation(messages, before=tuple(asked.context or ()))
+    return Conversation(
+        messages, before=tuple(asked.context or ()), think=thinking_of(model, think)
+    )
 
 
-def chat_subject(asked: wire.ChatRequest, model: ServedModel) -> Conversation:
+def chat_subject(
+    asked: wire.ChatRequest, model: ServedModel, think: Think | None = None
+) -> Conversation:
     """Return the conversation of `/api/chat`, after the model's own system text and messages."""
     messages = tuple(read_message(number, each) for number, each in enumerate(asked.messages or ()))
     starts_with_system = bool(messages) and messages[0].role is Role.SYSTEM
     system = model.system if not starts_with_system else ""
     own = (Message(Role.SYSTEM, system),) if system else ()
-    return Conversation((*own, *model.messages, *messages))
+    return Conversation(
+        (*own, *model.messages, *messages),
+        tools=read_tools(asked),
+        think=thinking_of(model, think),
+    )
 
 
 def read_message(number: int, message: wire.Message) -> Message:
@@ -230,15 +247,45 @@ def read_message(number: int, message: wire.Message) -> Message:
         raise Invalid(
             f"messages[{number}]: role is required", hint=f"a role is one of {', '.join(Role)}"
         )
-    return Message(Role(name) if name in _ROLES else name, message.content or "")
+    return Message(
+        Role(name) if name in _ROLES else name,
+        message.content or "",
+        thinking=message.thinking or "",
+        tool_calls=tuple(_read_call(number, each) for each in message.tool_calls or ()),
+        tool_name=message.tool_name or "",
+        tool_call_id=message.tool_call_id or "",
+    )
 
 
-def ignored_in(messages: Sequence[wire.Message]) -> tuple[str, ...]:
-    """Return which fields of messages have no effect yet, each once."""
-    found = {
-        name: None
-        for message in messages
-        for name in ("thinking", "tool_calls", "tool_name")
-        if getattr(message, name)
-    }
-    return tuple(f"messages.{name}" for name in found)
+def _read_call(number: int, call: wire.ToolCall) -> ToolCall:
+    if call.function is None or not call.function.name:
+        raise Invalid(f"messages[{number}]: a call in tool_calls names no function")
+    arguments = as_json(call.function.arguments or {}).decode()
+    return ToolCall(call.function.name, arguments, call.id or "")
+
+
+def read_tools(asked: wire.ChatRequest) -> ToolUse:
+    """Return the functions that may be called, and how. Raises `Invalid`."""
+    tools = tuple(_read_tool(number, each) for number, each in enumerate(asked.tools or ()))
+    choice = asked.tool_choice
+    if choice is None or (isinstance(choice, str) and choice in set(ToolMode)):
+        return ToolUse(tools, mode=ToolMode(choice or ToolMode.AUTO))
+    function = choice.get("function") if isinstance(choice, dict) else None
+    name = function.get("name") if isinstance(function, dict) else None
+    if isinstance(name, str) and any(tool.name == name for tool in tools):
+        return ToolUse(tools, mode=ToolMode.REQUIRED, only=name)
+    raise Invalid(
+        "tool_choice is neither auto, none, required nor one of the tools",
+        hint='one of the tools is written {"type": "function", "function": {"name": "its name"}}',
+    )
+
+
+def _read_tool(number: int, tool: Mapping[str, JsonValue]) -> Tool:
+    function = tool.get("function")
+    if not isinstance(function, dict) or not isinstance(name := function.get("name"), str):
+        raise Invalid(f"tools[{number}]: a tool needs a function with a name")
+    description = function.get("description") or ""
+    parameters = function.get("parameters") or {"type": "object", "properties": {}}
+    if not isinstance(description, str) or not isinstance(parameters, dict):
+        raise Invalid(f"tools[{number}]: description is a text, and parameters a JSON schema")
+    return Tool(name, description, parameters)

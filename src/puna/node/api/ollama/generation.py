@@ -44,7 +44,7 @@ async def reply_to(desk: Desk, call: Call) -> Response:
     if call.is_empty and keep_alive == 0:
         await node.unload(call.model)
         return Response(_marker(desk, call, "unload"), media_type=JSON)
-    ignored = check_abilities(call.model, asked.model or "", call.wishes)
+    check_abilities(call.model, asked.model or "", call.wishes)
     parsed = node.options(call.model, asked.options or {})
     wanted = node.plan(call.model, parsed.options.loading)
     if call.is_empty:
@@ -53,6 +53,7 @@ async def reply_to(desk: Desk, call: Call) -> Response:
     ask = Ask(
         wanted=wanted,
         subject=call.subject(),
+        form=call.model.form,
         options=parsed.options,
         keep_alive=keep_alive,
         grammar=read_format(asked.format),
@@ -68,7 +69,7 @@ async def reply_to(desk: Desk, call: Call) -> Response:
         model=asked.model or "",
         now=node.world.now,
         tells_context=call.tells_context,
-        ignored=(*parsed.ignored, *call.ignored, *ignored),
+        ignored=(*parsed.ignored, *call.ignored),
     )
     kind = WholeReply if asked.stream is False else StreamedReply
     return kind(Flow(node.answer(ask), desk.answers), AnswerWriter(form))

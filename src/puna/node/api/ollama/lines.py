@@ -7,14 +7,14 @@ those of Ollama's structs; `tests/data/wire/ollama` holds the bytes.
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 
 from puna.errors import PunaError
-from puna.node.answer import Begun, Ended, Event
+from puna.node.answer import Begun, Called, Ended, Event, Thought
 from puna.node.api.reply import error_json, header_text
-from puna.node.engine.request import ChosenToken, Piece, TokenProbability
+from puna.node.engine.request import ChosenToken, TokenProbability
 from puna.node.prompt import Cut
 from puna.wire.ollama import Logprob, TokenLogprob, Truncated, rfc3339
 
@@ -56,20 +56,20 @@ class AnswerWriter:
 
     def lines(self, items: Sequence[Event]) -> bytes:
         """Return one line for the text of `items`, and the last line once the answer has ended."""
-        text, chosen, ended = self._read(items)
+        said = self._read(items)
         body = b""
-        if text or chosen:
-            body = self._object(text, b"false" + _logprobs(chosen)) + b"\n"
-        if ended is not None:
-            body += self._object("", self._ending(ended, [])) + b"\n"
+        if not said.is_empty:
+            body = self._object(said, b"false" + _logprobs(said.chosen)) + b"\n"
+        if said.ended is not None:
+            body += self._object(_Heard(), self._ending(said.ended, [])) + b"\n"
         return body
 
     def whole(self, items: Sequence[Event]) -> bytes:
         """Return the answer as one object."""
-        text, chosen, ended = self._read(items)
-        if ended is None:
+        said = self._read(items)
+        if said.ended is None:
             raise ValueError("an answer without an end")
-        return self._object(text, self._ending(ended, chosen))
+        return self._object(said, self._ending(said.ended, said.chosen))
 
     def headers(self) -> Mapping[str, str]:
         """Return headers that say what was cut and what was ignored, if anything."""
@@ -85,25 +85,32 @@ class AnswerWriter:
         """Return the line that ends an answer which failed on the way."""
         return error_json(error) + b"\n"
 
-    def _read(self, items: Sequence[Event]) -> tuple[str, list[ChosenToken], Ended | None]:
-        texts: list[str] = []
-        chosen: list[ChosenToken] = []
-        ended = None
+    def _read(self, items: Sequence[Event]) -> "_Heard":
+        heard = _Heard()
         for item in items:
             if isinstance(item, Begun):
                 self._cut = item.prompt.cut
-            if isinstance(item, Ended):
-                ended = item
-            if isinstance(item, Piece):
-                texts.append(item.text)
-                chosen += item.logprobs
+            elif isinstance(item, Ended):
+                heard.ended = item
+            elif isinstance(item, Called):
+                heard.calls.append(item)
+            else:
+                piece = item.piece if isinstance(item, Thought) else item
+                texts = heard.thoughts if isinstance(item, Thought) else heard.texts
+                texts.append(piece.text)
+                heard.chosen += piece.logprobs
                 if self._form.tells_context:
-                    self._tokens += item.tokens
-        return "".join(texts), chosen, ended
+                    self._tokens += piece.tokens
+        return heard
 
-    def _object(self, text: str, rest: bytes) -> bytes:
+    def _object(self, heard: "_Heard", rest: bytes) -> bytes:
         moment = rfc3339(self._form.now()).encode()
-        return b"".join((self._head, moment, self._before, as_json(text), self._after, rest, b"}"))
+        said = as_json("".join(heard.texts))
+        if heard.thoughts:
+            said += b',"thinking":' + as_json("".join(heard.thoughts))
+        if heard.calls:
+            said += b',"tool_calls":[' + b",".join(map(_call, heard.calls)) + b"]"
+        return b"".join((self._head, moment, self._before, said, self._after, rest, b"}"))
 
     def _ending(self, ended: Ended, chosen: list[ChosenToken]) -> bytes:
         """Write what stands only in the last object; the two endpoints order it differently."""
@@ -123,6 +130,35 @@ class AnswerWriter:
         if ignored := [*self._form.ignored, *ended.finish.ignored]:
             said += b',"ignored":' + as_json(ignored)
         return said
+
+
+@dataclass(slots=True)
+class _Heard:
+    """What some items say."""
+
+    texts: list[str] = field(default_factory=list)
+    thoughts: list[str] = field(default_factory=list)
+    calls: list[Called] = field(default_factory=list)
+    chosen: list[ChosenToken] = field(default_factory=list)
+    ended: Ended | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to show: neither text, nor calls, nor probabilities."""
+        return not (self.calls or self.chosen or any(self.texts) or any(self.thoughts))
+
+
+def _call(called: Called) -> bytes:
+    """Write a call; its arguments are JSON already."""
+    call = called.call
+    arguments = call.arguments.encode(errors="replace")
+    name = as_json(call.name)
+    return b'{"id":%b,"function":{"index":%d,"name":%b,"arguments":%b}}' % (
+        as_json(call.id),
+        called.index,
+        name,
+        arguments,
+    )
 
 
 def as_json(value: object) -> bytes:

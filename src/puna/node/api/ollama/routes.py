@@ -23,7 +23,6 @@ from puna.node.api.ollama.convert import (
     chat_subject,
     check_generate,
     generate_subject,
-    ignored_in,
     read_terms,
 )
 from puna.node.api.ollama.generation import Call, reply_to
@@ -125,7 +124,7 @@ async def generate(request: Request) -> Response:
             think=terms.think,
             template=not asked.raw,
         ),
-        subject=lambda: generate_subject(asked, model),
+        subject=lambda: generate_subject(asked, model, terms.think),
         is_empty=not asked.prompt,
         tells_context=not asked.raw,
     )
@@ -148,11 +147,11 @@ async def chat(request: Request) -> Response:
             verb="chat",
             images=any(message.images for message in messages),
             tools=bool(asked.tools),
+            is_forced=asked.tool_choice not in (None, "auto", "none"),
             think=terms.think,
         ),
-        subject=lambda: chat_subject(asked, model),
+        subject=lambda: chat_subject(asked, model, terms.think),
         is_empty=not messages,
-        ignored=ignored_in(messages),
     )
     return await reply_to(desk, call)
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import JsonValue
 
-from puna.chat.messages import Message, Role, Think, ToolCall
+from puna.chat.messages import Message, Role, Think, ToolCall, ToolMode
 from puna.errors import Invalid
 from puna.node.api.ollama.convert import Wishes, read_keep_alive, read_think
 from puna.node.api.ollama.lines import as_json
@@ -75,7 +75,8 @@ def chat_wish(asked: wire.ChatRequest, model: ServedModel) -> Wish:
             verb="chat",
             images=any(message.images for message in messages),
             tools=tools.tools != () and tools.mode != "none",
-            think=None if think is None else think.on,
+            think=think,
+            is_forced=tools.mode is ToolMode.REQUIRED,
         ),
         subjects=(Conversation(with_own_words(model, messages), tools=tools, think=think),),
         options=read_options(asked, most=asked.max_completion_tokens),
@@ -259,10 +260,7 @@ def read_effort(asked: wire.ChatRequest) -> Think | None:
     effort = asked.reasoning_effort or (asked.reasoning.effort if asked.reasoning else None)
     if effort:
         return effort_named(effort)
-    think = read_think(asked.think)
-    if think is None:
-        return None
-    return Think(on=think, level=asked.think if isinstance(asked.think, str) else "")
+    return read_think(asked.think)
 
 
 def effort_named(effort: str) -> Think:
