@@ -1,7 +1,7 @@
 # The one command for a stranger is `make demo`; the one for a change is `make check`.
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: demo test check fix docs bench fuzz lock clean unit
+.PHONY: demo test check fix docs bench fuzz lock clean unit npm
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -20,6 +20,10 @@ test: $(VENV)/dev.done
 
 unit: $(VENV)/dev.done
 	$(BIN)/python -m pytest -m "not journey and not model" $(TESTS)
+
+npm:  ## The JavaScript clients, for tests that are skipped without them
+	@if command -v npm >/dev/null; then cd tests/compat/npm && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error; \
+		else echo "no npm here: the tests of the JavaScript clients are skipped"; fi
 
 check: $(VENV)/dev.done
 	$(BIN)/ruff format --check $(SOURCES)

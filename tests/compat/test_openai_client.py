@@ -154,6 +154,40 @@ def test_a_completion_streams(client: openai.OpenAI) -> None:
     assert [chunk.choices[0].finish_reason for chunk in stream][-1] == "length"
 
 
+def test_a_response_is_answered(client: openai.OpenAI) -> None:
+    reply = client.responses.create(
+        model=MODEL,
+        instructions="Be brief.",
+        input="What is a hamburger?",
+        max_output_tokens=12,
+        temperature=0,
+    )
+    assert "hamburger" in reply.output_text.lower()
+    assert reply.usage is not None
+    assert (reply.status, reply.usage.output_tokens) == ("incomplete", 12)
+
+
+def test_a_response_is_put_together_from_its_stream(client: openai.OpenAI) -> None:
+    with client.responses.stream(
+        model=MODEL, input="Say hi", max_output_tokens=8, temperature=0
+    ) as stream:
+        numbers = [event.sequence_number for event in stream]
+        reply = stream.get_final_response()
+    assert numbers == list(range(len(numbers)))
+    assert reply.output_text
+
+
+def test_a_response_has_a_shape(client: openai.OpenAI) -> None:
+    reply = client.responses.parse(
+        model=MODEL,
+        input="Rex is a dog, 3 years old.",
+        text_format=Dog,
+        max_output_tokens=60,
+        temperature=0,
+    )
+    assert isinstance(reply.output_parsed, Dog)
+
+
 def test_models_are_listed(client: openai.OpenAI) -> None:
     assert "smollm2:latest" in [model.id for model in client.models.list()]
     assert client.models.retrieve("smollm2:latest").owned_by == "library"

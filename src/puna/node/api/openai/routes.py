@@ -16,11 +16,14 @@ from puna.node.api.endpoint import Endpoint
 from puna.node.api.openai.chat import ChatWriter
 from puna.node.api.openai.convert import chat_wish, completion_wish, read_prompts
 from puna.node.api.openai.form import Form
+from puna.node.api.openai.items import namespaces, response_wish
+from puna.node.api.openai.responses import ResponseForm, ResponseWriter
 from puna.node.api.openai.text import TextWriter
 from puna.node.api.streaming import JSON, Flow, StreamedReply, WholeReply, Writer
 from puna.node.api.wishes import Plan, Wish, plan
 from puna.node.served import ServedModel
 from puna.wire import openai as wire
+from puna.wire.responses import Response as ResponseReply, ResponsesRequest
 
 _ID_DIGITS = 24
 
@@ -48,7 +51,28 @@ async def completions(request: Request) -> Response:
     return _reply(desk, planned, writer, stream=bool(asked.stream))
 
 
-def _model(desk: Desk, asked: wire.Generation) -> ServedModel:
+async def responses(request: Request) -> Response:
+    """Answer a conversation, as OpenAI's responses do; nothing is kept."""
+    asked = await read_body(request, ResponsesRequest)
+    desk = desk_of(request)
+    world = desk.node.world
+    model = _model(desk, asked)
+    planned = plan(desk.node, model, response_wish(asked, model))
+    form = ResponseForm(
+        id=f"resp_{world.token()}",
+        created=int(world.now().timestamp()),
+        asked=asked,
+        new_id=world.token,
+        namespaces=namespaces(asked),
+        ignored=planned.ignored,
+    )
+    flow, writer = Flow(desk.node.answer(planned.asks[0]), desk.answers), ResponseWriter(form)
+    if asked.stream:
+        return StreamedReply(flow, writer, stream_type=EVENTS)
+    return WholeReply(flow, writer)
+
+
+def _model(desk: Desk, asked: wire.Generation | ResponsesRequest) -> ServedModel:
     if not asked.model:
         raise Invalid("model is required")
     return desk.node.find(asked.model)
@@ -112,6 +136,14 @@ ENDPOINTS = (
         call=completions,
         takes=wire.CompletionRequest,
         gives=wire.CompletionReply,
+        streams=True,
+    ),
+    Endpoint(
+        method="POST",
+        path="/v1/responses",
+        call=responses,
+        takes=ResponsesRequest,
+        gives=ResponseReply,
         streams=True,
     ),
     Endpoint(method="GET", path="/v1/models", call=models, gives=wire.Models),
