@@ -15,6 +15,7 @@ from puna.node.prompt import (
     PromptTooLong,
     Search,
     Verbatim,
+    count,
     drop_oldest,
     guess_drops,
     prepare,
@@ -229,3 +230,27 @@ async def test_a_base_model_gets_the_bare_text() -> None:
     engine = Reader(100, Script(has_chat_template=False))
     messages = (Message(SYSTEM, "one"), Message(USER, "two"))
     assert (await prepare(engine, Conversation(messages), Frame(100, 4))).text == "one\n\ntwo"
+
+
+@pytest.mark.parametrize("size", [1, 1000, 100_000])
+async def test_a_prompt_is_counted_whole_however_long(size: int) -> None:
+    reader = Reader(64)
+    prompt = await count(reader, Verbatim("word " * size))
+    assert prompt == 1 + len(await reader.tokenize("word " * size, add_special=False))
+
+
+async def test_tokens_that_come_first_are_counted_and_kept() -> None:
+    reader = Reader(64)
+    before = await reader.tokenize("first", add_special=True)
+    more = Verbatim(" second", before=before)
+    prompt = await prepare(reader, more, Frame(64, num_keep=4))
+    assert prompt.tokens is not None
+    assert prompt.tokens[: len(before)] == before
+    assert await count(reader, more) == len(prompt.tokens)
+
+
+async def test_a_prompt_of_tokens_alone_is_those_tokens() -> None:
+    reader = Reader(64)
+    tokens = await reader.tokenize("hello", add_special=False)
+    prompt = await prepare(reader, Verbatim("", before=tokens), Frame(64, num_keep=4))
+    assert prompt.tokens == tokens
