@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import JsonValue
 
-from puna.chat.messages import Message, Role, Think, Tool, ToolCall, ToolUse
+from puna.chat.messages import Message, Role, Think, Tool, ToolCall, ToolMode, ToolUse
 from puna.errors import Invalid
 from puna.node.api.ollama.convert import Wishes, read_keep_alive
 from puna.node.api.ollama.lines import as_json
@@ -52,8 +52,9 @@ def response_wish(asked: wire.ResponsesRequest, model: ServedModel) -> Wish:
         wishes=Wishes(
             verb="chat",
             images=any(message.images for message in messages),
-            tools=tools.tools != () and tools.mode != "none",
-            think=None if think is None else think.on,
+            tools=tools.tools != () and tools.mode is not ToolMode.NONE,
+            think=think,
+            is_forced=tools.mode is ToolMode.REQUIRED,
         ),
         subjects=(Conversation(with_own_words(model, messages), tools=tools, think=think),),
         options=_read_options(asked),
