@@ -23,7 +23,7 @@ CALL = Called(ToolCall("get_weather", '{"city":"Oslo"}', "call_ab12cd34"), 0)
 def an_end(
     *, reason: StopReason = StopReason.STOP, cached: int = 0, shifted: bool = False
 ) -> Ended:
-    finish = Finish(reason, 12, 3, Span(0), Span(0), cached, shifted)
+    finish = Finish(reason, 12, 3, Span(0), Span(0), cached_tokens=cached, shifted=shifted)
     return Ended(finish, Span(0), Span(0))
 
 

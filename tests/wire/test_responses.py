@@ -22,7 +22,7 @@ CALL = Called(ToolCall("get_weather", '{"city":"Oslo"}', "call_ab12cd34"), 0)
 
 
 def an_end(*, reason: StopReason = StopReason.STOP) -> Ended:
-    return Ended(Finish(reason, 12, 5, Span(0), Span(0), 8), Span(0), Span(0))
+    return Ended(Finish(reason, 12, 5, Span(0), Span(0), cached_tokens=8), Span(0), Span(0))
 
 
 def a_writer(asked: Mapping[str, object] | None = None, **changes: object) -> ResponseWriter:
