@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from puna.library.catalog import ModelWheel, Pip, WheelFile, config_bytes
-from puna.library.library import Library
+from puna.library.library import Library, Outside
 from puna.library.local import Facts
 from puna.library.sources.bundled import BundledModels
+from puna.library.sources.registries import Registries, RegistrySettings
 from puna.library.store import ModelStore
 from puna.models.digest import Digest, digest_of
 from puna.models.manifest import Manifest
@@ -18,6 +19,8 @@ from puna.models.name import ModelName
 from puna.units import Size
 from puna.world import RealWorld, World
 from tests.builders import a_config, a_digest, a_gguf, a_layer, a_manifest
+
+NOWHERE = ("registry.ollama.ai=http://127.0.0.1:9", "hf.co=http://127.0.0.1:9")
 
 
 def put(root: Path, name: str, weights: bytes = b"weights", **texts: bytes) -> Manifest:
@@ -67,15 +70,25 @@ def leftovers(root: Path) -> set[str]:
 
 
 def a_library(
-    root: Path, *, packages: Path | None = None, pip: Pip | None = None, world: World | None = None
+    root: Path,
+    *,
+    packages: Path | None = None,
+    pip: Pip | None = None,
+    world: World | None = None,
+    registries: RegistrySettings | None = None,
 ) -> Library:
-    """Return a library on the store at `root` and the packages in one folder (else none)."""
+    """Return a library on the store at `root` and the packages in one folder (else none).
+
+    Without `registries` the usual ones are where nothing answers.
+    """
     facts = Facts()
     path = [str(packages)] if packages else []
     world = world or RealWorld()
     store = ModelStore(root, world)
+    known = registries or RegistrySettings(home=root / "home", mirrors=NOWHERE)
+    outside = Outside(pip or Pip(), lambda: Registries(known, world))
     return Library(
-        store, BundledModels(facts, search_path=path), facts, pip=pip or Pip(), world=world
+        store, BundledModels(facts, search_path=path), facts, outside=outside, world=world
     )
 
 

@@ -1,8 +1,9 @@
 """The only maker of HTTP clients: what reaches another program goes through here.
 
-Two kinds, for two needs: an aiohttp session over a Unix socket (or a loopback port) for the
-engine's child process, and a small blocking connection for the command line, which has no time to
-import an asynchronous client.
+Three kinds, for three needs: an aiohttp session over a Unix socket (or a loopback port) for the
+engine's child process, one for strangers on the internet (fetcher.py adds what makes it safe), and
+a small blocking connection for the command line, which has no time to import an asynchronous
+client.
 """
 
 import errno
@@ -17,6 +18,7 @@ from puna.errors import Unavailable
 
 if TYPE_CHECKING:
     import aiohttp
+    from aiohttp.abc import AbstractResolver
 
 _CONNECT_TIMEOUT_S = 5.0
 
@@ -65,6 +67,33 @@ def engine_session(
         trust_env=False,
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
+    )
+
+
+def stranger_session(
+    resolver: "AbstractResolver", *, agent: str, patience_s: float, verifies: bool = True
+) -> "aiohttp.ClientSession":
+    """Make a session to servers that nobody vouches for; redirects are for its user to follow.
+
+    `patience_s` is how long a connection, an answer or the next byte of it may take. It reads no
+    environment (so no `.netrc`), keeps no cookies and unpacks nothing. The caller closes it.
+    """
+    import aiohttp  # noqa: PLC0415 - see above
+
+    connector = aiohttp.TCPConnector(
+        limit=0, resolver=resolver, use_dns_cache=False, ssl=verifies, ttl_dns_cache=None
+    )
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=patience_s, sock_read=patience_s)
+    return aiohttp.ClientSession(
+        connector=connector,
+        headers={"User-Agent": agent, "Accept-Encoding": "identity"},
+        timeout=timeout,
+        read_bufsize=2**20,
+        trust_env=False,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+        max_line_size=2**15,
+        max_field_size=2**15,
     )
 
 

@@ -23,6 +23,7 @@ _TRUE = {"1", "t", "true", "yes", "on"}
 _FALSE = {"0", "f", "false", "no", "off"}
 _LOOPBACK = {"localhost", "::1"}
 _SPECULATIONS = ("auto", "ngram", "off")
+_MOST_STREAMS = 64
 _CACHE_TYPES = ("f16", "q8_0", "q4_0")
 
 
@@ -98,6 +99,10 @@ class NodeSettings:
     hub_endpoint: Address
     hub_token: str
     debug: int
+    pull_streams: int
+    mirrors: tuple[str, ...]
+    registry_logins: tuple[str, ...]
+    docker_config: Path
 
 
 SettingValue = Address | Path | Span | Size | str | int | bool | tuple[str, ...] | None
@@ -189,6 +194,39 @@ def read_desk(environ: Mapping[str, str] | None = None) -> Desk:
         has_colours=not environ.get("NO_COLOR"),
         editor=environ.get("VISUAL") or environ.get("EDITOR") or "vi",
     )
+
+
+class Proxies(NamedTuple):
+    """Which servers stand between this machine and the web."""
+
+    http: str = ""
+    https: str = ""
+    exempt: str = ""
+    """Hosts that are reached directly, as `NO_PROXY` lists them."""
+
+    def of(self, scheme: str, host: str) -> str:
+        """Return the proxy for a host; empty if there is none."""
+        host = host.lower()
+        for part in map(str.strip, self.exempt.lower().split(",")):
+            if part == "*" or (part and f".{host}".endswith(f".{part.lstrip('.')}")):
+                return ""
+        return self.https if scheme == "https" else self.http
+
+
+def read_proxies(environ: Mapping[str, str] | None = None) -> Proxies:
+    """Read the variables that name proxies, in either case; the lower case wins, as in curl."""
+    environ = os.environ if environ is None else environ
+    everywhere = _proxy(environ, "all_proxy")
+    return Proxies(
+        _proxy(environ, "http_proxy") or everywhere,
+        _proxy(environ, "https_proxy") or everywhere,
+        environ.get("no_proxy") or environ.get("NO_PROXY") or "",
+    )
+
+
+def _proxy(environ: Mapping[str, str], name: str) -> str:
+    url = environ.get(name) or environ.get(name.upper()) or ""
+    return url if "://" in url or not url else f"http://{url}"
 
 
 def _config_file(environ: Mapping[str, str]) -> Path:
@@ -334,6 +372,33 @@ def _folder(text: str) -> Path | None:
 
 def _list(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _mirrors(text: str) -> tuple[str, ...]:
+    for pair in _list(text):
+        host, _, url = pair.partition("=")
+        if not host or "/" in host or not url.startswith(("http://", "https://")) or "@" in url:
+            raise Invalid(
+                f'"{host}" has no address of a mirror',
+                hint="write it like registry.ollama.ai=https://mirror.example:5000",
+            )
+    return _list(text)
+
+
+def _logins(text: str) -> tuple[str, ...]:
+    for login in _list(text):
+        host, _, user = login.partition("=")
+        if not host or ":" not in user:  # the text itself holds a password: it is not shown
+            raise Invalid(
+                "a login names no host, user and password", hint="write it like HOST=USER:PASSWORD"
+            )
+    return _list(text)
+
+
+def _streams(text: str) -> int:
+    if not 1 <= _whole(text) <= _MOST_STREAMS:
+        raise Invalid(f"{text} is not a number from 1 to {_MOST_STREAMS}")
+    return _whole(text)
 
 
 def _cache_type(text: str) -> str:
@@ -483,6 +548,22 @@ SETTINGS: tuple[Setting, ...] = (
         "token for gated and private repositories of the hub; sent to the hub alone",
         "HF_TOKEN",
         secret=True,
+    ),
+    Setting("pull_streams", _streams, "8", "connections that a pull or push uses at once"),
+    Setting("mirrors", _mirrors, "", "registries to ask instead: HOST=URL, separated by commas"),
+    Setting(
+        "registry_logins",
+        _logins,
+        "",
+        "logins for registries, before Docker's: HOST=USER:PASSWORD, separated by commas",
+        secret=True,
+    ),
+    Setting(
+        "docker_config",
+        _folder,
+        "~/.docker",
+        "folder of Docker's config.json, whose logins for registries are used",
+        "DOCKER_CONFIG",
     ),
     Setting("debug", _debug_level, "0", "1 logs more, 2 logs most; never prompts", "OLLAMA_DEBUG"),
 )

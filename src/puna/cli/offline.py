@@ -67,9 +67,14 @@ class StoreShelf:
 
     def pull(self, model: str, *, insecure: bool = False) -> "Iterator[Progress]":
         """Fetch a model, yielding how far it is."""
-        del insecure  # no source of this build speaks plain http
         fetch = import_module("puna.cli.fetch").fetch  # loads asyncio, and `list` needs none of it
-        progress: Iterator[Progress] = fetch(self.library, model)
+        progress: Iterator[Progress] = fetch(self.library, model, insecure=insecure)
+        return progress
+
+    def push(self, model: str, *, insecure: bool = False) -> "Iterator[Progress]":
+        """Send a model to its registry, yielding how far it is."""
+        send = import_module("puna.cli.fetch").send  # as above
+        progress: Iterator[Progress] = send(self.library, model, insecure=insecure)
         return progress
 
 

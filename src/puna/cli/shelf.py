@@ -7,7 +7,7 @@ from puna.cli.reach import find_node, open_store
 from puna.cli.session import Session
 from puna.node.card import ModelCard, show_card
 from puna.node.client import NodeClient
-from puna.node.pulling import pull
+from puna.node.pulling import pull, push
 from puna.progress import Progress
 
 
@@ -29,6 +29,9 @@ class Shelf(Protocol):
     def pull(self, model: str, *, insecure: bool = False) -> Iterator[Progress]:
         """Fetch a model, yielding how far it is."""
 
+    def push(self, model: str, *, insecure: bool = False) -> Iterator[Progress]:
+        """Send a model to its registry, yielding how far it is."""
+
 
 class NodeShelf:
     """The models of a node."""
@@ -44,6 +47,10 @@ class NodeShelf:
     def pull(self, model: str, *, insecure: bool = False) -> Iterator[Progress]:
         """Have the node fetch a model."""
         return pull(self._client, model, insecure=insecure)
+
+    def push(self, model: str, *, insecure: bool = False) -> Iterator[Progress]:
+        """Have the node send a model."""
+        return push(self._client, model, insecure=insecure)
 
 
 def shelf_of(session: Session) -> Shelf:

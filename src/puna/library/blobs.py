@@ -159,6 +159,11 @@ def is_partial(name: str) -> bool:
     return bool(_PARTIAL.fullmatch(name))
 
 
+def is_partial_download(name: str) -> bool:
+    """Tell whether a name in `blobs/` is that of a blob, or a part's state, that can be resumed."""
+    return bool(_PARTIAL.match(name))
+
+
 class Incoming:
     """A blob on its way in: written piece by piece, and kept only when it is committed."""
 

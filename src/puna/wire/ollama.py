@@ -155,6 +155,10 @@ class PullRequest(NamedModel):
     stream: bool | None = None
 
 
+class PushRequest(PullRequest):
+    """`POST /api/push`."""
+
+
 class Reply(BaseModel):
     """What a node sends."""
 
@@ -269,7 +273,7 @@ class Show(Reply):
 
 
 class PullProgress(Reply):
-    """One line of `POST /api/pull`."""
+    """One line of `POST /api/pull` or `/api/push`."""
 
     status: str
     digest: str = ""

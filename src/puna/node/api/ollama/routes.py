@@ -5,7 +5,7 @@ are made. Bodies are read by hand (`read_body`) because Ollama takes JSON under 
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 
 from fastapi import Request
 from starlette.responses import PlainTextResponse, Response
@@ -15,7 +15,7 @@ from puna.library.store import ModelNotFound
 from puna.models.name import InvalidName, ModelName
 from puna.models.option_text import go_quoted
 from puna.node.api.body import read_body
-from puna.node.api.desk import desk_of
+from puna.node.api.desk import Desk, desk_of
 from puna.node.api.endpoint import Endpoint
 from puna.node.api.ollama import shelf
 from puna.node.api.ollama.convert import (
@@ -30,11 +30,8 @@ from puna.node.api.ollama.lines import Shape
 from puna.node.api.reply import error_json
 from puna.node.api.streaming import JSON, Flow, StreamedReply, WholeReply
 from puna.progress import Progress
-from puna.version import __version__
+from puna.version import OLLAMA_VERSION, __version__
 from puna.wire import ollama as wire
-
-OLLAMA_VERSION = "0.32.15"
-"""The Ollama version whose formats are spoken; clients ask for it."""
 
 
 async def greet(_request: Request) -> Response:
@@ -99,8 +96,24 @@ async def pull(request: Request) -> Response:
     """Fetch a model into the store, telling how far it is."""
     asked = await read_body(request, wire.PullRequest)
     desk = desk_of(request)
-    flow = Flow(desk.node.pull(asked.model or asked.name or ""), desk.answers)
-    writer = PullWriter()
+    name, insecure = asked.model or asked.name or "", bool(asked.insecure)
+    return _progress_reply(desk, asked, desk.node.pull(name, insecure=insecure))
+
+
+async def push(request: Request) -> Response:
+    """Send a model to the registry in its name, telling how far it is."""
+    asked = await read_body(request, wire.PushRequest)
+    desk = desk_of(request)
+    name, insecure = asked.model or asked.name or "", bool(asked.insecure)
+    if not name:
+        raise Invalid("model is required")
+    return _progress_reply(desk, asked, desk.node.push(name, insecure=insecure))
+
+
+def _progress_reply(
+    desk: Desk, asked: wire.PullRequest, events: AsyncGenerator[Progress, None]
+) -> Response:
+    flow, writer = Flow(events, desk.answers), PullWriter()
     return WholeReply(flow, writer) if asked.stream is False else StreamedReply(flow, writer)
 
 
@@ -219,6 +232,14 @@ ENDPOINTS = (
         path="/api/pull",
         call=pull,
         takes=wire.PullRequest,
+        gives=wire.PullProgress,
+        streams=True,
+    ),
+    Endpoint(
+        method="POST",
+        path="/api/push",
+        call=push,
+        takes=wire.PushRequest,
         gives=wire.PullProgress,
         streams=True,
     ),
