@@ -17,17 +17,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from puna.library.blobs import Blobs, DigestMismatch
 from puna.library.disk import FILE_MODE, disk_errors, sync_folder
 from puna.library.lock import Lock, try_lock
 from puna.models.manifest import Layer
+from puna.models.strict_json import BadJson, parse_json
 from puna.units import Size
-from puna.wire.registry import PartState
 
 _READ = 1 << 20
 _FLUSHED = 64 << 20
+_MOST_STATE = 4096
 _STATE_LENGTH = 160
 """Every state of a part has this length, so that a new one covers the old one in one write."""
 
@@ -167,11 +166,8 @@ class Partial:
             return []
         parts = []
         for path in self._state_paths():
-            try:
-                state = PartState.model_validate_json(path.read_bytes())
-            except (OSError, ValidationError):
-                continue  # its stretch is fetched again
-            parts.append(Part(state.number, state.offset, state.size, state.completed))
+            if part := _read_state(path):  # else its stretch is fetched again
+                parts.append(part)
         parts.sort(key=lambda part: part.begin)
         ends = [0, *(part.end for part in parts)]
         numbers = {part.number for part in parts}
@@ -225,11 +221,20 @@ def try_open(blobs: Blobs, layer: Layer) -> Partial | None:
 
 def arrived(blobs: Blobs, layer: Layer) -> Size:
     """Return how much of a blob is here that somebody else is fetching."""
-    done = 0
-    for path in blobs.folder.glob(f"{layer.digest.blob_name}-partial-*"):
-        with suppress(OSError, ValidationError):
-            done += PartState.model_validate_json(path.read_bytes()).completed
-    return Size(min(done, layer.size))
+    states = map(_read_state, blobs.folder.glob(f"{layer.digest.blob_name}-partial-*"))
+    return Size(min(sum(part.completed for part in states if part), layer.size))
+
+
+def _read_state(path: Path) -> Part | None:
+    """Read how far a part is, as Ollama and puna write it."""
+    with suppress(OSError, BadJson):
+        state = parse_json(path.read_bytes()[:_MOST_STATE], limit=_MOST_STATE)
+        if isinstance(state, dict):
+            numbers = [state.get(name) for name in ("N", "Offset", "Size", "Completed")]
+            found = [each for each in numbers if type(each) is int and each >= 0]
+            if len(found) == len(numbers):
+                return Part(*found)
+    return None
 
 
 def _is_still(path: Path, blob_fd: int) -> bool:

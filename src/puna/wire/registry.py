@@ -1,10 +1,10 @@
-"""What registries of models and containers send beside manifests, and what lies on disk for them.
+"""What registries of models and containers send beside manifests, and Docker's file of logins.
 
-The replies of token servers, the errors of the OCI distribution API, Docker's file of logins, and
-the state of a part of a download as Ollama writes it. Manifests are read by `models.manifest`.
+The replies of token servers and the errors of the OCI distribution API. Manifests are read by
+`models.manifest`.
 """
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt
+from pydantic import BaseModel, ConfigDict
 
 
 class Sent(BaseModel):
@@ -52,14 +52,3 @@ class DockerConfig(Sent):
     """`config.json` of Docker, as far as it holds logins."""
 
     auths: dict[str, DockerLogin] = {}
-
-
-class PartState(Sent):
-    """`blobs/sha256-<hex>-partial-<n>`: one part of a download, in Ollama's form."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True, populate_by_name=True)
-
-    number: NonNegativeInt = Field(alias="N")
-    offset: NonNegativeInt = Field(alias="Offset")
-    size: NonNegativeInt = Field(alias="Size")
-    completed: NonNegativeInt = Field(alias="Completed")
