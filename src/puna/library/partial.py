@@ -164,10 +164,8 @@ class Partial:
         """Return the parts that a former process left, if they make sense together."""
         if os.fstat(self._fd).st_size != self.layer.size:
             return []
-        parts = []
-        for path in self._state_paths():
-            if part := _read_state(path):  # else its stretch is fetched again
-                parts.append(part)
+        # What cannot be read is fetched again.
+        parts = [part for part in map(_read_state, self._state_paths()) if part]
         parts.sort(key=lambda part: part.begin)
         ends = [0, *(part.end for part in parts)]
         numbers = {part.number for part in parts}
