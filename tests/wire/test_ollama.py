@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from puna.node.answer import Begun, Ended
+from puna.chat.messages import ToolCall
+from puna.node.answer import Begun, Called, Ended, Thought
 from puna.node.api.ollama.lines import AnswerForm, AnswerWriter, Shape
 from puna.node.api.ollama.routes import PullWriter
 from puna.node.engine.request import ChosenToken, Finish, Piece, StopReason, TokenProbability
@@ -51,6 +52,32 @@ def test_a_streamed_answer(shape: Shape, file: str, ended: Ended) -> None:
     begun = Begun(Prompt(None, "Hi"), Span(0))
     content = writer.lines([begun, Piece("Hel", (9906,))]) + writer.lines([ended])
     assert content == (DATA / file).read_bytes()
+
+
+def test_a_thought_and_a_call() -> None:
+    times = iter([START] * 3)
+    form = AnswerForm(shape=Shape.CHAT, model="qwen3", now=lambda: next(times))
+    writer = AnswerWriter(form)
+    call = ToolCall("get_weather", '{"city":"Oslo"}', "call_ab12cd34")
+    finish = Finish(StopReason.STOP, 1, 1, Span(1), Span(1))
+    content = (
+        writer.lines([Thought(Piece("The user"))])
+        + writer.lines([Called(call, 0)])
+        + writer.lines([Ended(finish, Span(1), Span(1))])
+    )
+    assert content == (DATA / "chat-tools.ndjson").read_bytes()
+
+
+def test_a_thought_of_generate_stands_after_the_response() -> None:
+    line = a_writer(Shape.GENERATE).lines([Thought(Piece("Hm."))])
+    assert line.endswith(b'"response":"","thinking":"Hm.","done":false}\n')
+
+
+def test_a_tool_keeps_every_key_of_its_schema() -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "string", "pattern": "^x"}}, "x": [1]}
+    tool = {"type": "function", "function": {"name": "f", "parameters": schema}}
+    read = ChatRequest.model_validate({"tools": [tool]})
+    assert read.tools == [tool]
 
 
 def test_a_whole_answer_with_probabilities() -> None:

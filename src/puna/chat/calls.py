@@ -25,7 +25,7 @@ _LONGEST_NAME = 300
 
 def read_calls(tape: Tape, mark: str, tools: Sequence[Tool]) -> Reading[Sequence[Call]]:
     """Read what follows a mark. Raises `Broken`."""
-    reader = READERS.get(mark, _tagged(()))
+    reader = READERS.get(mark, _learned)
     return (yield from reader(tape, tools))
 
 
@@ -96,6 +96,20 @@ def _object(arguments: object) -> Mapping[str, object]:
 def _checked(name: str) -> str:
     name = name.strip().removeprefix("functions.")
     return name if _NAME.fullmatch(name) else _broken("no name")
+
+
+def _learned(tape: Tape, _tools: Sequence[Tool]) -> Reading[Sequence[Call]]:
+    """Read JSON, or a name and then JSON: what stands after a mark that no family here has."""
+    yield from tape.space()
+    if first := (yield from tape.accept("{", "[")):
+        tape.at -= len(first)
+        return calls_in((yield from tape.json()))
+    head, _ = yield from tape.until("{", most=_LONGEST_NAME)
+    tape.at -= 1
+    name = _NAME.search(head)
+    if name is None:
+        _broken("no name")
+    return [(_checked(name[0]), _object((yield from tape.json())))]
 
 
 def _tagged(ends: Sequence[str]) -> "Reader":

@@ -168,7 +168,9 @@ _EMBEDDING_FAMILIES = frozenset(
 _HARMONY_FAMILIES = frozenset({"gptoss", "gpt-oss"})
 _TOOLS = re.compile(r"\btools\b|\.Tools\b")
 _THINKING = re.compile(
-    r"</?think>|\benable_thinking\b|\breasoning_content\b|\.Thinking\b|\[THINK\]"
+    r"</?think>|</?thinking>|<seed:think>|\[THINK\]|<\|START_THINKING\|>|<\|inner_prefix\|>"
+    r"|<\|channel>thought|◁think▷|Here is my thought process:"
+    r"|\benable_thinking\b|\breasoning_content\b|\.Thinking\b"
 )
 _INSERT = re.compile(r"\.Suffix\b")
 _FIM_KEYS = (

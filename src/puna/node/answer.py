@@ -13,6 +13,7 @@ from puna.chat.output import Form
 from puna.models.options import Options
 from puna.node.engine.engine import Engine
 from puna.node.engine.request import Completion, Finish, Grammar, Piece
+from puna.node.learning import learn_form
 from puna.node.prompt import Conversation, Frame, Prompt, Subject, prepare
 from puna.node.scheduler.scheduler import Scheduler
 from puna.node.scheduler.state import Wanted
@@ -78,7 +79,8 @@ async def answer(scheduler: Scheduler, ask: Ask, world: World) -> AsyncGenerator
         prompt = await prepare(lease.engine, ask.subject, frame_for(lease.engine, ask))
         yield Begun(prompt, load_span)
         completion = _completion(ask, prompt, context=lease.engine.facts.context)
-        async with aclosing(_spoken(lease.engine, completion, ask, prompt, world)) as items:
+        spoken = await _spoken(lease.engine, completion, ask, prompt, world)
+        async with aclosing(spoken) as items:
             async for item in items:
                 if isinstance(item, Finish):
                     tokens = await _tokens_of(lease.engine, prompt) if ask.tells_context else ()
@@ -87,20 +89,25 @@ async def answer(scheduler: Scheduler, ask: Ask, world: World) -> AsyncGenerator
                     yield item
 
 
-def _spoken(
+async def _spoken(
     engine: Engine, completion: Completion, ask: Ask, prompt: Prompt, world: World
 ) -> AsyncGenerator[Piece | Thought | Called | Finish, None]:
     """Generate by the form of the model's answers; a prompt written by the client has none."""
     if not isinstance(ask.subject, Conversation):
         return engine.complete(completion)
     template = engine.facts.chat_template
+    form = form_of(template) if ask.form is None else ask.form
+    if ask.form is None and ask.subject.tools.tools and form.is_bare and not form.marks:
+        form = await learn_form(engine, form)
     speech = Speech(
-        form=form_of(template) if ask.form is None else ask.form,
+        form=form,
         prompt=prompt.text,
         tools=ask.subject.tools,
         think=ask.subject.think,
         template=template if ask.form is None else "",
     )
+    if speech.is_plain:
+        return engine.complete(completion)
     return speak(engine, completion, speech, world)
 
 

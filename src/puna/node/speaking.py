@@ -62,6 +62,12 @@ class Speech:
         return self.tools.mode is ToolMode.REQUIRED and bool(self.tools.tools)
 
     @property
+    def is_plain(self) -> bool:
+        """Whether the answer is what the engine generates, without anything to tell apart."""
+        has_tags = bool(self.form.thoughts or self.form.noise) or self.form.is_harmony
+        return not (has_tags or self.tools.tools)
+
+    @property
     def may_think(self) -> bool:
         """Whether the answer may begin with a thought."""
         has_tags = bool(self.form.thoughts) or self.form.is_harmony
