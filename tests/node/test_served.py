@@ -10,6 +10,8 @@ from puna.models.name import InvalidName, ModelName
 from puna.node.served import ServedModels
 from puna.units import Span
 from tests.api.stage import a_model, add_model, settings_for
+from tests.builders import a_config, a_layer, a_manifest
+from tests.stores import put_blob, put_manifest
 from tests.worlds import FakeWorld
 
 SECOND = Span.of(seconds=1)
@@ -30,6 +32,20 @@ def library(tmp_path: Path, world: FakeWorld) -> Library:
 @pytest.fixture
 def served(library: Library, world: FakeWorld) -> ServedModels:
     return ServedModels(library, world)
+
+
+def test_a_parser_s_name_in_the_config_tells_the_form_of_answers(
+    library: Library, served: ServedModels
+) -> None:
+    weights, config = a_model(), a_config(parser="ministral")
+    root = library.store.manifests.folder.parent
+    for content in (weights, config):
+        put_blob(root, content)
+    put_manifest(root, "named", a_manifest(a_layer("model", weights), config=config))
+    form = served.named("named").form
+    assert form is not None
+    assert form.marks == ("[TOOL_CALLS]",)
+    assert served.named("tiny").form is None
 
 
 def test_a_model_comes_with_its_texts(served: ServedModels) -> None:
