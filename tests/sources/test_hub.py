@@ -9,6 +9,7 @@ from puna.library.sources.hub import Hub, HubRepository, HubSettings, NotOnHub, 
 from puna.models.digest import digest_of
 from puna.models.name import ModelName
 from puna.net import Unreachable
+from puna.settings import load_settings
 from tests.fakes.hub import COMMIT, FakeHub, running_hub
 
 NAME = ModelName("Tiny-GGUF", namespace="maker", host="hf.co")
@@ -86,3 +87,20 @@ async def test_a_hub_that_does_not_answer_is_said() -> None:
         assert isinstance(site, Hub)
         with pytest.raises(Unreachable, match=r"nothing answers at http://127\.0\.0\.1:9"):
             await site.repository(NAME)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "root", "has_registry"),
+    [
+        ("", "https://huggingface.co", True),
+        ("https://huggingface.co/", "https://huggingface.co", True),
+        ("https://mirror.example/hf", "https://mirror.example/hf", False),
+        ("http://127.0.0.1:8080", "http://127.0.0.1:8080", False),
+    ],
+)
+def test_the_hub_itself_has_a_registry_and_mirrors_have_none(
+    endpoint: str, root: str, has_registry: bool
+) -> None:
+    environ = {"PUNA_HOME": "/nonexistent", "HF_ENDPOINT": endpoint, "HF_TOKEN": "hf_x"}
+    found = HubSettings.of(load_settings(environ).node)
+    assert (found.root, found.has_registry, found.token) == (root, has_registry, "hf_x")

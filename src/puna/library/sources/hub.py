@@ -29,7 +29,7 @@ from puna.units import Size, Span
 from puna.version import __version__
 from puna.wire.hub import RepositoryFacts, TreeEntry
 
-_OWN_ROOTS = frozenset({"https://huggingface.co", "https://huggingface.co:443", "https://hf.co"})
+_OWN_ROOTS = frozenset({"https://huggingface.co", "https://hf.co"})
 _MOST_FACTS = Size(32 << 20)
 _MOST_TEXT = Size(1 << 20)
 _MOST_HOPS = 5
@@ -77,7 +77,14 @@ class HubSettings:
     @classmethod
     def of(cls, settings: NodeSettings) -> "HubSettings":
         """Take them out of a node's settings."""
-        return cls(root=settings.hub_endpoint.url, token=settings.hub_token, proxies=read_proxies())
+        address = settings.hub_endpoint
+        root = f"{Origin.of(web_url(address.url))}{address.path}"  # without the usual port
+        return cls(
+            root=root,
+            token=settings.hub_token,
+            has_registry=root in _OWN_ROOTS,
+            proxies=read_proxies(),
+        )
 
 
 THE_HUB = HubSettings(root="https://huggingface.co", has_registry=True)
