@@ -5,7 +5,14 @@ import json
 import pytest
 
 from puna.node.client import NodeClient, caller_for
-from puna.node.measuring import ShortenedText, VectorQuestion, embed
+from puna.node.measuring import (
+    AnswerQuestion,
+    AnswerScore,
+    ShortenedText,
+    VectorQuestion,
+    embed,
+    score,
+)
 from puna.settings import Address
 from tests.fakes.console import Ran, a_terminal, puna
 from tests.fakes.node import FakeNode, a_card
@@ -78,3 +85,15 @@ def test_programs_get_vectors_and_cuts(node: FakeNode) -> None:
     assert found.vectors == ((0.6, -0.8),)
     assert (found.tokens, found.cuts) == (4, (ShortenedText(1, 9, 3),))
     assert node.bodies("/api/embed")[-1]["options"] == {"num_ctx": 3}
+
+
+def test_programs_get_scores(node: FakeNode) -> None:
+    one = {"best": "b", "margin": 0.5, "probabilities": [0.25, 0.75], "logprobs": [-3, -2]}
+    node.scores = {"scores": [one, {}]}
+    client = NodeClient(caller_for(Address(port=node.port)))
+    question = AnswerQuestion(model=MODEL, texts=["x", "y"], candidates=["a", "b"], keep_alive="1m")
+    first, empty = score(client, question)
+    assert first == AnswerScore("b", 0.5, (0.25, 0.75), (-3, -2))
+    assert empty == AnswerScore("", 0.0, (), ())
+    body = {"model": MODEL, "prefix": "", "texts": ["x", "y"], "candidates": ["a", "b"]}
+    assert node.bodies("/api/score") == [body | {"keep_alive": "1m"}]

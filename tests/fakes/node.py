@@ -106,6 +106,7 @@ class FakeNode:
     tags: list[dict[str, object]] = field(default_factory=lambda: [a_tag()])
     running: list[dict[str, object]] = field(default_factory=lambda: [a_running()])
     card: dict[str, object] = field(default_factory=a_card)
+    scores: dict[str, object] = field(default_factory=dict)
     vectors: dict[str, object] = field(
         default_factory=lambda: {"embeddings": [[0.6, -0.8]], "prompt_eval_count": 4}
     )
@@ -194,6 +195,7 @@ class _Handler(BaseHTTPRequestHandler):
             "/api/ps": {"models": node.running},
             "/api/show": node.card,
             "/api/embed": node.vectors,
+            "/api/score": node.scores,
         }
         if self.path == "/":
             return Canned(node.greeting)

@@ -11,6 +11,7 @@ from puna.chat.messages import NO_TOOLS, Message, Think, ToolUse
 from puna.errors import PunaError
 from puna.node.engine.engine import Engine, EngineDied
 from puna.node.engine.request import Completion, EngineFacts, Finish, LoadSpec, Piece
+from puna.node.engine.scores import Scored, ScoreQuestion
 from puna.node.engine.vectors import Embedded, Input, Ranked
 from puna.node.scheduler.scheduler import Lease, Scheduler
 from puna.node.scheduler.state import Wanted
@@ -80,6 +81,9 @@ class StubEngine:
         raise NotImplementedError
 
     async def rerank(self, query: str, documents: Sequence[str]) -> Ranked:
+        raise NotImplementedError
+
+    async def score(self, question: ScoreQuestion) -> Scored:
         raise NotImplementedError
 
     def complete(self, completion: Completion) -> AsyncGenerator[Piece | Finish, None]:

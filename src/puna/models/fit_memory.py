@@ -72,6 +72,9 @@ class Plan:
     outputs: int = 0
     """Tokens of one computation whose next token is told, where it is not one for each slot."""
 
+    keeps_all: bool = False
+    """Layers with a window keep all tokens as well."""
+
     @property
     def told(self) -> int:
         """Rows of probabilities that one computation makes, each as long as the vocabulary."""
@@ -137,7 +140,8 @@ def cache_size(shape: ModelShape, plan: Plan) -> Size:
 
 
 def _layer_cache(layer: Layer, shape: ModelShape, plan: Plan) -> int:
-    cells = _window_cells(shape, plan) if layer.has_window else plan.cells
+    windowed = layer.has_window and not plan.keeps_all
+    cells = _window_cells(shape, plan) if windowed else plan.cells
     return cells * _token_size(layer, plan) + layer.state_size
 
 

@@ -6,11 +6,10 @@ Pure, like `placing`, which asks it. `models.fit` counts the memory of what is d
 from puna.models.details import FilePooling, pooling_of
 from puna.models.fit_shape import shape_of
 from puna.models.gguf import GgufHeader
+from puna.node.engine.parameters import SCORED_TOGETHER
 from puna.node.engine.request import Pooling, Purpose
 
 _ENCODER_SLOTS = 32
-SCORED_TOGETHER = 64
-"""Texts whose answers are scored in one step."""
 
 
 class Aim:

@@ -65,3 +65,58 @@ def _cut(cut: Fields) -> ShortenedText:
 def _rows(value: object) -> tuple[tuple[float, ...], ...]:
     rows = value if isinstance(value, list) else []
     return tuple(tuple(row) for row in rows if isinstance(row, list))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerQuestion:
+    """Candidate answers, and the texts after which they may come."""
+
+    model: str
+    texts: Sequence[str]
+    candidates: Sequence[str]
+    prefix: str = ""
+    options: Mapping[str, object] = field(default_factory=dict)
+    keep_alive: str | None = None
+
+    def to_body(self) -> dict[str, object]:
+        """Return the body of the request, without fields that say nothing."""
+        said: dict[str, object] = {"options": dict(self.options)} if self.options else {}
+        if self.keep_alive is not None:
+            said["keep_alive"] = self.keep_alive
+        return {
+            "model": self.model,
+            "prefix": self.prefix,
+            "texts": list(self.texts),
+            "candidates": list(self.candidates),
+            **said,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerScore:
+    """How likely each candidate is after one text, in their order."""
+
+    best: str
+    margin: float
+    probabilities: tuple[float, ...]
+    logprobs: tuple[float, ...]
+
+
+def score(client: NodeClient, question: AnswerQuestion) -> tuple[AnswerScore, ...]:
+    """Return a score for each text, without generating. Blocks meanwhile."""
+    reply = client.ask("POST", "/api/score", question.to_body(), limit_s=None)
+    return tuple(_score(each) for each in reply.each("scores"))
+
+
+def _score(reply: Fields) -> AnswerScore:
+    margin = reply.values.get("margin")
+    return AnswerScore(
+        best=reply.text("best"),
+        margin=float(margin) if isinstance(margin, int | float) else 0.0,
+        probabilities=_numbers(reply.values.get("probabilities")),
+        logprobs=_numbers(reply.values.get("logprobs")),
+    )
+
+
+def _numbers(value: object) -> tuple[float, ...]:
+    return tuple(value) if isinstance(value, list) else ()

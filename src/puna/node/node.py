@@ -28,6 +28,7 @@ from puna.node.prompt import count, prepare
 from puna.node.reranking import RerankAsk, Reranking, rerank
 from puna.node.scheduler.scheduler import Scheduler
 from puna.node.scheduler.state import Limits, Running, Wanted
+from puna.node.scoring import ScoreAsk, Scores, score
 from puna.node.served import ServedModel, ServedModels
 from puna.node.tokens import TokenAsk, Tokenized
 from puna.node.trials import SpeedTrials
@@ -153,6 +154,10 @@ class Node:
     async def embed(self, ask: EmbedAsk) -> Embedding:
         """Return the vectors of texts. Cancelling it stops the computation."""
         return await embed(self._scheduler, ask, self.world)
+
+    async def score(self, ask: ScoreAsk) -> Scores:
+        """Tell how likely given answers are. Cancelling it gives up what is not begun."""
+        return await score(self._scheduler, ask, self.world)
 
     async def rerank(self, ask: RerankAsk) -> Reranking:
         """Tell how well documents fit a query. Cancelling it stops the computation."""

@@ -168,6 +168,7 @@ def _slots_and_memory(
         is_mapped=spec.use_mmap is not False,
         has_flash_attention=spec.flash_attention is not False,
         outputs=aim.outputs(spec.batch),
+        keeps_all=wish.purpose is Purpose.SCORE,
     )
     drafting = _drafting(spec, wish.draft, plan)
     left = Size(max(0, free - drafting))

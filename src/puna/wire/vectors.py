@@ -1,4 +1,4 @@
-"""Texts as vectors and tokens, as they travel: Ollama's bodies, and puna's own in the same manner.
+"""Texts as vectors, tokens and scores, as they travel: Ollama's bodies, and puna's own like them.
 
 `input` may have several types, so it stays JSON here and is read in `node.api.ollama.embedding`.
 """

@@ -15,7 +15,7 @@ from pydantic.json_schema import models_json_schema
 from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from puna.node.api import catalog
+from puna.node.api import catalog, scoring
 from puna.node.api.anthropic import routes as anthropic
 from puna.node.api.desk import Desk
 from puna.node.api.dialect import ANTHROPIC, EVENTS, NDJSON, OLLAMA, OPENAI, dialect_of
@@ -32,6 +32,7 @@ from puna.wire.ollama import ErrorReply
 ENDPOINTS: tuple[Endpoint, ...] = (
     *ollama.ENDPOINTS,
     *ollama_embedding.ENDPOINTS,
+    *scoring.ENDPOINTS,
     *openai.ENDPOINTS,
     *openai_embeddings.ENDPOINTS,
     *catalog.ENDPOINTS,

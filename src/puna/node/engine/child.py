@@ -19,7 +19,7 @@ from puna.node.engine.request import Json
 
 _PROGRAM = ("-P", "-X", "faulthandler", "-m", "puna.node.engine.worker")
 _GRACE_S = 2.0
-_LONGEST_REPORT = 2**20
+_LONGEST_REPORT = 2**24
 _LOST_SCHEMA = b"llg error"
 
 Report = Mapping[str, object]
@@ -86,12 +86,16 @@ class Child:
 
     async def check(self, schema: Mapping[str, Json]) -> Report:
         """Return the worker's opinion of a JSON schema."""
+        return await self.ask({"schema": schema})
+
+    async def ask(self, words: Mapping[str, Json]) -> Report:
+        """Return the worker's answer to a question; empty if it ended without one."""
         self._asked += 1
         number = self._asked
         answer: asyncio.Future[Report] = asyncio.get_running_loop().create_future()
         self._answers[number] = answer
         try:
-            self._send({"check": number, "schema": schema})
+            self._send({"check": number, **words})
             if self._life.done():
                 return {}
             return await answer

@@ -6,6 +6,7 @@ from typing import Protocol
 from puna.chat.messages import NO_TOOLS, Message, Think, ToolUse
 from puna.errors import Failed
 from puna.node.engine.request import Completion, EngineFacts, Finish, LoadSpec, Piece
+from puna.node.engine.scores import Scored, ScoreQuestion
 from puna.node.engine.vectors import Embedded, Input, Ranked
 
 
@@ -53,6 +54,12 @@ class Engine(Protocol):
 
     async def rerank(self, query: str, documents: Sequence[str]) -> Ranked:
         """Tell how well each document fits the query. Raises `Invalid` if it is no reranker."""
+
+    async def score(self, question: ScoreQuestion) -> Scored:
+        """Return how likely each candidate is after each text; generates nothing.
+
+        Only of an engine that was loaded to score, which does nothing else.
+        """
 
     async def stop(self) -> None:
         """End the process and release its memory. Calling it again does nothing."""

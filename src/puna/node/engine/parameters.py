@@ -41,6 +41,8 @@ _LOAD_RANGES: Mapping[str, tuple[int, int]] = {
     "threads": (1, 512),
 }
 _MOST_CELLS = 2**30
+SCORED_TOGETHER = 64
+"""Texts whose answers are scored in one step."""
 _SAMPLING_LIMITS: Mapping[str, tuple[float, float]] = {
     # Beyond these a value means the same as the limit itself.
     "temperature": (0.0, 1000.0),
@@ -170,6 +172,23 @@ def _speculation(speculation: Speculation | None) -> dict[str, Json]:
         "speculative.types": ["DRAFT_SIMPLE"],
         "speculative.draft.mparams.path": str(speculation.draft),
         "speculative.draft.n_max": most,
+    }
+
+
+def score_parameters(spec: LoadSpec, *, threads: int) -> dict[str, Json]:
+    """Return what the worker needs to load a model to score. Raises `InvalidLoad`."""
+    _check_load(spec)
+    return {
+        "score": {
+            "path": str(spec.weights),
+            "context": spec.context,
+            "batch": spec.batch,
+            "rows": min(spec.batch, SCORED_TOGETHER),
+            "threads": spec.threads or threads,
+            "gpu_layers": spec.gpu_layers,
+            "cache_type": spec.cache_type.value,
+            "flash_attention": {None: -1, True: 1, False: 0}[spec.flash_attention],
+        }
     }
 
 

@@ -22,7 +22,7 @@ from puna.net import engine_session
 from puna.node.engine.child import Child
 from puna.node.engine.connection import Connection
 from puna.node.engine.den import Den, has_unix_sockets, sweep_dens
-from puna.node.engine.engine import EngineDied, EngineFactory, LoadFailed
+from puna.node.engine.engine import Engine, EngineDied, EngineFactory, LoadFailed
 from puna.node.engine.events import EngineFailed, EventReader
 from puna.node.engine.last_words import load_failure
 from puna.node.engine.parameters import (
@@ -32,8 +32,19 @@ from puna.node.engine.parameters import (
     check_tokens,
     completion_parameters,
     load_parameters,
+    score_parameters,
 )
-from puna.node.engine.request import Completion, EngineFacts, Finish, Json, LoadSpec, Piece
+from puna.node.engine.request import (
+    Completion,
+    EngineFacts,
+    Finish,
+    Json,
+    LoadSpec,
+    Piece,
+    Purpose,
+)
+from puna.node.engine.scores import NotLoadedFor, Scored, ScoreQuestion
+from puna.node.engine.scoring import ScoringEngine
 from puna.node.engine.scripted import scripted_factory
 from puna.node.engine.templating import template_question
 from puna.node.engine.vectors import (
@@ -88,8 +99,10 @@ def llama_factory(
     if use_sockets:
         sweep_dens(dens)
 
-    async def load(spec: LoadSpec) -> LlamaEngine:
+    async def load(spec: LoadSpec) -> Engine:
         _check_file(spec)
+        if spec.purpose is Purpose.SCORE:
+            return await _load_to_score(spec, threads)
         async with AsyncExitStack() as stack:
             den = Den.dig(dens) if use_sockets else None
             leave = den.fill if den else _nothing
@@ -185,6 +198,11 @@ class LlamaEngine:
         question: Mapping[str, Json] = {"query": query, "documents": documents}
         return read_ranking(await self._ask("/v1/rerank", question), len(documents))
 
+    async def score(self, question: ScoreQuestion) -> Scored:
+        """Refuse: that is another load."""
+        del question
+        raise NotLoadedFor("score")
+
     async def stop(self) -> None:
         """End the process and release its memory. Calling it again does nothing."""
         await self._child.stop()
@@ -221,6 +239,27 @@ class LlamaEngine:
                 tuple(map(str, ignored)) if isinstance(ignored, list) else ()
             )
         return self._ignored_by_schema[key]
+
+
+async def _load_to_score(spec: LoadSpec, threads: int) -> ScoringEngine:
+    child = await _start(score_parameters(spec, threads=threads), _nothing)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(child.stop)
+        await _address(child, spec)
+        facts = (await child.ready())["facts"]
+        memory = psutil.Process(child.pid).memory_info().rss
+        stack.pop_all()
+    return ScoringEngine(
+        child,
+        EngineFacts(
+            context=_number_at(facts, "context"),
+            slots=1,
+            memory=Size(memory),
+            threads=spec.threads or threads,
+            has_chat_template=False,
+            vocabulary=_number_at(facts, "vocabulary"),
+        ),
+    )
 
 
 def _nothing() -> None:

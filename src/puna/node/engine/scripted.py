@@ -36,6 +36,7 @@ from puna.node.engine.request import (
     StopReason,
     TokenProbability,
 )
+from puna.node.engine.scores import Scored, ScoreQuestion
 from puna.node.engine.vectors import Embedded, Input, Ranked, Vector, normalized
 from puna.units import Span
 from puna.world import World
@@ -197,6 +198,17 @@ class ScriptedEngine:
         shared = tuple(float(len(wanted & set(each.lower().split()))) for each in documents)
         counted = [await self._counted(f"{query} {each}") for each in documents]
         return Ranked(shared, sum(tokens for _, tokens in counted))
+
+    async def score(self, question: ScoreQuestion) -> Scored:
+        """Give a candidate half the probability for each of its letters that the text has not."""
+        self._check_alive()
+        tokens = 0
+        rows = []
+        for text in question.texts:
+            tokens += (await self._counted(question.prefix + text))[1]
+            strange = (sum(letter not in text for letter in each) for each in question.candidates)
+            rows.append(tuple(-math.log(2) * (1 + count) for count in strange))
+        return Scored(tuple(rows), tokens)
 
     async def _counted(self, given: Input) -> tuple[str, int]:
         """Return a text and how many tokens it has. Raises `Invalid` for one that is too long."""

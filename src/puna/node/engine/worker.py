@@ -17,9 +17,10 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import BinaryIO
+from typing import BinaryIO, NoReturn
 
 from puna.node.engine.schema_check import SchemaCheck
+from puna.node.engine.scorer import CannotScore, Scorer
 
 _PR_SET_PDEATHSIG = 1
 _FIRST_TO_GO = "500"
@@ -58,7 +59,10 @@ def main(parent: int) -> None:
     threading.Thread(target=_read_input, args=(lines,), daemon=True).start()
     import xllamacpp  # noqa: PLC0415 - its libraries read the environment as they are loaded
 
-    settings = _settings(xllamacpp, json.loads(lines.get()))
+    parameters = json.loads(lines.get())
+    if "score" in parameters:
+        _score(xllamacpp.xllamacpp.__file__, parameters["score"], lines, report)
+    settings = _settings(xllamacpp, parameters)
     try:
         server = xllamacpp.Server(settings)
     except RuntimeError as error:
@@ -77,6 +81,30 @@ def main(parent: int) -> None:
             report,
             {"check": question["check"], "refusal": answer.refusal, "ignored": answer.ignored},
         )
+
+
+def _score(
+    library: str,
+    load: Mapping[str, object],
+    lines: queue.SimpleQueue[bytes],
+    report: BinaryIO,
+) -> NoReturn:
+    """Load a model to score, report, and answer until input ends."""
+    try:
+        scorer = Scorer(library, load)
+    except RuntimeError as error:
+        _say(report, {"failed": str(error)})
+        sys.exit(1)
+    facts = {"context": scorer.context, "vocabulary": scorer.vocabulary}
+    _say(report, {"ready": "", "facts": facts})
+    while True:
+        question = json.loads(lines.get())
+        answer: Mapping[str, object]
+        try:
+            answer = scorer.score(question)
+        except CannotScore as error:
+            answer = {"refusal": str(error)}
+        _say(report, {"check": question["check"], **answer})
 
 
 def _own_output() -> BinaryIO:
