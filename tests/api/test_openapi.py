@@ -18,7 +18,7 @@ Json = dict[str, object]
 SEED = 20_261_124
 ROUNDS = 12
 """Bodies for each path."""
-AWAY = {"/api/pull", "/api/push", "/api/search", "/api/browse"}
+AWAY = {"/api/pull", "/api/push", "/api/create"}
 ODD: tuple[object, ...] = (
     None,
     "",
