@@ -306,3 +306,28 @@ def test_a_model_that_neither_thinks_nor_calls_needs_no_parser() -> None:
 def test_the_names_of_ollama_s_parsers_are_known(name: str) -> None:
     assert named_form(name) is not None
     assert named_form("no such parser") is None
+
+
+SOUP = (
+    *(tag for template, *_ in ALL.values() for tag in form_of(template).tags),
+    *("{", "}", "[", "]", '"', "\\", ":", ",", ";", "\n", " ", "(", ")", "=", "a", "f", "```"),
+    *(OSLO, ARGUMENTS, "get_weather", "all", ">>>", "<parameter=a>", "</parameter>", "</function>"),
+    *("call:f{", "<function=f>", "assistant", "to=functions.f", "analysis", "final", "Oslo"),
+)
+
+
+@pytest.mark.parametrize("template", sorted({case[0] for case in ALL.values()}))
+@settings(max_examples=10)
+@given(words=st.lists(st.sampled_from(SOUP), max_size=30))
+def test_whatever_is_written_is_read_the_same_in_any_pieces(
+    template: str, words: list[str]
+) -> None:
+    text = "".join(words)
+    whole = heard(parser(template), text)
+    assert heard(parser(template), *text) == whole
+    assert heard(parser(template), *words) == whole
+
+
+def test_thousands_of_broken_calls_cost_no_time_that_grows_with_their_square() -> None:
+    text = '<tool_call>["' * 20_000
+    assert heard(parser(QWEN), text) == (text, "", [])

@@ -16,6 +16,8 @@ _HARMONY_ENDS = ("<|end|>", "<|return|>", "<|call|>", "<|start|>")
 _RECIPIENT = re.compile(r"to=(?:functions\.)?([^\s<]+)")
 _CHANNEL = re.compile(r"<\|channel\|>\s*(\w+)")
 _LONGEST_HEADER = 400
+_MOST_BROKEN = 32
+"""Calls that make no sense before no more are looked for: each may be read to the very end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +161,7 @@ class OutputParser:
         marks = self._form.marks if self._tools else ()
         if self._form.is_bare and self._tools:
             yield from self._bare()
+        broken = 0
         while mark := (yield from self._stream((*marks, *self._form.noise), Said)):
             if mark in self._form.noise:
                 self._trim()
@@ -169,6 +172,8 @@ class OutputParser:
             except Broken:
                 self._tape.at = start
                 self._say(mark)
+                broken += 1
+                marks = marks if broken < _MOST_BROKEN else ()
             else:
                 self._call(calls)
 
