@@ -38,6 +38,7 @@ def no_settings_of_mine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pa
         if name.startswith(("PUNA_", "OLLAMA_")):
             del os.environ[name]
     os.environ |= {"HOME": str(home), "PUNA_HOME": str(home / "puna"), "NO_COLOR": "1"}
+    os.environ["PUNA_MIRRORS"] = "registry.ollama.ai=http://127.0.0.1:9,hf.co=http://127.0.0.1:9"
     yield home
     os.environ.clear()
     os.environ.update(kept)

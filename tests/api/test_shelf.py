@@ -7,6 +7,7 @@ import pytest
 
 from tests.api.stage import Stage, a_model, staged
 from tests.builders import a_digest
+from tests.fakes.registry import a_registry
 
 
 async def _names(stage: Stage) -> list[str]:
@@ -165,14 +166,33 @@ async def test_an_unstreamed_pull_is_its_last_line(stage: Stage) -> None:
 
 
 async def test_pulling_what_nobody_has_is_an_error_in_ollama_s_words(stage: Stage) -> None:
-    reply = await stage.ask("POST", "/api/pull", {"model": "nope"})
-    assert (reply.status, reply.error) == (404, "pull model manifest: file does not exist")
+    with a_registry() as registry:
+        body = {"model": f"http://{registry.name}/a/nope", "insecure": True}
+        reply = await stage.ask("POST", "/api/pull", body)
+        whole = await stage.ask("POST", "/api/pull", {**body, "stream": False})
+    words = "pull model manifest: file does not exist"
+    assert reply.lines == [{"status": "pulling manifest"}, {"error": words}]
+    assert (whole.status, whole.error) == (404, words)
 
 
-async def test_a_model_that_only_a_registry_has_is_refused_clearly(stage: Stage) -> None:
-    reply = await stage.ask("POST", "/api/pull", {"model": "hf.co/user/model"})
-    assert reply.status == 501
-    assert "hf.co" in str(reply.error)
+async def test_a_model_goes_to_a_registry_and_comes_back(stage: Stage) -> None:
+    with a_registry() as registry:
+        name = f"{registry.name}/me/tiny"
+        await stage.ask("POST", "/api/copy", {"source": "tiny", "destination": name})
+        body = {"model": name, "insecure": True}
+        pushed = await stage.ask("POST", "/api/push", body)
+        await stage.ask("DELETE", "/api/delete", {"model": name})
+        pulled = await stage.ask("POST", "/api/pull", body)
+    assert pushed.lines[0] == {"status": "retrieving manifest"}
+    assert pushed.lines[-2:] == [{"status": "pushing manifest"}, {"status": "success"}]
+    assert pulled.lines[-1] == {"status": "success"}
+    assert f"{name}:latest" in await _names(stage)
+
+
+async def test_plain_http_needs_the_flag(stage: Stage) -> None:
+    for path in ("/api/pull", "/api/push"):
+        reply = await stage.ask("POST", path, {"model": "http://127.0.0.1:1/a/tiny"})
+        assert reply.status in {400, 404}
 
 
 async def test_two_nodes_share_one_store(tmp_path: Path) -> None:

@@ -152,7 +152,8 @@ class Talk(BaseHTTPRequestHandler):
     def _send_blob(self, blob: bytes) -> None:
         asked = self.headers.get("Range", "").removeprefix("bytes=")
         if asked and self.registry.has_ranges:
-            begin, end = (int(each) for each in asked.split("-"))
+            first, _, last = asked.partition("-")
+            begin, end = int(first), int(last or len(blob) - 1)
             extent = {"Content-Range": f"bytes {begin}-{end}/{len(blob)}"}
             self._send(blob[begin : end + 1], 206, extent)
         else:
