@@ -28,7 +28,7 @@ from tests.fakes.registry import Line, a_registry
 MB = 10**6
 BAD = Line(delay_s=0.04, bytes_per_s=8 * MB, breaks_after=20 * MB)
 BAD_SIZE = int(os.environ.get("PULL_BAD_MB", "256")) * MB
-GOOD_SIZE = int(os.environ.get("PULL_GOOD_MB", "512")) * MB
+GOOD_SIZE = int(os.environ.get("PULL_GOOD_MB", "1024")) * MB
 ROUNDS = int(os.environ.get("PULL_ROUNDS", "3"))
 
 

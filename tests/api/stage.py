@@ -25,6 +25,7 @@ from puna.node.node import Node
 from puna.settings import NodeSettings, load_settings
 from puna.units import Size, Span
 from tests.builders import LLAMA, LLAMA_TENSORS, a_config, a_gguf
+from tests.stores import NOWHERE
 from tests.worlds import FakeWorld
 
 ECHO = Script()
@@ -127,7 +128,7 @@ class Stage:
 def settings_for(root: Path, **changes: object) -> NodeSettings:
     """Return settings of a node whose files lie in `root`."""
     node = load_settings({"PUNA_HOME": str(root)}).node
-    values = {"memory_limit": Size(8 * 10**9), "engine": "scripted", **changes}
+    values = {"memory_limit": Size(8 * 10**9), "engine": "scripted", "mirrors": NOWHERE, **changes}
     return replace(node, **values)  # type: ignore[arg-type]
 
 

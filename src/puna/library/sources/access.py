@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlencode
 
 from pydantic import ValidationError
@@ -20,11 +21,13 @@ from yarl import URL
 
 from puna.errors import Denied
 from puna.fetcher import Fetcher, Question
-from puna.library.sources.identity import Identity
 from puna.origin import Origin, web_url
 from puna.units import Size
 from puna.wire.registry import DockerConfig, DockerLogin, TokenReply
 from puna.world import World
+
+if TYPE_CHECKING:  # loads cryptography, which few pulls need
+    from puna.library.sources.identity import Identity
 
 _MOST_TOKEN = Size(1 << 20)
 _FORM = re.compile(r"\s*(bearer|basic)\b\s*(.*)", re.IGNORECASE | re.DOTALL)
@@ -117,7 +120,7 @@ class Access:
     """Gets one registry's door opened."""
 
     def __init__(
-        self, fetcher: Fetcher, logins: Logins, identity: Callable[[], Identity], world: World
+        self, fetcher: Fetcher, logins: Logins, identity: "Callable[[], Identity]", world: World
     ) -> None:
         self._fetcher = fetcher
         self._logins = logins

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from yarl import URL
 
@@ -17,7 +18,6 @@ from puna.fetcher import PATIENCE, Fetcher, Question
 from puna.library.download import Streams
 from puna.library.sources.access import Access, Logins, read_logins
 from puna.library.sources.hub import THE_HUB, HubSettings
-from puna.library.sources.identity import Identity, load_identity
 from puna.library.sources.registry import Place, Repository
 from puna.models.name import ModelName
 from puna.net import Unreachable
@@ -26,6 +26,9 @@ from puna.settings import NodeSettings, Proxies, read_proxies
 from puna.units import Span
 from puna.version import OLLAMA_VERSION, __version__
 from puna.world import World
+
+if TYPE_CHECKING:
+    from puna.library.sources.identity import Identity
 
 _HUB = "registry-1.docker.io"
 _ALIASES = {"docker.io": _HUB, "index.docker.io": _HUB}
@@ -118,7 +121,9 @@ class Registries:
     def _logins(self) -> Logins:
         return read_logins(self._settings.logins, self._settings.docker)
 
-    def _identity(self) -> Identity:
+    def _identity(self) -> "Identity":
+        from puna.library.sources.identity import load_identity  # noqa: PLC0415 - cryptography, which few pulls need
+
         return load_identity(self._settings.home, ollama=self._settings.ollama)
 
 
