@@ -1,0 +1,1 @@
+"""Go's `text/template` language, as Ollama's models use it."""
