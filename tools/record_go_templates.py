@@ -85,6 +85,33 @@ class Generator:
         return f"{{{{range {names}{source}}}}}{shown}{leave}{inner}{{{{else}}}}{other}{{{{end}}}}"
 
 
+def write_table(cases: list[dict[str, str]]) -> None:
+    """Write the cases of the recorder as a table that people can read."""
+    lines = ['"""What Go makes of templates written by hand; recorded, see the golden file."""', ""]
+    lines += ["# ruff: noqa: E501, RUF001 - recorded", "", "from typing import NamedTuple", "", ""]
+    lines += [
+        "class Case(NamedTuple):",
+        '    """A template, its values, and what Go made of it."""',
+        "",
+    ]
+    lines += [
+        "    template: str",
+        "    data: str",
+        "    output: str",
+        '    error: str = ""',
+        "",
+        "",
+    ]
+    lines += ["CASES = ("]
+    for each in cases:
+        fields = [each["template"], each["data"], each["output"]]
+        fields += [each["error"]] if "error" in each else []
+        lines += ["    Case(", *(f"        {text!r}," for text in fields), "    ),"]
+    table = ROOT / "tests" / "chat" / "go_cases.py"
+    table.write_text("\n".join([*lines, ")", ""]))
+    subprocess.run(["ruff", "format", "-q", str(table)], check=False)
+
+
 def main() -> int:
     """Write the golden file."""
     snippets = json.loads((FOLDER / "snippets.json").read_text())
@@ -108,6 +135,9 @@ def main() -> int:
         "recorded": datetime.now(UTC).date().isoformat(), "go": found["go"],
         "data": snippets["data"], "chats": chats, "cases": found["cases"],
     }  # fmt: skip
+    by_hand = found["cases"][: len(cases) - GENERATED]
+    golden["cases"] = found["cases"][-GENERATED:]
+    write_table(by_hand + golden.pop("cases"))
     path = FOLDER / "golden.json"
     path.write_text(json.dumps(golden, ensure_ascii=False, indent=0) + "\n")
     print(f"{path}: {len(cases)} cases with {found['go']}")

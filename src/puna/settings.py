@@ -87,6 +87,7 @@ class NodeSettings:
     max_queue: int
     context_length: int
     truncate: bool
+    go_template: bool
     flash_attention: bool | None
     kv_cache_type: str
     speculation: str
@@ -495,6 +496,13 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "truncate", _flag, "true", "cut a prompt that is too long, and say so; false refuses it"
+    ),
+    Setting(
+        "go_template",
+        _flag,
+        "false",
+        "write prompts by a model's Go template even where its file's own can do more",
+        "OLLAMA_GO_TEMPLATE",
     ),
     Setting(
         "flash_attention",

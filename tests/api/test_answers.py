@@ -109,9 +109,9 @@ async def test_raw_contradicts_a_template_system_or_context(
     assert reply.error == "raw mode does not support template, system, or context"
 
 
-async def test_a_template_in_the_request_is_refused_not_ignored(stage: Stage) -> None:
-    reply = await stage.generate("hi", template="{{ .Prompt }}")
-    assert (reply.status, reply.headers["Puna-Error-Code"]) == (400, "not_yet")
+async def test_a_template_in_the_request_writes_the_prompt(stage: Stage) -> None:
+    reply = await stage.generate("hi", template="<{{ .Prompt }}>", _debug_render_only=True)
+    assert reply.json["_debug_info"] == {"rendered_template": "<hi>"}
 
 
 async def test_the_rendered_prompt_can_be_seen_without_an_answer(stage: Stage) -> None:

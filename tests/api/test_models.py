@@ -81,12 +81,12 @@ async def test_the_model_s_context_is_loaded(llama: Stage) -> None:
     assert running[0]["context_length"] == 512
 
 
-async def test_a_go_template_alone_is_refused_and_raw_still_works(stage: Stage) -> None:
+async def test_a_go_template_alone_writes_the_prompt_and_raw_does_without(stage: Stage) -> None:
     bare = {key: value for key, value in LLAMA.items() if key != "tokenizer.chat_template"}
     stage.add_model("old", a_gguf(bare), [("template", b"[INST] {{ .Prompt }} [/INST]")])
-    refused = await stage.chat("hi", model="old")
+    shown = await stage.chat("hi", model="old", _debug_render_only=True)
     raw = await stage.generate("hi", model="old", raw=True)
-    assert (refused.status, refused.headers["Puna-Error-Code"]) == (400, "not_yet")
+    assert shown.json["_debug_info"] == {"rendered_template": "[INST] hi [/INST]"}
     assert raw.text == "echo: hi"
 
 

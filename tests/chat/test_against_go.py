@@ -14,11 +14,12 @@ from puna.chat.gotemplate.errors import BadTemplate
 from puna.chat.gotemplate.template import read_template
 from puna.chat.gotemplate.values import Value
 from puna.chat.messages import Message, Tool, ToolCall
+from tests.chat.go_cases import CASES as RECORDED
 
 GOLDEN = json.loads(
     (Path(__file__).parent.parent / "data" / "go_templates" / "golden.json").read_text()
 )
-CASES = GOLDEN["cases"]
+CASES = [each._asdict() for each in RECORDED]
 GROUPS = 12
 PACKAGES = re.compile(r"\b(template|api)\.(?=[A-Zt])")
 """The recorder's types are all in one package."""
@@ -76,7 +77,7 @@ def outcome(template: str, data: Value) -> str:
 def test_templates_give_what_go_gives(group: int) -> None:
     cases = CASES[group::GROUPS]
     ours = [PACKAGES.sub("main.", outcome(each["template"], DATA[each["data"]])) for each in cases]
-    theirs = [f"ERROR {each['error']}" if "error" in each else each["output"] for each in cases]
+    theirs = [f"ERROR {each['error']}" if each.get("error") else each["output"] for each in cases]
     differing = [
         (case["template"], case["data"], his, mine)
         for case, his, mine in zip(cases, theirs, ours, strict=True)

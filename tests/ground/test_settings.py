@@ -30,6 +30,7 @@ EXAMPLES: list[tuple[str, str, object]] = [
     ("max_queue", "7", 7),
     ("context_length", "8192", 8192),
     ("truncate", "false", False),
+    ("go_template", "1", True),
     ("flash_attention", "true", True),
     ("kv_cache_type", "Q8_0", "q8_0"),
     ("speculation", "NGRAM", "ngram"),

@@ -15,6 +15,7 @@ from puna.hardware.memory import available_memory
 from puna.library.library import Library, open_library
 from puna.library.local import LocalModel
 from puna.models.name import ModelName
+from puna.models.old_blobs import check_loadable
 from puna.models.options import Loading, ParsedOptions, parse_options
 from puna.models.reference import parse_reference
 from puna.node.answer import Ask, Ended, Event, answer, frame_for
@@ -63,7 +64,7 @@ class Node:
             load_timeout=settings.load_timeout,
         )
         self._scheduler = Scheduler(factory, limits, world, memory=self.memory)
-        self._served = ServedModels(library, world)
+        self._served = ServedModels(library, world, prefers_go=settings.go_template)
         self._plans = Plans(settings, self.memory)
         self.trials = SpeedTrials()
         self._models: dict[Path, LocalModel] = {}
@@ -106,6 +107,7 @@ class Node:
         self, model: ServedModel, loading: Loading, purpose: Purpose = Purpose.ANSWER
     ) -> Wanted:
         """Return how to load a model. Raises `TooBig` if it would never fit."""
+        check_loadable(model.header, model.label)
         guesses = purpose is Purpose.ANSWER and self._guesses(model.weights)
         wish = LoadWish(model.label, model.header, loading, purpose, model.draft, guesses)
         wanted = self._plans.plan(wish, loaded=self._scheduler.loaded(model.weights, purpose))

@@ -6,12 +6,14 @@ the context is used. Unlike Ollama, nothing is cut in silence: a `Cut` carries t
 decisions are pure (`split`, `Search`, `drop_oldest`); only `prepare` asks the engine.
 """
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from puna.chat.forcing import told_of_tools
 from puna.chat.forms import takes_tools
 from puna.chat.messages import NO_TOOLS, Message, Role, Think, ToolMode, ToolUse
+from puna.chat.template import GoPrompt, write_prompt
 from puna.errors import Invalid
 from puna.node.engine.engine import Engine
 
@@ -38,6 +40,10 @@ class Conversation:
     tools: ToolUse = NO_TOOLS
     think: Think | None = None
     """None leaves it to the model."""
+    written_by: GoPrompt | None = None
+    """The Go template that writes the prompt; None leaves it to the file's own."""
+    suffix: str = ""
+    """What is to follow the answer, where the model fills a gap."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,10 +236,20 @@ async def _text_of(engine: Engine, subject: Subject) -> str:
     """Use the model's template; a base model has none and goes on from the bare text."""
     if isinstance(subject, Verbatim):
         return subject.text
-    messages = subject.messages
+    messages, go = subject.messages, subject.written_by
     is_forced = subject.tools.mode is ToolMode.REQUIRED and bool(subject.tools.tools)
-    if is_forced and not takes_tools(engine.facts.chat_template):
+    has_place = "tools" in go.template.names if go else takes_tools(engine.facts.chat_template)
+    if is_forced and not has_place:
         messages = told_of_tools(messages, subject.tools)
+    if go is not None:
+        return await asyncio.to_thread(
+            write_prompt,
+            go,
+            messages,
+            tools=subject.tools,
+            think=subject.think,
+            suffix=subject.suffix,
+        )
     if engine.facts.has_chat_template:
         return await engine.render(messages, tools=subject.tools, think=subject.think)
     return "\n\n".join(message.content for message in messages)

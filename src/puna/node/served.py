@@ -8,25 +8,31 @@ such as a package that was just installed.
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 
 from puna.chat.forms import named_form
+from puna.chat.gotemplate.template import GoTemplate
 from puna.chat.messages import Message
 from puna.chat.output import Form
+from puna.chat.output_tags import tags_form
+from puna.chat.template import GoPrompt, choose_template
 from puna.library.library import Library
 from puna.library.local import LocalModel
 from puna.models.details import Capability
-from puna.models.gguf import GgufHeader
+from puna.models.gguf import GgufArray, GgufHeader, read_array
 from puna.models.name import ModelName
 from puna.models.options import Options, parse_options
 from puna.models.reference import FileReference
+from puna.node.prompt import Conversation, Subject
 from puna.units import Span
 from puna.world import World
 
 _KEPT = Span.of(seconds=1)
-_BARE = "{{ .Prompt }}"
-"""The Go template that adds nothing."""
+
+GAP_KEYS = (("fim_pre", "fim_suf", "fim_mid"), ("prefix", "suffix", "middle"))
+"""The words for the marks of a gap, newer ones first."""
 
 FileState = tuple[int, int, int] | None
 
@@ -43,8 +49,8 @@ class ServedModel:
     messages: tuple[Message, ...]
     options: Options
     """The model's own options, over the defaults."""
-    has_go_template_only: bool = False
-    """Its file has no template of its own, and the one that it was given is for Go."""
+    go_template: GoTemplate | None = None
+    """The Go template that writes its prompts; None leaves it to the file's own."""
     has_adapters: bool = False
     draft: GgufHeader | None = None
     """The file of the model that guesses ahead, if it has one."""
@@ -52,8 +58,10 @@ class ServedModel:
     """How its answers mark thoughts and calls, if its config names a parser that says so."""
 
     @classmethod
-    def of(cls, local: LocalModel) -> "ServedModel":
+    def of(cls, local: LocalModel, *, prefers_go: bool = False) -> "ServedModel":
         """Read what is needed of a model. Raises what its files raise."""
+        jinja = local.header().text("tokenizer.chat_template") or ""
+        go = choose_template(local.template, jinja, prefers_go=prefers_go)
         return cls(
             local=local,
             weights=local.weights,
@@ -62,19 +70,37 @@ class ServedModel:
             system=local.system,
             messages=local.messages,
             options=parse_options(local.parameters).options,
-            has_go_template_only=(
-                (local.template or _BARE).strip() != _BARE
-                and "tokenizer.chat_template" not in local.header().metadata
-            ),
+            go_template=go,
             has_adapters=bool(local.adapters),
             draft=local.facts.header(local.draft) if local.draft else None,
-            form=named_form(local.config.parser),
+            form=named_form(local.config.parser) or (tags_form(go) if go else None),
         )
 
     @property
     def label(self) -> str:
         """The name for people."""
         return self.local.label
+
+    def gap_marks(self) -> tuple[str, str, str] | None:
+        """Return the tokens that mark what is before, after and in a gap; None without them."""
+        tokens = self.header.metadata.get("tokenizer.ggml.tokens")
+        if not isinstance(tokens, GgufArray):
+            return None
+        for keys in GAP_KEYS:
+            places = [self.header.integer(f"tokenizer.ggml.{key}_token_id") for key in keys]
+            if all(place is not None and 0 <= place < tokens.count for place in places):
+                words = read_array(self.header.path, tokens)
+                before, after, middle = (str(words[place or 0]) for place in places)
+                return before, after, middle
+        return None
+
+    def told(self, subject: Subject, today: date) -> Subject:
+        """Return what is asked, with the Go template that writes it if there is one."""
+        if self.go_template is None or not isinstance(subject, Conversation):
+            return subject
+        if subject.written_by is not None:
+            return subject
+        return replace(subject, written_by=GoPrompt(self.go_template, today))
 
     @property
     def full_name(self) -> str:
@@ -93,9 +119,12 @@ class _Kept:
 class ServedModels:
     """The models that were asked for lately."""
 
-    def __init__(self, library: Library, world: World, *, most: int = 256) -> None:
+    def __init__(
+        self, library: Library, world: World, *, most: int = 256, prefers_go: bool = False
+    ) -> None:
         self._library = library
         self._most = most
+        self._prefers_go = prefers_go
         self._world = world
         self._kept: dict[str, _Kept] = {}
 
@@ -126,7 +155,7 @@ class ServedModels:
 
     def _keep(self, key: str, path: Path, find: Callable[[], LocalModel]) -> ServedModel:
         state = _state(path)
-        model = ServedModel.of(find())
+        model = ServedModel.of(find(), prefers_go=self._prefers_go)
         if len(self._kept) >= self._most:
             self._kept.clear()
         self._kept[key] = _Kept(model, path, state, Span(self._world.elapsed() + _KEPT))

@@ -52,6 +52,7 @@ def plan(node: Node, model: ServedModel, wish: Wish) -> Plan:
     """Return the questions to `node`. Raises what can be known before the model is loaded."""
     check_abilities(model, wish.name, wish.wishes)
     parsed = node.options(model, wish.options)
+    today = node.world.now().date()
     first = Ask(
         wanted=node.plan(model, parsed.options.loading),
         subject=wish.subjects[0],
@@ -65,7 +66,11 @@ def plan(node: Node, model: ServedModel, wish: Wish) -> Plan:
         counts=wish.counts,
     )
     asks = tuple(
-        replace(first, subject=_thinking(model, subject), options=_seeded(parsed.options, number))
+        replace(
+            first,
+            subject=model.told(_thinking(model, subject), today),
+            options=_seeded(parsed.options, number),
+        )
         for subject in wish.subjects
         for number in range(wish.count)
     )

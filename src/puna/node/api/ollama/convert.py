@@ -6,11 +6,14 @@ what Ollama would ignore in silence is refused, or named in the header `Puna-Ign
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from re import DOTALL, compile as compile_pattern
 
 from pydantic import JsonValue
 
+from puna.chat.gotemplate.template import read_template
 from puna.chat.messages import Message, Role, Think, Tool, ToolCall, ToolMode, ToolUse
+from puna.chat.template import GoPrompt
 from puna.errors import Failed, Invalid
 from puna.models.details import Capability
 from puna.models.option_text import go_quoted
@@ -169,31 +172,21 @@ def check_abilities(model: ServedModel, asked_name: str, wishes: Wishes) -> None
     ):
         if is_asked and ability not in able:
             raise MissingAbility(f"{model.full_name} does not support {ability}")
-        if is_asked and ability is not Capability.TOOLS:
+        if is_asked and ability is Capability.VISION:
             raise NotYet(f"{ability} is not in this version of puna")
-    _check_build(model, wishes)
+    _check_build(model)
 
 
-def _check_build(model: ServedModel, wishes: Wishes) -> None:
+def _check_build(model: ServedModel) -> None:
     """Refuse a model of which this version would leave out a part."""
     if model.has_adapters:
         raise NotYet(f'model "{model.label}" has an adapter, which this version of puna cannot use')
-    if model.has_go_template_only and wishes.template:
-        raise NotYet(
-            f'model "{model.label}" has a Go template only, which this version of puna cannot use',
-            hint="write the whole prompt and send it to /api/generate with raw",
-        )
 
 
 def check_generate(asked: wire.GenerateRequest) -> None:
     """Refuse what contradicts itself, and what this version would otherwise ignore."""
     if asked.raw and (asked.template or asked.system or asked.context):
         raise Invalid("raw mode does not support template, system, or context")
-    if asked.template:
-        raise NotYet(
-            "a template in the request is not in this version of puna",
-            hint="write the whole prompt and send it with raw",
-        )
 
 
 def thinking_of(model: ServedModel, wish: Think | None) -> Think | None:
@@ -204,12 +197,22 @@ def thinking_of(model: ServedModel, wish: Think | None) -> Think | None:
 
 
 def generate_subject(
-    asked: wire.GenerateRequest, model: ServedModel, think: Think | None = None
+    asked: wire.GenerateRequest,
+    model: ServedModel,
+    think: Think | None = None,
+    *,
+    today: date = date.min,
 ) -> Subject:
-    """Return the prompt of `/api/generate`, with the model's own system text and messages."""
+    """Return the prompt of `/api/generate`, with the model's own system text and messages.
+
+    `today` is for a template in the request.
+    """
     prompt = asked.prompt or ""
     if asked.raw:
         return Verbatim(prompt)
+    go = GoPrompt(read_template(asked.template), today) if asked.template else None
+    if asked.suffix and prompt:
+        return gap_subject(model, prompt, asked.suffix, go)
     system = asked.system or model.system
     history = () if asked.context else model.messages
     messages = (
@@ -218,8 +221,26 @@ def generate_subject(
         Message(Role.USER, prompt),
     )
     return Conversation(
-        messages, before=tuple(asked.context or ()), think=thinking_of(model, think)
+        messages,
+        before=tuple(asked.context or ()),
+        think=thinking_of(model, think),
+        written_by=go,
     )
+
+
+def gap_subject(
+    model: ServedModel, prompt: str, suffix: str, go: GoPrompt | None = None
+) -> Subject:
+    """Return the question for what goes between two texts.
+
+    A Go template with `.Suffix` writes it; else the marks do that the model's file has for it.
+    """
+    template = go.template if go else model.go_template
+    if template is not None and "suffix" in template.names:
+        return Conversation((Message(Role.USER, prompt),), written_by=go, suffix=suffix)
+    if marks := model.gap_marks():
+        return Verbatim(f"{marks[0]}{prompt}{marks[1]}{suffix}{marks[2]}")
+    raise MissingAbility(f"{model.full_name} does not support {Capability.INSERT}")
 
 
 def chat_subject(

@@ -52,7 +52,7 @@ async def reply_to(desk: Desk, call: Call) -> Response:
         return in_time(desk, load, lambda _: _marker(desk, call, "load"))
     ask = Ask(
         wanted=wanted,
-        subject=call.subject(),
+        subject=call.model.told(call.subject(), node.world.now().date()),
         form=call.model.form,
         options=parsed.options,
         keep_alive=keep_alive,

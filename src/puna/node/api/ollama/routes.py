@@ -137,7 +137,9 @@ async def generate(request: Request) -> Response:
             think=terms.think,
             template=not asked.raw,
         ),
-        subject=lambda: generate_subject(asked, model, terms.think),
+        subject=lambda: generate_subject(
+            asked, model, terms.think, today=desk.node.world.now().date()
+        ),
         is_empty=not asked.prompt,
         tells_context=not asked.raw,
     )

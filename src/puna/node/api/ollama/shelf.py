@@ -1,11 +1,14 @@
 """The models of a node as Ollama lists and shows them. Pure: facts in, replies out."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import cast
 
 from pydantic import JsonValue
 
+from puna.chat.gotemplate.errors import BadTemplate
+from puna.chat.template import choose_template
 from puna.errors import PunaError
 from puna.library.local import LocalModel
 from puna.models.details import metadata_json
@@ -139,10 +142,11 @@ def show(model: LocalModel, asked: wire.ShowRequest) -> wire.Show:
 
 
 def _template(model: LocalModel, header: GgufHeader) -> str:
-    """Show what is used: the GGUF's own template, which this version prefers to a Go template."""
-    own = header.metadata.get("tokenizer.chat_template")
-    if isinstance(own, str) and own:
-        return own
+    """Show what is used: the Go template, or the GGUF's own where that can do more."""
+    own = header.text("tokenizer.chat_template") or ""
+    with suppress(BadTemplate):
+        if own and choose_template(model.template, own) is None:
+            return own
     return model.template or _BARE_TEMPLATE
 
 

@@ -10,7 +10,7 @@ from pydantic import JsonValue
 
 from puna.chat.messages import Message, Role, Think, ToolCall, ToolMode
 from puna.errors import Invalid
-from puna.node.api.ollama.convert import Wishes, read_keep_alive, read_think
+from puna.node.api.ollama.convert import Wishes, gap_subject, read_keep_alive, read_think
 from puna.node.api.ollama.lines import as_json
 from puna.node.api.openai.tools import read_arguments, read_tool_use
 from puna.node.api.parts import Content, picture
@@ -103,7 +103,12 @@ def completion_wish(asked: wire.CompletionRequest, model: ServedModel) -> Wish:
     return Wish(
         name=asked.model or "",
         wishes=Wishes(verb="generate", insert=bool(asked.suffix), template=not is_raw),
-        subjects=tuple(_subject(prompt, model, is_raw=is_raw) for prompt in prompts),
+        subjects=tuple(
+            gap_subject(model, prompt, asked.suffix)
+            if asked.suffix and isinstance(prompt, str) and prompt and not is_raw
+            else _subject(prompt, model, is_raw=is_raw)
+            for prompt in prompts
+        ),
         options=read_options(asked),
         keep_alive=read_keep_alive(asked.keep_alive),
         logprobs=alternatives,
