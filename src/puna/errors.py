@@ -80,4 +80,4 @@ class Unavailable(PunaError):
 
     code = "unavailable"
     status = 503
-    retry_after_s: ClassVar[int] = 1
+    retry_after_s: int = 1

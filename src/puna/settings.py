@@ -76,6 +76,11 @@ class NodeSettings:
 
     host: Address
     api_key: str
+    client_key: str
+    require_keys: bool
+    rate_limit: int
+    token_limit: int
+    access_log: bool
     origins: tuple[str, ...]
     home: Path
     models: Path
@@ -438,8 +443,24 @@ SETTINGS: tuple[Setting, ...] = (
         "OLLAMA_HOST",
     ),
     Setting(
-        "api_key", _text, "", "key that clients must send; needed beyond loopback", secret=True
+        "api_key",
+        _text,
+        "",
+        "a key that clients must send, beside those of `puna keys`; commands send it too",
+        secret=True,
     ),
+    Setting(
+        "client_key",
+        _text,
+        "",
+        "key that commands send to a server, where api_key is not set",
+        "OLLAMA_API_KEY",
+        secret=True,
+    ),
+    Setting("require_keys", _flag, "false", "ask for a key on this machine too"),
+    Setting("rate_limit", _whole, "0", "requests a minute for each key; 0 is no limit"),
+    Setting("token_limit", _whole, "0", "tokens a minute for each key; 0 is no limit"),
+    Setting("access_log", _flag, "false", "log each request, without prompts, to logs/access.log"),
     Setting(
         "origins",
         _list,

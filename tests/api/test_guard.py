@@ -5,10 +5,16 @@ from pathlib import Path
 import pytest
 
 from puna.node.api.guard import ExposedWithoutKey, Rules, check_exposure
+from puna.node.keys import KeyRing
 from puna.settings import Address
 from tests.api.stage import Stage, settings_for, staged
+from tests.worlds import FakeWorld
 
 PUBLIC = Address(host="0.0.0.0")
+
+
+def a_ring(home: Path) -> KeyRing:
+    return KeyRing(home, FakeWorld())
 
 
 @pytest.mark.parametrize(
@@ -151,7 +157,7 @@ async def test_with_a_key_only_its_bearers_get_in(
 async def test_with_a_key_every_path_but_the_root_asks_for_it(tmp_path: Path, path: str) -> None:
     async with staged(tmp_path, api_key="s3cret") as stage:
         reply, root = await stage.ask("GET", path), await stage.ask("GET", "/")
-    assert (reply.status, reply.error) == (401, "unauthorized")
+    assert (reply.status, reply.error) == (401, "unauthorized: the request has no key")
     assert reply.headers["WWW-Authenticate"] == "Bearer"
     assert "s3cret" not in str(reply)
     assert root.status == 200
@@ -161,7 +167,7 @@ def test_listening_for_everybody_without_a_key_is_refused_with_both_ways_out(
     tmp_path: Path,
 ) -> None:
     with pytest.raises(ExposedWithoutKey) as refusal:
-        check_exposure(settings_for(tmp_path, host=PUBLIC))
+        check_exposure(settings_for(tmp_path, host=PUBLIC), a_ring(tmp_path))
     assert "PUNA_API_KEY" in refusal.value.hint
     assert "PUNA_HOST" in refusal.value.hint
 
@@ -170,7 +176,7 @@ def test_listening_for_everybody_without_a_key_is_refused_with_both_ways_out(
     ("address", "key"), [(PUBLIC, "s3cret"), (Address(), ""), (Address(host="::1"), "")]
 )
 def test_loopback_or_a_key_is_enough_to_listen(tmp_path: Path, address: Address, key: str) -> None:
-    check_exposure(settings_for(tmp_path, host=address, api_key=key))
+    check_exposure(settings_for(tmp_path, host=address, api_key=key), a_ring(tmp_path))
 
 
 async def test_a_node_that_others_reach_answers_to_any_host_name(tmp_path: Path) -> None:

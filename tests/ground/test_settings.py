@@ -19,6 +19,11 @@ from puna.units import FOREVER, Size, Span
 EXAMPLES: list[tuple[str, str, object]] = [
     ("host", "10.0.0.7:1234", Address("http", "10.0.0.7", 1234)),
     ("api_key", "s3cret", "s3cret"),
+    ("client_key", "s3cret", "s3cret"),
+    ("require_keys", "true", True),
+    ("rate_limit", "60", 60),
+    ("token_limit", "9000", 9000),
+    ("access_log", "true", True),
     ("origins", "https://a.example, app://*", ("https://a.example", "app://*")),
     ("home", "/srv/puna", Path("/srv/puna")),
     ("models", "/srv/models", Path("/srv/models")),

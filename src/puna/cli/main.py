@@ -26,7 +26,7 @@ class Entry(NamedTuple):
     module: str
     name: str
     meaning: str
-    settings: tuple[str, ...] = ("host", "api_key")
+    settings: tuple[str, ...] = ("host", "api_key", "client_key")
     """The settings that bear on it, for its help."""
 
 
@@ -56,6 +56,7 @@ COMMANDS = {
         ("host", "api_key", "hub_endpoint"),
     ),
     "browse": Entry("puna.cli.browse", "browse", "Browse models, and whether they would fit"),
+    "keys": Entry("puna.cli.keys", "keys", "Make, list and revoke keys of the server", ("home",)),
     "settings": Entry(
         "puna.cli.settings", "settings", "Show settings and where they came from", ()
     ),

@@ -31,7 +31,7 @@ def client_of(session: Session) -> "NodeClient":
     settings = session.settings
     node = import_module("puna.node.client")
     client: NodeClient = node.NodeClient(
-        node.caller_for(settings.host.for_client(), settings.api_key)
+        node.caller_for(settings.host.for_client(), settings.api_key or settings.client_key)
     )
     return client
 

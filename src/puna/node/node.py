@@ -33,6 +33,7 @@ from puna.node.scoring import ScoreAsk, Scores, score
 from puna.node.served import ServedModel, ServedModels
 from puna.node.tokens import TokenAsk, Tokenized
 from puna.node.trials import SpeedTrials
+from puna.node.usage import noted
 from puna.progress import Progress
 from puna.settings import NodeSettings
 from puna.units import Size, Span
@@ -116,7 +117,8 @@ class Node:
 
     def answer(self, ask: Ask) -> AsyncGenerator[Event, None]:
         """Generate. Closing the iterator stops the computation and frees the model."""
-        events = answer(self._scheduler, ask, self.world)
+        told = answer(self._scheduler, ask, self.world)
+        events = noted(told, ask.wanted.label, self.world)
         spec = ask.wanted.spec
         is_tried = spec.speculation is not None or self.trials.is_open(spec.weights)
         return self._timed(spec.weights, events) if is_tried else events
@@ -196,6 +198,16 @@ class Node:
     async def unload(self, model: ServedModel) -> None:
         """Take a model out of memory once nobody uses it; do nothing if it is not there."""
         await self._scheduler.unload(model.weights)
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for a model."""
+        return self._scheduler.waiting
+
+    @property
+    def engine_deaths(self) -> int:
+        """How many engines have ended by themselves."""
+        return self._scheduler.deaths
 
     def running(self) -> tuple[tuple[Running, LocalModel], ...]:
         """List what is in memory, longest expiry first, each with the model that it is."""

@@ -15,7 +15,8 @@ from pydantic.json_schema import models_json_schema
 from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from puna.node.api import catalog, scoring
+from puna.node.api import catalog, health, scoring
+from puna.node.api.access import Gate
 from puna.node.api.anthropic import routes as anthropic
 from puna.node.api.desk import Desk
 from puna.node.api.dialect import ANTHROPIC, EVENTS, NDJSON, OLLAMA, OPENAI, dialect_of
@@ -25,6 +26,8 @@ from puna.node.api.guard import Guard, Rules
 from puna.node.api.ollama import embedding as ollama_embedding, routes as ollama
 from puna.node.api.openai import embeddings as openai_embeddings, routes as openai
 from puna.node.api.reply import LastResort, add_error_replies
+from puna.node.api.watch import AccessLog, Watch
+from puna.node.keys import KeyRing
 from puna.version import __version__
 from puna.wire import anthropic as anthropic_wire, openai as openai_wire
 from puna.wire.ollama import ErrorReply
@@ -36,9 +39,12 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *openai.ENDPOINTS,
     *openai_embeddings.ENDPOINTS,
     *catalog.ENDPOINTS,
+    *health.ENDPOINTS,
     *anthropic.ENDPOINTS,
 )
 """Every path of the node."""
+_FIXED = frozenset(each.path for each in ENDPOINTS if not each.parameter) | {"/docs"}
+_OPEN = tuple(each.prefix for each in ENDPOINTS if each.parameter)
 _FAILURES: Mapping[str, type[BaseModel]] = {
     OLLAMA.name: ErrorReply,
     OPENAI.name: openai_wire.Failure,
@@ -68,7 +74,22 @@ def make_app(desk: Desk) -> ASGIApp:
     api.add_api_route("/docs", _docs, methods=["GET"], include_in_schema=False)
     add_error_replies(api)
     _describe_bodies(api)
-    return LastResort(Guard(Paths(api), Rules.of(desk.node.settings)), desk)
+    return _watched(api, desk)
+
+
+def _watched(api: FastAPI, desk: Desk) -> ASGIApp:
+    node, settings = desk.node, desk.node.settings
+    gate = Gate(settings, KeyRing(settings.home, node.world), node.world)
+    inner = LastResort(Guard(Paths(api), Rules.of(settings), gate), desk)
+    log = AccessLog(settings.home / "logs" / "access.log") if settings.access_log else None
+    return Watch(inner, gate, desk.metrics, log=log, route_of=_route_of)
+
+
+def _route_of(path: str) -> str:
+    """Return the path as the table has it, empty for one that is not there."""
+    if path in _FIXED:
+        return path
+    return next((each for each in _OPEN if path.startswith(each)), "")
 
 
 class Paths:

@@ -6,6 +6,7 @@ from typing import cast
 from fastapi import Request
 from starlette.types import Scope
 
+from puna.node.api.metrics import Metrics
 from puna.node.api.streaming import OpenAnswers
 from puna.node.node import Node
 
@@ -20,6 +21,7 @@ class Desk:
 
     node: Node
     answers: OpenAnswers = field(default_factory=OpenAnswers)
+    metrics: Metrics = field(default_factory=Metrics)
 
 
 def seat(desk: Desk, scope: Scope) -> None:

@@ -5,7 +5,6 @@ name that resolves to 127.0.0.1 reaches it; a request with a foreign Origin is r
 puna's own: beyond loopback a node has a key, and every path but `/` asks for it.
 """
 
-import hmac
 import ipaddress
 import socket
 from collections.abc import Iterable
@@ -17,8 +16,11 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from puna.errors import Denied, Invalid
+from puna.errors import Invalid, PunaError
+from puna.node.api.access import Gate
 from puna.node.api.reply import error_reply
+from puna.node.api.watch import KEY
+from puna.node.keys import KeyRing, WrongKey
 from puna.settings import Address, NodeSettings
 
 _HOSTS = ("localhost", "127.0.0.1", "0.0.0.0")  # noqa: S104 - names that a page may come from
@@ -47,7 +49,7 @@ _STAINLESS = (
 )
 _REQUEST_HEADERS = ",".join(
     (
-        "Authorization,Content-Type,User-Agent,Accept,X-Requested-With,OpenAI-Beta",
+        "Authorization,X-Api-Key,Content-Type,User-Agent,Accept,X-Requested-With,OpenAI-Beta",
         "X-Api-Key,Anthropic-Version,Anthropic-Beta,Anthropic-Dangerous-Direct-Browser-Access",
         *(f"x-stainless-{name}" for name in _STAINLESS.split()),
     )
@@ -64,20 +66,14 @@ class ExposedWithoutKey(Invalid):
     code = "exposed_without_key"
 
 
-class WrongKey(Denied):
-    """The request carries no key, or another one."""
-
-    code = "wrong_key"
-    status = 401
-
-
-def check_exposure(settings: NodeSettings) -> None:
+def check_exposure(settings: NodeSettings, ring: KeyRing) -> None:
     """Refuse to listen beyond this machine without a key. Raises `ExposedWithoutKey`."""
-    if settings.host.is_loopback or settings.api_key:
+    if settings.host.is_loopback or settings.api_key or ring.good():
         return
     raise ExposedWithoutKey(
         f"no key is set, and listening on {settings.host.host} lets in everyone who reaches it",
-        hint="set PUNA_API_KEY to a secret that clients send, or PUNA_HOST to 127.0.0.1",
+        hint="make one with `puna keys create NAME`, set PUNA_API_KEY to a secret of your own,"
+        " or set PUNA_HOST to 127.0.0.1",
     )
 
 
@@ -88,7 +84,6 @@ class Rules:
     checks_host: bool
     any_origin: bool
     origins: Pattern[str]
-    key: bytes = field(default=b"", repr=False)
     own_names: frozenset[str] = field(default_factory=frozenset)
 
     @classmethod
@@ -98,7 +93,6 @@ class Rules:
             checks_host=settings.host.is_loopback,
             any_origin="*" in settings.origins,
             origins=_pattern((*settings.origins, *DEFAULT_ORIGINS)),
-            key=settings.api_key.encode(),
             own_names=_own_names(settings.host),
         )
 
@@ -120,12 +114,6 @@ class Rules:
         if self.any_origin or origin in {f"http://{host}", f"https://{host}"}:
             return True
         return self.origins.fullmatch(origin) is not None
-
-    def allows_key(self, authorization: str) -> bool:
-        """Tell whether an Authorization header carries the key; takes as long for any wrong one."""
-        scheme, _, given = authorization.partition(" ")
-        same = hmac.compare_digest(given.strip().encode("utf-8", "surrogateescape"), self.key)
-        return not self.key or (same and scheme.lower() == "bearer")
 
 
 def _pattern(origins: Iterable[str]) -> Pattern[str]:
@@ -154,9 +142,10 @@ def _without_port(host: str) -> str:
 class Guard:
     """Lets a request through to `app`, or answers it: 403 for strangers, 401 without the key."""
 
-    def __init__(self, app: ASGIApp, rules: Rules) -> None:
+    def __init__(self, app: ASGIApp, rules: Rules, gate: Gate) -> None:
         self._app = app
         self._rules = rules
+        self._gate = gate
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Judge one request by its headers."""
@@ -184,12 +173,12 @@ class Guard:
             return Response(status_code=403)
         if scope["method"] == "OPTIONS":
             return Response(status_code=204, headers=self._preflight_headers(origin))
-        if scope["path"] != "/" and not rules.allows_key(headers.get("authorization", "")):
-            wrong = WrongKey(
-                "unauthorized", hint="send the header Authorization: Bearer with the node's key"
-            )
-            reply = error_reply(wrong, scope)
-            reply.headers["WWW-Authenticate"] = "Bearer"
+        try:
+            scope[KEY] = self._gate.admit(scope, headers)
+        except PunaError as error:
+            reply = error_reply(error, scope)
+            if isinstance(error, WrongKey):
+                reply.headers["WWW-Authenticate"] = "Bearer"
             return reply
         return None
 

@@ -21,6 +21,7 @@ from puna.net import Caller, Unreachable
 from puna.node.api.app import make_app
 from puna.node.api.desk import Desk
 from puna.node.api.guard import check_exposure
+from puna.node.keys import KeyRing
 from puna.node.node import open_node
 from puna.settings import Address, NodeSettings
 from puna.units import Span
@@ -52,13 +53,14 @@ class CannotListen(Failed):
 
 def serve(settings: NodeSettings, *, world: World | None = None) -> None:
     """Run a node until SIGINT or SIGTERM. Blocks. Raises what keeps it from starting."""
-    check_exposure(settings)
+    chance = world or RealWorld()
+    check_exposure(settings, KeyRing(settings.home, chance))
     _allow_many_connections()
     with (
         take_address(settings.host) as listener,
         asyncio.Runner(loop_factory=_loop_factory()) as runner,
     ):
-        runner.run(_serve(settings, listener, world or RealWorld()))
+        runner.run(_serve(settings, listener, chance))
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

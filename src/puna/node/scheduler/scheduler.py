@@ -94,6 +94,8 @@ class Scheduler:
         self._owner: asyncio.Task[None] | None = None
         self._alarm: asyncio.Task[None] | None = None
         self._alarm_at: Span | None = None
+        self.deaths = 0
+        """How many engines have ended by themselves."""
         self._turned: asyncio.Future[None] | None = None
 
     @asynccontextmanager
@@ -196,6 +198,7 @@ class Scheduler:
             self._wake_watchers()
 
     def _turn(self, event: Event) -> None:
+        self.deaths += isinstance(event, Died)
         self._attempt(self._measure, event)
         if not self._attempt(self._follow, event) and isinstance(event, Requested):
             error = Failed(f'model "{event.wanted.label}" could not be scheduled: see the log')
