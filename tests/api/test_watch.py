@@ -44,3 +44,35 @@ async def test_the_numbers_are_prometheus_text(stage: Stage) -> None:
 async def test_health_tells_that_the_node_is_ready(stage: Stage) -> None:
     reply = await stage.ask("GET", "/health")
     assert (reply.status, reply.json["status"], reply.json["ready"]) == (200, "ok", True)
+
+
+async def test_a_refused_request_is_logged_and_counted(tmp_path: Path) -> None:
+    async with staged(tmp_path, access_log=True, require_keys=True) as stage:
+        await stage.ask("GET", "/api/tags", Authorization="Bearer puna_wrong")
+        metrics = stage.desk.metrics.text(stage.node)
+    line = (tmp_path / "logs" / "access.log").read_text()
+    assert " GET /api/tags 401 " in line
+    assert "puna_wrong" not in line
+    assert 'route="/api/tags",status="401"} 1' in metrics
+
+
+async def test_a_log_that_cannot_be_written_stops_nobody(tmp_path: Path) -> None:
+    (tmp_path / "logs").write_text("a file where the folder should be")
+    async with staged(tmp_path, access_log=True) as stage:
+        assert (await stage.generate()).status == 200
+
+
+async def test_a_log_that_has_grown_is_put_aside(tmp_path: Path) -> None:
+    log = tmp_path / "logs" / "access.log"
+    log.parent.mkdir()
+    log.write_bytes(b"x" * (10 * 2**20))
+    async with staged(tmp_path, access_log=True) as stage:
+        await stage.generate()
+        await stage.generate()
+    assert len(log.read_text().splitlines()) == 1
+
+
+async def test_a_prompt_that_was_cut_is_counted(stage: Stage) -> None:
+    await stage.generate("word " * 9000, options={"num_ctx": 64})
+    text = (await stage.ask("GET", "/metrics")).body.decode()
+    assert "puna_truncated_prompts_total 1" in text
