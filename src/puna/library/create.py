@@ -1,0 +1,248 @@
+"""Make a model from another one or from files in the store, by the steps that Ollama reports.
+
+What the new model says of itself replaces what it inherits: template, system text and messages are
+taken whole, parameters one by one, licences are added. Weights are never changed or copied. Nothing
+of the model can be seen until its manifest is written.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import PurePosixPath
+
+from puna.errors import Invalid, NotFound, Unsupported
+from puna.library.draft import Draft
+from puna.library.local import Facts, LocalModel
+from puna.library.store import ModelStore
+from puna.models.details import details_of
+from puna.models.digest import Digest, digest_of
+from puna.models.gguf import GgufHeader
+from puna.models.manifest import Layer, MediaType, make_manifest
+from puna.models.name import ModelName
+from puna.models.options import OPTION_TABLE, parse_options
+from puna.progress import Done, Progress, Step
+from puna.text import one_line
+from puna.units import Size
+
+Json = dict[str, object]
+_REPLACED = {
+    "template": (MediaType.TEMPLATE, MediaType.PROMPT),
+    "system": (MediaType.SYSTEM,),
+    "messages": (MediaType.MESSAGES,),
+}
+
+
+class BlobNotUploaded(NotFound):
+    """A recipe names a blob that is not in the store."""
+
+    code = "blob_not_uploaded"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """What a new model is made of. None and empty mean: as in the model that it comes from."""
+
+    name: ModelName
+    files: Mapping[str, Digest] = field(default_factory=dict)
+    """Names of files, relative, and the blobs that hold them: weights and projectors."""
+    adapters: Mapping[str, Digest] = field(default_factory=dict)
+    drafts: Mapping[str, Digest] = field(default_factory=dict)
+    template: str | None = None
+    system: str | None = None
+    licenses: tuple[str, ...] = ()
+    parameters: Mapping[str, object] = field(default_factory=dict)
+    messages: tuple[tuple[str, str], ...] | None = None
+    """Role and text of each turn that starts every conversation."""
+    claims: Mapping[str, str] = field(default_factory=dict)
+    """Texts for the config: `renderer`, `parser`, `requires`."""
+
+
+def check_recipe(recipe: Recipe, *, has_base: bool) -> None:
+    """Refuse what cannot become a model, before anything is fetched. Raises `Invalid`."""
+    if not has_base and not recipe.files:
+        raise Invalid("neither 'from' or 'files' was specified")
+    if len(recipe.adapters) > 1:
+        raise Invalid("only one adapter is currently supported")
+    for name in (*recipe.files, *recipe.adapters, *recipe.drafts):
+        path = PurePosixPath(name.replace("\\", "/"))
+        if path.is_absolute() or ".." in path.parts or ":" in name:
+            raise Invalid(f"file path must be relative: {one_line(name, 100)}")
+    for name in recipe.parameters:
+        if name not in OPTION_TABLE:
+            raise Invalid(f"unknown parameter '{one_line(name, 60)}'")
+    parse_options(recipe.parameters)
+    for role, _ in recipe.messages or ():
+        if role not in {"system", "user", "assistant"}:
+            raise Invalid('message role must be one of "system", "user", or "assistant"')
+
+
+def create(
+    store: ModelStore, recipe: Recipe, base: LocalModel | None, facts: Facts
+) -> Iterator[Progress]:
+    """Make the model, and tell each step. Blocks, for as long as weights are copied.
+
+    Raises `BlobNotUploaded`, `BadGguf`, `Unsupported`, and the store's errors.
+    """
+    with store.draft() as draft:
+        layers = list(_inherited(recipe, base))
+        if recipe.files or recipe.adapters or recipe.drafts:
+            yield Step("parsing GGUF")
+        layers += _from_files(store, recipe, facts)
+        layers = _deduplicated(layers)
+        new: dict[Digest, bytes] = {}
+        layers = list(_with_texts(layers, recipe, base, new))
+        config = _config(store, layers, recipe, base, facts)
+        new[digest_of(config)] = config
+        yield from _stored(draft, layers, base, new)
+        manifest = make_manifest(_text_layer(MediaType.CONFIG, config), layers)
+        yield Step("writing manifest")
+        store.publish(draft, recipe.name, manifest)
+    yield Done()
+
+
+def _inherited(recipe: Recipe, base: LocalModel | None) -> Iterator[Layer]:
+    """Yield the layers that stay. New weights take the place of all the model's files."""
+    gone = {kind for name, kinds in _REPLACED.items() for kind in kinds if _is_new(recipe, name)}
+    for layer in base.manifest.layers if base else ():
+        if layer.media_type not in gone:
+            yield replace(layer, source=layer.source or base.label) if base else layer
+
+
+def _is_new(recipe: Recipe, name: str) -> bool:
+    return getattr(recipe, name) is not None
+
+
+def _from_files(store: ModelStore, recipe: Recipe, facts: Facts) -> Iterator[Layer]:
+    for name, digest in recipe.files.items():
+        yield _file_layer(store, name, digest, _kind_of(_header(store, name, digest, facts)))
+    for name, digest in recipe.adapters.items():
+        _header(store, name, digest, facts)
+        yield _file_layer(store, name, digest, MediaType.ADAPTER)
+    for name, digest in recipe.drafts.items():
+        _header(store, name, digest, facts)
+        yield _file_layer(store, name, digest, MediaType.DRAFT)
+
+
+def _header(store: ModelStore, name: str, digest: Digest, facts: Facts) -> GgufHeader:
+    shown = one_line(name, 100)
+    if store.blobs.size(digest) is None:
+        raise BlobNotUploaded(
+            f"blob {digest} of {shown} is not in the store",
+            hint=f"send it first, with POST /api/blobs/{digest}",
+        )
+    if PurePosixPath(name).suffix in {".safetensors", ".bin", ".pth", ".json", ".model"}:
+        raise Unsupported(
+            f"{shown} is no GGUF file, and this version of puna does not convert models",
+            hint="convert it with llama.cpp's convert_hf_to_gguf.py, or take a GGUF repository",
+        )
+    header = facts.header(store.blobs.path(digest))
+    if (header.integer("split.count") or 1) > 1:
+        raise Unsupported(
+            f"{shown} is one part of a split model", hint="merge its parts with llama-gguf-split"
+        )
+    return header
+
+
+def _kind_of(header: GgufHeader) -> MediaType:
+    if header.architecture == "clip":
+        return MediaType.PROJECTOR
+    if header.metadata.get("general.type") == "adapter":
+        return MediaType.ADAPTER
+    return MediaType.MODEL
+
+
+def _file_layer(store: ModelStore, name: str, digest: Digest, kind: MediaType) -> Layer:
+    size = store.blobs.size(digest)
+    if size is None:
+        raise BlobNotUploaded(f"blob {digest} of {one_line(name, 100)} is not in the store")
+    return Layer(kind, digest, size)
+
+
+def _deduplicated(layers: Iterable[Layer]) -> list[Layer]:
+    return list({(layer.media_type, layer.digest): layer for layer in layers}.values())
+
+
+def _with_texts(
+    layers: list[Layer], recipe: Recipe, base: LocalModel | None, new: dict[Digest, bytes]
+) -> Iterator[Layer]:
+    """Yield the layers with the recipe's texts; what is not in the store yet is put in `new`."""
+
+    def text(kind: MediaType, content: bytes) -> Layer:
+        new[digest_of(content)] = content
+        return _text_layer(kind, content)
+
+    if not any(layer.media_type == MediaType.MODEL for layer in layers):
+        raise Unsupported("there are no weights: name a model or a GGUF file in FROM")
+    yield from (each for each in layers if each.media_type != MediaType.PARAMS)
+    if recipe.template:
+        yield text(MediaType.TEMPLATE, recipe.template.encode())
+    if recipe.system:
+        yield text(MediaType.SYSTEM, recipe.system.encode())
+    present = {layer.digest for layer in layers}
+    for license_text in recipe.licenses:
+        if license_text and digest_of(license_text.encode()) not in present:
+            yield text(MediaType.LICENSE, license_text.encode())
+    merged = {**(base.parameters if base else {}), **recipe.parameters}
+    if merged:
+        yield text(MediaType.PARAMS, _go_json(dict(sorted(merged.items()))))
+    if recipe.messages:
+        said = [{"role": role, "content": words} for role, words in recipe.messages]
+        yield text(MediaType.MESSAGES, _go_json(said))
+
+
+def _config(
+    store: ModelStore,
+    layers: list[Layer],
+    recipe: Recipe,
+    base: LocalModel | None,
+    facts: Facts,
+) -> bytes:
+    """Return the config blob: what the weights say, with what the recipe claims."""
+    config: Json = {}
+    if base is not None:
+        config |= json.loads(base.contents.read(base.manifest.config.digest))
+    weights = [layer for layer in layers if layer.media_type == MediaType.MODEL]
+    is_new = base is None or weights[-1].digest in recipe.files.values()
+    if is_new:
+        details = details_of(facts.header(store.blobs.path(weights[-1].digest)))
+        config |= {
+            "model_format": "gguf",
+            "model_family": details.family,
+            "model_families": list(details.families),
+            "model_type": details.parameter_size,
+            "file_type": details.quantization_level,
+        }
+    config |= {name: value for name, value in recipe.claims.items() if value}
+    config |= {"architecture": "amd64", "os": "linux"}
+    return json.dumps(config, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _stored(
+    draft: Draft, layers: list[Layer], base: LocalModel | None, new: Mapping[Digest, bytes]
+) -> Iterator[Progress]:
+    """Put every blob into the store, and say of each whether it was there."""
+    for layer in layers:
+        is_here = draft.keep(layer.digest, layer.size)
+        yield Step(f"{'using existing' if is_here else 'creating new'} layer {layer.digest}")
+        if not is_here and layer.digest in new:
+            draft.write(new[layer.digest])
+        elif not is_here and base is not None:
+            draft.adopt(base.contents.path(layer.digest), layer.digest, layer.size)
+    for digest, content in new.items():
+        if not draft.keep(digest, len(content)):
+            draft.write(content)
+
+
+def _text_layer(kind: MediaType, content: bytes) -> Layer:
+    return Layer(kind, digest_of(content), Size(len(content)))
+
+
+_HTML: tuple[tuple[str, str], ...] = (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026"))
+
+
+def _go_json(value: object) -> bytes:
+    """Write JSON as Ollama does, so that the same texts have the same digest."""
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    for plain, escaped in _HTML:
+        text = text.replace(plain, escaped)
+    return f"{text}\n".encode()
