@@ -42,11 +42,12 @@ class Serving:
 
     def __init__(self, home: Path, *, limits: str = "", **environ: str) -> None:
         settings = {"PUNA_HOME": str(home), "PUNA_HOST": "127.0.0.1:0", **environ}
+        self.environ = os.environ | settings
         program = [sys.executable, "-m", "puna", "serve"]
         limited = ["/bin/sh", "-c", f'ulimit {limits}; exec "$@"', "sh", *program]
         self.process = subprocess.Popen(
             limited if limits else program,
-            env=os.environ | settings,
+            env=self.environ,
             stderr=subprocess.PIPE,
             text=True,
         )
@@ -95,6 +96,14 @@ class Serving:
     def open_files(self) -> int:
         """How many files and connections it holds."""
         return psutil.Process(self.process.pid).num_fds()
+
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run a command of puna that talks to this server."""
+        command = [sys.executable, "-m", "puna", *words]
+        environ = {**self.environ, "PUNA_HOST": self.url}
+        return subprocess.run(
+            command, env=environ, capture_output=True, text=True, check=False, timeout=60
+        )
 
     def end(self, number: int = signal.SIGTERM, within_s: float = 5) -> int:
         """Send a signal and return the exit code. Raises `TimeoutExpired`."""

@@ -8,11 +8,12 @@ client.
 
 import errno
 import http.client
+import os
 import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, BinaryIO, Self
 
 from puna.errors import Unavailable
 
@@ -174,15 +175,20 @@ class Caller:
         return f"{self.scheme}://{host}:{self.port}{self.prefix}"
 
     def request(
-        self, method: str, path: str, body: bytes | None = None, *, timeout_s: float | None = None
+        self,
+        method: str,
+        path: str,
+        body: bytes | BinaryIO | None = None,
+        *,
+        timeout_s: float | None = None,
     ) -> Answer:
         """Send a request and return the answer once its headers are here. Raises `Unreachable`.
 
         `timeout_s` bounds the wait for the answer to begin and each read of it; None waits
-        as long as it takes.
+        as long as it takes. A file is sent as it is read.
         """
         connection = self._connect()
-        headers = self._headers | ({"Content-Type": "application/json"} if body is not None else {})
+        headers = self._headers | _describing(body)
         try:
             if connection.sock is not None:
                 connection.sock.settimeout(timeout_s)
@@ -205,6 +211,16 @@ class Caller:
                 f"nothing answers at {self.url}: {_reason(error)}", refused=refused
             ) from error
         return connection
+
+
+def _describing(body: bytes | BinaryIO | None) -> dict[str, str]:
+    """Return the headers for a body: JSON, or a file of a length that its name tells."""
+    if body is None:
+        return {}
+    if isinstance(body, bytes):
+        return {"Content-Type": "application/json"}
+    length = os.fstat(body.fileno()).st_size
+    return {"Content-Type": "application/octet-stream", "Content-Length": str(length)}
 
 
 def _reason(error: Exception) -> str:

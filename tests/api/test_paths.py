@@ -23,7 +23,7 @@ async def test_the_version_names_ollama_s_and_puna_s(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/nothing", "/api", "/api/tags/", "/api/embed", "/v1/nothing", "/etc/passwd"]
+    "path", ["/nothing", "/api", "/api/tags/", "/api/embedded", "/v1/nothing", "/etc/passwd"]
 )
 async def test_an_unknown_path_is_404_in_plain_text(stage: Stage, path: str) -> None:
     reply = await stage.ask("GET", path)
@@ -54,8 +54,8 @@ async def test_the_openapi_document_lists_every_path_and_what_it_takes(stage: St
     assert isinstance(components, dict)
     assert {"/api/chat", "/api/generate", "/api/show", "/api/pull", "/api/ps"} <= set(paths)
     taken = paths["/api/chat"]["post"]["requestBody"]["content"]["application/json"]["schema"]
-    assert taken == {"$ref": "#/components/schemas/ChatRequest"}
-    assert "messages" in components["schemas"]["ChatRequest"]["properties"]
+    assert taken == {"$ref": "#/components/schemas/puna__wire__ollama__ChatRequest"}
+    assert "messages" in components["schemas"]["puna__wire__ollama__ChatRequest"]["properties"]
 
 
 async def test_every_reference_in_the_openapi_document_leads_somewhere(stage: Stage) -> None:

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from puna.chat.messages import ToolCall
 from puna.node.answer import Begun, Called, Ended, Thought
 from puna.node.api.ollama.lines import AnswerForm, AnswerWriter, Shape
-from puna.node.api.ollama.routes import PullWriter
+from puna.node.api.ollama.progress import ProgressWriter
 from puna.node.engine.request import ChosenToken, Finish, Piece, StopReason, TokenProbability
 from puna.node.prompt import Cut, Prompt
 from puna.progress import Done, Step, Transfer
@@ -146,7 +146,7 @@ def test_a_list_of_models() -> None:
 
 def test_a_pull() -> None:
     transfer = Transfer("pulling 74701a8c35f6", f"sha256:{DIGEST}", Size(1321082688), Size(4194304))
-    content = PullWriter().lines([Step("pulling manifest"), transfer, Done()])
+    content = ProgressWriter().lines([Step("pulling manifest"), transfer, Done()])
     assert content == (DATA / "pull.ndjson").read_bytes()
 
 

@@ -40,6 +40,7 @@ COMMANDS = {
         "Run a model: ask once, or talk",
         ("host", "api_key", "home", "no_history", "editor"),
     ),
+    "create": Entry("puna.cli.create", "create", "Make a model by a Modelfile"),
     "pull": Entry("puna.cli.models", "pull", "Fetch a model"),
     "push": Entry("puna.cli.models", "push", "Send a model to a registry"),
     "show": Entry("puna.cli.models", "show", "Show what is known of a model"),

@@ -6,7 +6,7 @@ of the model can be seen until its manifest is written.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
@@ -78,7 +78,7 @@ def check_recipe(recipe: Recipe, *, has_base: bool) -> None:
 
 def create(
     store: ModelStore, recipe: Recipe, base: LocalModel | None, facts: Facts
-) -> Iterator[Progress]:
+) -> Generator[Progress]:
     """Make the model, and tell each step. Blocks, for as long as weights are copied.
 
     Raises `BlobNotUploaded`, `BadGguf`, `Unsupported`, and the store's errors.
@@ -174,7 +174,7 @@ def _with_texts(
     if not any(layer.media_type == MediaType.MODEL for layer in layers):
         raise Unsupported("there are no weights: name a model or a GGUF file in FROM")
     yield from (each for each in layers if each.media_type != MediaType.PARAMS)
-    if recipe.template:
+    if recipe.template and not _adds_nothing(recipe.template, base):
         yield text(MediaType.TEMPLATE, recipe.template.encode())
     if recipe.system:
         yield text(MediaType.SYSTEM, recipe.system.encode())
@@ -188,6 +188,11 @@ def _with_texts(
     if recipe.messages:
         said = [{"role": role, "content": words} for role, words in recipe.messages]
         yield text(MediaType.MESSAGES, _go_json(said))
+
+
+def _adds_nothing(template: str, base: LocalModel | None) -> bool:
+    """Tell whether a template is the one that `show` prints for a model that has none."""
+    return template.strip() == "{{ .Prompt }}" and (base is None or not base.template)
 
 
 def _config(

@@ -7,6 +7,7 @@ but what it learnt from file headers. A model in the store wins over a bundled o
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from puna.errors import Conflict, Denied, NotFound
@@ -18,12 +19,13 @@ from puna.library.sources.bundled import BundledModels, DamagedPackage
 from puna.library.store import ModelNotFound, ModelStore, Pruned, Removed
 from puna.models.manifest import DamagedManifest, Layer, MediaType
 from puna.models.name import DEFAULT_HOST, DEFAULT_NAMESPACE, ModelName
-from puna.models.reference import FileReference, HubReference, Reference
-from puna.progress import Progress, Step, Transfer
+from puna.models.reference import FileReference, HubReference, Reference, parse_reference
+from puna.progress import Done, Progress, Step, Transfer
 from puna.settings import NodeSettings
 from puna.world import World
 
 if TYPE_CHECKING:  # loads an HTTP client, which `puna list` has no time for
+    from puna.library.create import Recipe
     from puna.library.sources.registries import Registries
 
 
@@ -254,6 +256,34 @@ class Library:
                 raise
             async for event in pull_present(here, why=error.message):
                 yield event
+
+    async def create(self, recipe: "Recipe", source: str) -> AsyncGenerator[Progress]:
+        """Make a model by a recipe, from the model `source` if that is not empty.
+
+        `source` is pulled if it is not here. Closing the iterator undoes what is half done. Raises
+        `Invalid`, what `pull` raises, and what `library.create.create` does.
+        """
+        from puna.library.create import check_recipe, create  # noqa: PLC0415 - loads what reads weights, which `puna list` has no time for
+        from puna.library.threads import in_thread  # noqa: PLC0415 - loads asyncio, which `puna list` has no time for
+
+        check_recipe(recipe, has_base=bool(source))
+        base = None
+        if source:
+            reference = parse_reference(source, cwd=Path("/"))
+            try:
+                base = self.open_reference(reference, typed=source)
+            except ModelNotFound:
+                async with aclosing(self.pull(reference)) as events:
+                    async for event in events:
+                        if not isinstance(event, Done):
+                            yield event
+                base = self.open_reference(reference, typed=source)
+        steps = create(self.store, recipe, base, self._facts)
+        try:
+            while (step := await in_thread(next, steps, None)) is not None:
+                yield step
+        finally:
+            await in_thread(steps.close)
 
     def prune(self) -> Pruned:
         """Remove old blobs that no model uses; the server does so when it starts."""

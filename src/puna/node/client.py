@@ -7,7 +7,7 @@ imports neither asyncio nor aiohttp nor pydantic: a command must start in a tent
 import json
 from collections.abc import Callable, Generator, Mapping
 from http import HTTPStatus
-from typing import NoReturn
+from typing import BinaryIO, NoReturn
 from urllib.parse import quote
 
 from puna.errors import Failed
@@ -87,6 +87,20 @@ class NodeClient:
         """Remove a name, and the files that nothing else uses."""
         self._tell("DELETE", "/api/delete", {"model": model})
 
+    def has_blob(self, digest: str) -> bool:
+        """Tell whether the node's store has a blob."""
+        try:
+            self.ask_plain("HEAD", f"/api/blobs/{digest}")
+        except NodeRefused as error:
+            if error.is_not_found:
+                return False
+            raise
+        return True
+
+    def send_blob(self, digest: str, file: BinaryIO) -> None:
+        """Put a file into the node's store; the node checks its digest."""
+        self.ask_plain("POST", f"/api/blobs/{digest}", file)
+
     def unload(self, model: str) -> None:
         """Take a model out of memory, once nobody uses it."""
         body = {"model": model, "keep_alive": 0, "stream": False}
@@ -123,6 +137,12 @@ class NodeClient:
                 if is_last(reply):
                     return
         raise Unreachable("the server broke off in the middle of its answer")
+
+    def ask_plain(self, method: str, path: str, body: BinaryIO | None = None) -> None:
+        """Send a request whose reply has nothing in it."""
+        with self._caller.request(method, path, body) as answer:
+            self._check(answer)
+            answer.read()
 
     def _tell(self, method: str, path: str, body: Mapping[str, object]) -> None:
         with self._caller.request(method, path, _encode(body)) as answer:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from puna.errors import Denied, PunaError
 from puna.hardware.memory import available_memory
+from puna.library.create import Recipe
 from puna.library.library import Library, open_library
 from puna.library.local import LocalModel
 from puna.models.name import ModelName
@@ -34,7 +35,7 @@ from puna.node.served import ServedModel, ServedModels
 from puna.node.tokens import TokenAsk, Tokenized
 from puna.node.trials import SpeedTrials
 from puna.node.usage import noted
-from puna.progress import Progress
+from puna.progress import Done, Progress
 from puna.settings import NodeSettings
 from puna.units import Size, Span
 from puna.world import World
@@ -229,6 +230,14 @@ class Node:
         self._served.forget()
         if weights is not None and not weights.exists():
             await self._scheduler.unload(weights)
+
+    async def create(self, recipe: Recipe, source: str) -> AsyncGenerator[Progress, None]:
+        """Make a model by a recipe, from the model `source` if one is named."""
+        async with aclosing(self.library.create(recipe, source)) as events:
+            async for event in events:
+                if isinstance(event, Done):
+                    self._served.forget()
+                yield event
 
     def pull(self, text: str, *, insecure: bool = False) -> AsyncGenerator[Progress, None]:
         """Fetch a model, telling how far it is. Closing the iterator calls it off."""

@@ -1,6 +1,6 @@
-"""Have a node fetch a model or send one, and read how far it is."""
+"""Have a node fetch, send or make a model, and read how far it is."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from puna.node.client import NodeClient
 from puna.node.replies import Fields
@@ -19,6 +19,12 @@ def push(client: NodeClient, model: str, *, insecure: bool = False) -> Iterator[
     """Send a model of the node's store to its registry, yielding how far it is."""
     body = {"model": model, "insecure": insecure, "stream": True}
     for reply in client.stream("/api/push", body, is_last=_is_success):
+        yield _progress(reply)
+
+
+def create(client: NodeClient, body: Mapping[str, object]) -> Iterator[Progress]:
+    """Have a model made in the node's store, yielding each step."""
+    for reply in client.stream("/api/create", {**body, "stream": True}, is_last=_is_success):
         yield _progress(reply)
 
 

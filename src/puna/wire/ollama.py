@@ -148,6 +148,27 @@ class DeleteRequest(NamedModel):
     """`DELETE /api/delete`."""
 
 
+class CreateRequest(NamedModel):
+    """`POST /api/create`."""
+
+    from_: str | None = Field(None, alias="from")
+    files: dict[str, str] | None = None
+    adapters: dict[str, str] | None = None
+    draft_files: dict[str, str] | None = None
+    template: str | None = None
+    license: str | list[str] | None = None
+    system: str | None = None
+    parameters: dict[str, JsonValue] | None = None
+    messages: list[Message] | None = Field(None, max_length=MOST_MESSAGES)
+    renderer: str | None = None
+    parser: str | None = None
+    requires: str | None = None
+    quantize: str | None = None
+    quantization: str | None = None
+    draft_quantize: str | None = None
+    stream: bool | None = None
+
+
 class PullRequest(NamedModel):
     """`POST /api/pull`."""
 

@@ -5,12 +5,12 @@ are made. Bodies are read by hand (`read_body`) because Ollama takes JSON under 
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator
 
 from fastapi import Request
 from starlette.responses import PlainTextResponse, Response
 
-from puna.errors import Invalid, NotFound, PunaError
+from puna.errors import Invalid, NotFound
 from puna.library.store import ModelNotFound
 from puna.models.name import InvalidName, ModelName
 from puna.models.option_text import go_quoted
@@ -27,7 +27,8 @@ from puna.node.api.ollama.convert import (
 )
 from puna.node.api.ollama.generation import Call, reply_to
 from puna.node.api.ollama.lines import Shape
-from puna.node.api.reply import error_json
+from puna.node.api.ollama.making import create, has_blob, take_blob
+from puna.node.api.ollama.progress import ProgressWriter
 from puna.node.api.streaming import JSON, Flow, StreamedReply, WholeReply
 from puna.progress import Progress
 from puna.version import OLLAMA_VERSION, __version__
@@ -113,7 +114,7 @@ async def push(request: Request) -> Response:
 def _progress_reply(
     desk: Desk, asked: wire.PullRequest, events: AsyncGenerator[Progress, None]
 ) -> Response:
-    flow, writer = Flow(events, desk.answers), PullWriter()
+    flow, writer = Flow(events, desk.answers), ProgressWriter()
     return WholeReply(flow, writer) if asked.stream is False else StreamedReply(flow, writer)
 
 
@@ -171,26 +172,6 @@ async def chat(request: Request) -> Response:
     return await reply_to(desk, call)
 
 
-class PullWriter:
-    """Writes a pull: a line for every step, or the last step alone."""
-
-    def lines(self, items: Sequence[Progress]) -> bytes:
-        """Return a line for each step."""
-        return b"".join(shelf.pull_progress(item).to_json() + b"\n" for item in items)
-
-    def whole(self, items: Sequence[Progress]) -> bytes:
-        """Return the last step."""
-        return shelf.pull_progress(items[-1]).to_json()
-
-    def headers(self) -> Mapping[str, str]:
-        """Return no headers."""
-        return {}
-
-    def error_line(self, error: PunaError) -> bytes:
-        """Return the line that ends a pull which failed on the way."""
-        return error_json(error) + b"\n"
-
-
 def _json(reply: wire.Reply) -> Response:
     return Response(reply.to_json(), media_type=JSON)
 
@@ -229,6 +210,16 @@ ENDPOINTS = (
     ),
     Endpoint(method="POST", path="/api/copy", call=copy, takes=wire.CopyRequest),
     Endpoint(method="DELETE", path="/api/delete", call=delete, takes=wire.DeleteRequest),
+    Endpoint(
+        method="POST",
+        path="/api/create",
+        call=create,
+        takes=wire.CreateRequest,
+        gives=wire.PullProgress,
+        streams=True,
+    ),
+    Endpoint(method="HEAD", path="/api/blobs/{digest:path}", call=has_blob),
+    Endpoint(method="POST", path="/api/blobs/{digest:path}", call=take_blob),
     Endpoint(
         method="POST",
         path="/api/pull",
