@@ -1,6 +1,7 @@
 """The `ollama` package, unmodified, against a server with a real model."""
 
 import json
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
@@ -26,8 +27,9 @@ DOG = {
 
 
 @pytest.fixture
-def client(server: Serving) -> ollama.Client:
-    return ollama.Client(server.url)
+def client(server: Serving) -> Iterator[ollama.Client]:
+    with ollama.Client(server.url) as one:
+        yield one
 
 
 def test_chat_answers_with_its_counters(client: ollama.Client) -> None:

@@ -37,8 +37,11 @@ def add(a: int, b: int) -> int:
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ollama.Client]:
     home: Path = tmp_path_factory.mktemp("scripted")
     put(home / "models", "thinker", a_model(**{"tokenizer.chat_template": TEMPLATE}))
-    with Serving(home, PUNA_ENGINE="scripted") as server:
-        yield ollama.Client(server.url)
+    with (
+        Serving(home, PUNA_ENGINE="scripted") as server,
+        ollama.Client(server.url) as one,
+    ):
+        yield one
 
 
 def said(text: str) -> list[dict[str, str]]:

@@ -34,8 +34,9 @@ def serving(tmp_path: Path, store: Path) -> Iterator[Serving]:
 
 
 @pytest.fixture
-def client(serving: Serving) -> ollama.Client:
-    return ollama.Client(serving.url)
+def client(serving: Serving) -> Iterator[ollama.Client]:
+    with ollama.Client(serving.url) as one:
+        yield one
 
 
 def test_a_model_is_made_of_another_with_its_own_texts(client: ollama.Client) -> None:
