@@ -34,7 +34,7 @@ from puna.node.scoring import ScoreAsk, Scores, score
 from puna.node.served import ServedModel, ServedModels
 from puna.node.tokens import TokenAsk, Tokenized
 from puna.node.trials import SpeedTrials
-from puna.node.usage import noted
+from puna.node.usage import note_reading, noted
 from puna.progress import Done, Progress
 from puna.settings import NodeSettings
 from puna.units import Size, Span
@@ -158,15 +158,21 @@ class Node:
 
     async def embed(self, ask: EmbedAsk) -> Embedding:
         """Return the vectors of texts. Cancelling it stops the computation."""
-        return await embed(self._scheduler, ask, self.world)
+        found = await embed(self._scheduler, ask, self.world)
+        note_reading(found.tokens)
+        return found
 
     async def score(self, ask: ScoreAsk) -> Scores:
         """Tell how likely given answers are. Cancelling it gives up what is not begun."""
-        return await score(self._scheduler, ask, self.world)
+        found = await score(self._scheduler, ask, self.world)
+        note_reading(found.tokens)
+        return found
 
     async def rerank(self, ask: RerankAsk) -> Reranking:
         """Tell how well documents fit a query. Cancelling it stops the computation."""
-        return await rerank(self._scheduler, ask, self.world)
+        found = await rerank(self._scheduler, ask, self.world)
+        note_reading(found.tokens)
+        return found
 
     async def tokenize(self, ask: TokenAsk, text: str, *, add_special: bool) -> Tokenized:
         """Return the tokens of a text, by the model's own tokenizer."""
