@@ -130,7 +130,8 @@ def test_a_blob_may_be_larger_than_any_other_body(serving: Serving) -> None:
         ({"from": "tiny", "parameters": {"top_k": "x"}}, 500, "must be of type integer"),
         ({"from": "tiny", "messages": [{"role": "x", "content": ""}]}, 400, "message role must"),
         ({"from": "tiny", "model": "a b"}, 400, "invalid model name"),
-        ({"from": "tiny", "quantize": "Q4_0"}, 501, "quantize"),
+        ({"from": "tiny", "quantize": "q4_0"}, 400, "unsupported quantization type Q4_0"),
+        ({"from": "tiny", "quantize": "q4_k_m"}, 400, "quantize to Q4_K_M"),
     ],
 )
 def test_what_cannot_be_made_is_said(

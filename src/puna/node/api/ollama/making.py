@@ -2,12 +2,13 @@
 
 import asyncio
 from contextlib import ExitStack
+from typing import NoReturn
 
 from fastapi import Request
 from pydantic import JsonValue
 from starlette.responses import Response
 
-from puna.errors import Invalid, NotFound, Unsupported
+from puna.errors import Invalid, NotFound
 from puna.library.blobs import DigestMismatch
 from puna.library.create import Recipe
 from puna.library.store import ModelStore
@@ -16,9 +17,13 @@ from puna.models.digest import Digest, InvalidDigest
 from puna.models.name import InvalidName, ModelName
 from puna.node.api.body import read_body
 from puna.node.api.desk import desk_of
+from puna.node.api.ollama.convert import NotYet
 from puna.node.api.ollama.progress import ProgressWriter
 from puna.node.api.streaming import ClientVanished, Flow, StreamedReply, WholeReply
+from puna.text import one_line
 from puna.wire import ollama as wire
+
+_QUANTIZATIONS = ("F32", "F16", "Q4_K_S", "Q4_K_M", "Q8_0", "Q4_K")
 
 
 async def has_blob(request: Request) -> Response:
@@ -85,10 +90,7 @@ async def create(request: Request) -> Response:
 def read_recipe(asked: wire.CreateRequest) -> Recipe:
     """Return what is to be made. Raises `Invalid`, and `Unsupported` for what puna cannot do."""
     if target := asked.quantize or asked.quantization or asked.draft_quantize:
-        raise Unsupported(
-            f"quantize to {target}: this version of puna does not change weights",
-            hint="quantize with llama-quantize, or pull a model that has been",
-        )
+        _refuse_to_quantize(target)
     licenses = [asked.license] if isinstance(asked.license, str) else asked.license or []
     claims = {"renderer": asked.renderer, "parser": asked.parser, "requires": asked.requires}
     said = tuple((each.role or "", each.content or "") for each in asked.messages or ())
@@ -103,6 +105,18 @@ def read_recipe(asked: wire.CreateRequest) -> Recipe:
         parameters=_parameters(asked.parameters or {}),
         messages=said or None,
         claims={name: text for name, text in claims.items() if text},
+    )
+
+
+def _refuse_to_quantize(target: str) -> NoReturn:
+    if target.upper() not in _QUANTIZATIONS:
+        raise Invalid(
+            f"unsupported quantization type {one_line(target, 40).upper()} - supported types are "
+            f"{', '.join(_QUANTIZATIONS[:-1])}"
+        )
+    raise NotYet(
+        f"quantize to {target.upper()}: this version of puna does not change weights",
+        hint="quantize with llama-quantize, or pull a model that has been",
     )
 
 
