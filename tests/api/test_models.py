@@ -90,10 +90,10 @@ async def test_a_go_template_alone_writes_the_prompt_and_raw_does_without(stage:
     assert raw.text == "echo: hi"
 
 
-async def test_an_adapter_is_refused_not_left_out(stage: Stage) -> None:
+async def test_a_damaged_adapter_is_refused_not_left_out(stage: Stage) -> None:
     stage.add_model("tuned", a_model(), [("adapter", b"GGUF")])
     reply = await stage.chat("hi", model="tuned")
-    assert (reply.status, reply.headers["Puna-Error-Code"]) == (400, "not_yet")
+    assert (reply.status, reply.headers["Puna-Error-Code"]) == (400, "bad_gguf")
 
 
 async def test_a_base_model_goes_on_from_the_bare_text(tmp_path: Path) -> None:

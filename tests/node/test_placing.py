@@ -203,3 +203,22 @@ def test_a_draft_model_counts_in_memory_and_in_the_refusal(header: GgufHeader) -
     few = Size(with_draft.memory // 2)
     with pytest.raises(TooBig, match="for its draft model"):
         plan_load(wish, settings(num_parallel=4), loaded=None, free=lambda: few)
+
+
+def test_an_adapter_is_loaded_and_counts_in_memory_and_in_the_refusal(header: GgufHeader) -> None:
+    adapter = replace(header, path=Path("/models/lora"), file_size=7_000_000)
+    wish = LoadWish("model", header, NOTHING_ASKED, adapters=(adapter,))
+    tuned = plan_load(wish, settings(), loaded=None, free=lambda: PLENTY).spec
+    assert tuned.adapters == (Path("/models/lora"),)
+    assert tuned.memory == plan(header).spec.memory + 7_000_000
+    with pytest.raises(TooBig, match="for its adapter"):
+        plan_load(wish, settings(), loaded=None, free=lambda: Size(7_000_000))
+
+
+def test_a_model_that_gets_an_adapter_is_planned_again(header: GgufHeader) -> None:
+    plans = Plans(settings(), lambda: PLENTY)
+    loaded = plan(header).spec
+    plans.plan(LoadWish("model", header, NOTHING_ASKED), loaded=loaded)
+    adapter = replace(header, path=Path("/models/lora"))
+    wish = LoadWish("model", header, NOTHING_ASKED, adapters=(adapter,))
+    assert plans.plan(wish, loaded=loaded).spec.adapters == (Path("/models/lora"),)

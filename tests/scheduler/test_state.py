@@ -34,6 +34,7 @@ LOADED = LoadSpec(Path("/models/a"), context=4096, slots=4, memory=Size(100))
         pytest.param({"use_mmap": False}, (), False, id="no mapped file"),
         pytest.param({"cache_type": CacheType.Q8_0}, (), False, id="another cache"),
         pytest.param({"memory": Size(90)}, (), True, id="another forecast is the same engine"),
+        pytest.param({"adapters": (Path("/lora"),)}, (), False, id="an adapter changes answers"),
         pytest.param({"slots": 1}, (), True, id="the number of slots is the server's choice"),
     ],
 )

@@ -116,7 +116,8 @@ def _from_files(store: ModelStore, recipe: Recipe, facts: Facts) -> Iterator[Lay
     for name, digest in recipe.files.items():
         yield _file_layer(store, name, digest, _kind_of(_header(store, name, digest, facts)))
     for name, digest in recipe.adapters.items():
-        _header(store, name, digest, facts)
+        if _kind_of(_header(store, name, digest, facts)) is not MediaType.ADAPTER:
+            raise Invalid(f"{one_line(name, 100)} is no adapter: its general.type is not adapter")
         yield _file_layer(store, name, digest, MediaType.ADAPTER)
     for name, digest in recipe.drafts.items():
         _header(store, name, digest, facts)

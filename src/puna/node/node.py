@@ -111,7 +111,9 @@ class Node:
         """Return how to load a model. Raises `TooBig` if it would never fit."""
         check_loadable(model.header, model.label)
         guesses = purpose is Purpose.ANSWER and self._guesses(model.weights)
-        wish = LoadWish(model.label, model.header, loading, purpose, model.draft, guesses)
+        wish = LoadWish(
+            model.label, model.header, loading, purpose, model.draft, guesses, model.adapters
+        )
         wanted = self._plans.plan(wish, loaded=self._scheduler.loaded(model.weights, purpose))
         self._models[model.weights] = model.local
         return wanted

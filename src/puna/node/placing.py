@@ -5,6 +5,7 @@ context is never made smaller to fit: a model that is too big is refused with th
 anything is loaded.
 """
 
+import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -46,6 +47,8 @@ class LoadWish:
     """The file of the model that guesses ahead, if it has one."""
     guesses: bool = True
     """Whether it may guess ahead, as far as was found out."""
+    adapters: tuple[GgufHeader, ...] = ()
+    """The files of its adapters, which are loaded beside the weights."""
 
 
 def plan_load(
@@ -77,6 +80,7 @@ def plan_load(
         purpose=wish.purpose,
         pooling=aim.pooling,
         speculation=speculation_for(wish, settings),
+        adapters=tuple(each.path for each in wish.adapters),
     )
     wanted = Wanted(wish.label, spec, _automatic(wish, context, loaded))
     if loaded is not None and wanted.accepts(loaded):
@@ -91,20 +95,31 @@ class Plans:
     def __init__(self, settings: NodeSettings, free: Callable[[], Size]) -> None:
         self._settings = settings
         self._free = free
-        self._kept: dict[tuple[str, Loading, bool, LoadSpec], tuple[GgufHeader, Wanted]] = {}
+        self._kept: dict[
+            tuple[str, Loading, bool, LoadSpec], tuple[tuple[GgufHeader, ...], Wanted]
+        ] = {}
 
     def plan(self, wish: LoadWish, *, loaded: LoadSpec | None) -> Wanted:
         """Return what `plan_load` does, and raise what it does."""
         if loaded is None:
             return plan_load(wish, self._settings, loaded=None, free=self._free)
         key = (wish.label, wish.loading, wish.guesses, loaded)
-        header, wanted = self._kept.get(key, (None, None))
-        if wanted is None or header is not wish.header:
+        files, wanted = self._kept.get(key, ((), None))
+        if wanted is None or not _are_same(files, _files(wish)):
             wanted = plan_load(wish, self._settings, loaded=loaded, free=self._free)
             if len(self._kept) >= _MOST_PLANS:
                 self._kept.clear()
-            self._kept[key] = (wish.header, wanted)
+            self._kept[key] = (_files(wish), wanted)
         return wanted
+
+
+def _files(wish: LoadWish) -> tuple[GgufHeader, ...]:
+    return wish.header, *wish.adapters
+
+
+def _are_same(some: tuple[GgufHeader, ...], others: tuple[GgufHeader, ...]) -> bool:
+    # Comparing what headers hold would take longer than a plan.
+    return len(some) == len(others) and all(map(operator.is_, some, others))
 
 
 def _automatic(wish: LoadWish, context: int, loaded: LoadSpec | None) -> frozenset[str]:
@@ -171,7 +186,8 @@ def _slots_and_memory(
         keeps_all=wish.purpose is Purpose.SCORE,
     )
     drafting = _drafting(spec, wish.draft, plan)
-    left = Size(max(0, free - drafting))
+    beside = Size(drafting + sum(each.file_size for each in wish.adapters))
+    left = Size(max(0, free - beside))
     room = Room("memory", RoomKind.MEMORY, left, left)
     if aim.most_slots or not wanted:
         most = aim.most_slots or DEFAULT_SLOTS
@@ -179,14 +195,21 @@ def _slots_and_memory(
     slots = wanted
     fit = fit_plan(wish.header, replace(plan, parallel=slots), (room,))
     if not fit.fits:
-        beside = f" and {drafting} for its draft model" if drafting else ""
+        also = f" and {beside} for {_company(wish, drafting)}" if beside else ""
         raise TooBig(
-            f'model "{wish.label}" needs {fit.needed}{beside} of memory '
+            f'model "{wish.label}" needs {fit.needed}{also} of memory '
             f"for a context of {spec.context} "
             f"and {free} can be used: {int(fit.short_by)} bytes too few",
             hint="; ".join(fit.advice),
         )
-    return slots, Size(fit.needed + drafting)
+    return slots, Size(fit.needed + beside)
+
+
+def _company(wish: LoadWish, drafting: Size) -> str:
+    names = [
+        name for name, count in (("draft model", drafting), ("adapter", wish.adapters)) if count
+    ]
+    return f"its {' and '.join(names)}"
 
 
 def _drafting(spec: LoadSpec, draft: GgufHeader | None, plan: Plan) -> Size:

@@ -51,7 +51,8 @@ class ServedModel:
     """The model's own options, over the defaults."""
     go_template: GoTemplate | None = None
     """The Go template that writes its prompts; None leaves it to the file's own."""
-    has_adapters: bool = False
+    adapters: tuple[GgufHeader, ...] = ()
+    """The files of small weights that change it (LoRA)."""
     draft: GgufHeader | None = None
     """The file of the model that guesses ahead, if it has one."""
     form: Form | None = None
@@ -71,7 +72,7 @@ class ServedModel:
             messages=local.messages,
             options=parse_options(local.parameters).options,
             go_template=go,
-            has_adapters=bool(local.adapters),
+            adapters=tuple(local.facts.header(path) for path in local.adapters),
             draft=local.facts.header(local.draft) if local.draft else None,
             form=named_form(local.config.parser) or (tags_form(go) if go else None),
         )

@@ -65,7 +65,7 @@ def check_scores(model: ServedModel, asked_name: str) -> None:
     """Raise `NotForScores` for a model that gives no probabilities, or not for many at once."""
     if Capability.COMPLETION not in model.abilities:
         raise NotForScores(f"{go_quoted(asked_name)} does not support score")
-    if model.has_adapters:
+    if model.adapters:
         raise NotForScores(f"{go_quoted(asked_name)} has an adapter, with which puna cannot score")
     if any(layer.state_size for layer in shape_of(model.header).layers):
         raise NotForScores(f"{go_quoted(asked_name)} is recurrent, and such models cannot score")

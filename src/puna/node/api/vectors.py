@@ -34,10 +34,6 @@ def check_embeds(model: ServedModel, asked_name: str) -> None:
             f"{go_quoted(asked_name)} is a reranker: it gives no vectors",
             hint="send a query and documents to /v1/rerank",
         )
-    if model.has_adapters:
-        raise NotForVectors(
-            f"{go_quoted(asked_name)} has an adapter, with which puna gives no vectors"
-        )
 
 
 def check_reranks(model: ServedModel, asked_name: str) -> None:

@@ -151,6 +151,7 @@ def load_parameters(spec: LoadSpec, place: Place, *, threads: int) -> dict[str, 
         "endpoint_slots": True,
         "endpoint_metrics": False,
         "cors_origins": "",
+        "lora_adapters": [str(path) for path in spec.adapters],
         **_speculation(spec.speculation),
     }
 

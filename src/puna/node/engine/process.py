@@ -269,7 +269,8 @@ def _nothing() -> None:
 def _check_file(spec: LoadSpec) -> None:
     # llama.cpp would wait for ever at a named pipe.
     try:
-        open_regular(spec.weights).close()
+        for path in (spec.weights, *spec.adapters):
+            open_regular(path).close()
     except UnusableFile as error:
         raise LoadFailed(error.message, hint=error.hint) from error
 

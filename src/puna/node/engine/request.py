@@ -82,6 +82,8 @@ class LoadSpec:
         return self.weights, self.purpose
 
     speculation: Speculation | None = None
+    adapters: tuple[Path, ...] = ()
+    """Files of small weights that change the model (LoRA), each at full strength."""
 
 
 @dataclass(frozen=True, slots=True)

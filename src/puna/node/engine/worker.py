@@ -166,6 +166,8 @@ def _settings(native: ModuleType, parameters: Mapping[str, object]) -> object:
             names = value if isinstance(value, list) else [value]
             values = [kind[f"{prefix}{each}"] for each in names]
             _set(settings, name, values if isinstance(value, list) else values[0])
+        elif name == "lora_adapters" and isinstance(value, list):
+            _set(settings, name, [native.CommonAdapterLoraInfo(path, 1.0) for path in value])
         else:
             _set(settings, name, value)
     return settings

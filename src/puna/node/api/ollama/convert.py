@@ -174,13 +174,6 @@ def check_abilities(model: ServedModel, asked_name: str, wishes: Wishes) -> None
             raise MissingAbility(f"{model.full_name} does not support {ability}")
         if is_asked and ability is Capability.VISION:
             raise NotYet(f"{ability} is not in this version of puna")
-    _check_build(model)
-
-
-def _check_build(model: ServedModel) -> None:
-    """Refuse a model of which this version would leave out a part."""
-    if model.has_adapters:
-        raise NotYet(f'model "{model.label}" has an adapter, which this version of puna cannot use')
 
 
 def check_generate(asked: wire.GenerateRequest) -> None:
