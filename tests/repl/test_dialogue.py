@@ -110,8 +110,18 @@ def test_each_command_says_what_it_did(node: FakeNode, line: str, reply: str) ->
     assert replies(node, line) == reply
 
 
-def test_save_says_plainly_that_nothing_was_saved(node: FakeNode) -> None:
-    assert "nothing was saved" in replies(node, "/save mine")
+def test_save_makes_a_model_of_what_was_set_and_said(node: FakeNode) -> None:
+    lines = ("/set system Be brief.", "/set parameter stop A B", "one", "/save mine")
+    assert "Created new model 'mine'" in replies(node, *lines)
+    (body,) = node.bodies("/api/create")
+    assert (body["model"], body["from"], body["system"]) == ("mine", MODEL, "Be brief.")
+    assert body["parameters"] == {"stop": ["A", "B"]}
+    assert said(body) == [("user", "one"), ("assistant", "A bun and meat.")]
+
+
+def test_save_leaves_out_what_nobody_said(node: FakeNode) -> None:
+    replies(node, "/save mine")
+    assert node.bodies("/api/create") == [{"model": "mine", "from": MODEL, "stream": True}]
 
 
 def test_think_is_for_models_that_can(node: FakeNode) -> None:

@@ -4,12 +4,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from puna.cli.repl.dialogue import Dialogue
+from puna.cli.repl.saving import save
 from puna.cli.repl.setting import set_value
 from puna.cli.repl.showing import show_part
 from puna.cli.repl.words import HELP, HELP_SET, HELP_SHORTCUTS, HELP_SHOW
 from puna.cli.run import Wish, load, with_thinking
 from puna.cli.view import model_table
-from puna.models.name import InvalidName, ModelName
 from puna.node.card import show_card
 from puna.node.client import NodeRefused
 
@@ -71,24 +71,11 @@ def _load(dialogue: Dialogue, line: str) -> None:
     conversation.switch(wish)
 
 
-def _save(dialogue: Dialogue, line: str) -> None:
-    words = line.split()
-    if len(words) != 2:  # noqa: PLR2004
-        dialogue.reply("Usage:\n  /save <modelname>")
-        return
-    try:
-        ModelName.parse(words[1])
-    except InvalidName:
-        dialogue.reply(f"error: The model name '{words[1]}' is invalid")
-        return
-    dialogue.reply("error: this version of puna cannot create models yet, so nothing was saved")
-
-
 _COMMANDS: Mapping[str, Callable[[Dialogue, str], None]] = {
     "/set": set_value,
     "/show": show_part,
     "/load": _load,
-    "/save": _save,
+    "/save": save,
     "/clear": _clear,
     "/list": _list,
     "/?": _help,
