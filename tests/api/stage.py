@@ -119,10 +119,14 @@ class Stage:
         await self.until(lambda: self.world.sleepers >= count)
 
     def add_model(
-        self, name: str, weights: bytes, layers: Sequence[tuple[str, bytes]] = ()
+        self,
+        name: str,
+        weights: bytes,
+        layers: Sequence[tuple[str, bytes]] = (),
+        **config: object,
     ) -> None:
         """Put a model into the store; `layers` are kinds and contents beside the weights."""
-        add_model(self.library, name, weights, layers)
+        add_model(self.library, name, weights, layers, **config)
 
 
 def settings_for(root: Path, **changes: object) -> NodeSettings:
@@ -133,7 +137,11 @@ def settings_for(root: Path, **changes: object) -> NodeSettings:
 
 
 def add_model(
-    library: Library, name: str, weights: bytes, layers: Sequence[tuple[str, bytes]] = ()
+    library: Library,
+    name: str,
+    weights: bytes,
+    layers: Sequence[tuple[str, bytes]] = (),
+    **config: object,
 ) -> None:
     """Put a model into the library's store."""
     with library.store.draft() as draft:
@@ -144,7 +152,7 @@ def add_model(
 
         listed = [stored(MediaType.MODEL, weights)]
         listed += [stored(f"application/vnd.ollama.image.{kind}", text) for kind, text in layers]
-        manifest = make_manifest(stored(MediaType.CONFIG, a_config()), listed)
+        manifest = make_manifest(stored(MediaType.CONFIG, a_config(**config)), listed)
         library.store.publish(draft, ModelName.parse(name), manifest)
 
 

@@ -90,6 +90,23 @@ async def test_a_go_template_alone_writes_the_prompt_and_raw_does_without(stage:
     assert raw.text == "echo: hi"
 
 
+@pytest.mark.parametrize("kind", ["renderer", "parser"])
+async def test_a_family_that_nobody_knows_is_refused_by_name(stage: Stage, kind: str) -> None:
+    stage.add_model("new", a_model(), (), **{kind: "qwen9"})
+    asked = await stage.chat("hi", model="new")
+    raw = await stage.generate("hi", model="new", raw=True)
+    assert (asked.status, asked.error) == (400, f'unknown {kind} "qwen9"')
+    assert raw.text == "echo: hi"
+
+
+async def test_a_renderer_does_not_stand_in_for_a_template(stage: Stage) -> None:
+    bare = {key: value for key, value in LLAMA.items() if key != "tokenizer.chat_template"}
+    stage.add_model("bare", a_gguf(bare), renderer="qwen3-coder")
+    stage.add_model("own", a_model(), renderer="qwen3-coder", parser="qwen3-coder")
+    assert 'renderer "qwen3-coder"' in str((await stage.chat("hi", model="bare")).error)
+    assert (await stage.chat("hi", model="own")).text == "echo: hi"
+
+
 async def test_a_damaged_adapter_is_refused_not_left_out(stage: Stage) -> None:
     stage.add_model("tuned", a_model(), [("adapter", b"GGUF")])
     reply = await stage.chat("hi", model="tuned")

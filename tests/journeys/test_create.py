@@ -174,3 +174,12 @@ def test_a_modelfile_that_is_wrong_makes_nothing(
     (tmp_path / "Modelfile").write_text(text)
     done = serving.run("create", "mine", "-f", str(tmp_path / "Modelfile"))
     assert (done.returncode, complaint in done.stderr) == (1, True), done.stderr
+
+
+def test_a_renderer_is_said_to_have_no_effect_and_an_unknown_one_refused(serving: Serving) -> None:
+    body = {"model": "coder", "from": "tiny", "renderer": "qwen3-coder"}
+    made = serving.ask("/api/create", body)
+    refused = serving.ask("/api/create", {**body, "model": "other", "parser": "qwen9"})
+    assert b"renderer qwen3-coder has no effect" in made.body
+    assert made.last["status"] == "success"
+    assert refused.last["error"] == 'unknown parser "qwen9"'

@@ -10,6 +10,7 @@ from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
+from puna.chat.families import check_families
 from puna.errors import Invalid, NotFound, Unsupported
 from puna.library.draft import Draft
 from puna.library.local import Facts, LocalModel
@@ -71,6 +72,7 @@ def check_recipe(recipe: Recipe, *, has_base: bool) -> None:
         if name not in OPTION_TABLE:
             raise Invalid(f"unknown parameter '{one_line(name, 60)}'")
     parse_options(recipe.parameters)
+    check_families(recipe.claims.get("renderer", ""), recipe.claims.get("parser", ""))
     for role, _ in recipe.messages or ():
         if role not in {"system", "user", "assistant"}:
             raise Invalid('message role must be one of "system", "user", or "assistant"')
@@ -89,6 +91,10 @@ def create(
             yield Step("parsing GGUF")
         layers += _from_files(store, recipe, facts)
         layers = _deduplicated(layers)
+        if renderer := recipe.claims.get("renderer"):
+            yield Step(
+                f"renderer {renderer} has no effect: the model's own template writes prompts"
+            )
         new: dict[Digest, bytes] = {}
         layers = list(_with_texts(layers, recipe, base, new))
         config = _config(store, layers, recipe, base, facts)

@@ -11,6 +11,7 @@ from re import DOTALL, compile as compile_pattern
 
 from pydantic import JsonValue
 
+from puna.chat.families import check_families
 from puna.chat.gotemplate.template import read_template
 from puna.chat.messages import Message, Role, Think, Tool, ToolCall, ToolMode, ToolUse
 from puna.chat.template import GoPrompt
@@ -174,6 +175,20 @@ def check_abilities(model: ServedModel, asked_name: str, wishes: Wishes) -> None
             raise MissingAbility(f"{model.full_name} does not support {ability}")
         if is_asked and ability is Capability.VISION:
             raise NotYet(f"{ability} is not in this version of puna")
+    if wishes.template:
+        _check_template(model)
+
+
+def _check_template(model: ServedModel) -> None:
+    """Refuse a model of which nobody here knows how to ask it, or how to read its answers."""
+    config = model.local.config
+    check_families(config.renderer, config.parser)
+    has_template = model.go_template or model.header.text("tokenizer.chat_template")
+    if config.renderer and not has_template:
+        raise NotYet(
+            f'model "{model.label}" leaves its prompts to Ollama\'s renderer "{config.renderer}", '
+            "which puna does not have, and has no template of its own"
+        )
 
 
 def check_generate(asked: wire.GenerateRequest) -> None:
