@@ -87,6 +87,24 @@ def test_a_file_is_sent_once_and_becomes_a_model(client: ollama.Client, tmp_path
     assert client.generate("other", "hello").response == "echo: hello"
 
 
+def test_new_weights_take_the_place_of_the_old(client: ollama.Client, tmp_path: Path) -> None:
+    file = tmp_path / "other.gguf"
+    file.write_bytes(weights("Other"))
+    digest = client.create_blob(file)
+    client.create("other", from_="tiny", files={"other.gguf": digest}, system="A")
+    text = client.show("other").modelfile or ""
+    (line,) = [line for line in text.splitlines() if line.startswith("FROM ")]
+    assert digest.replace(":", "-") in line
+    two = {"a.gguf": digest, "b.gguf": client.create_blob(_third(tmp_path))}
+    with pytest.raises(ollama.ResponseError, match="several of the files are weights"):
+        client.create("two", files=two)
+
+
+def _third(folder: Path) -> Path:
+    (folder / "third.gguf").write_bytes(weights("Third"))
+    return folder / "third.gguf"
+
+
 def a_blob(serving: Serving, digest: str, body: bytes, *, length: int | None = None) -> bytes:
     """Send a blob by hand, and return the reply."""
     host, _, port = serving.url.removeprefix("http://").partition(":")
@@ -129,6 +147,10 @@ def test_a_blob_may_be_larger_than_any_other_body(serving: Serving) -> None:
         ({"from": "tiny", "parameters": {"colour": 1}}, 400, "unknown parameter 'colour'"),
         ({"from": "tiny", "parameters": {"top_k": "x"}}, 500, "must be of type integer"),
         ({"from": "tiny", "messages": [{"role": "x", "content": ""}]}, 400, "message role must"),
+        ({"from": "/etc/passwd"}, 400, "from is the name of a model"),
+        ({"from": "tiny", "template": "{{ if }"}, 400, "template"),
+        ({"from": "tiny", "requires": "banana"}, 400, "semver"),
+        ({"from": "tiny", "remote_host": "https://x"}, 400, "remote_host"),
         ({"from": "tiny", "model": "a b"}, 400, "invalid model name"),
         ({"from": "tiny", "quantize": "q4_0"}, 400, "unsupported quantization type Q4_0"),
         ({"from": "tiny", "quantize": "q4_k_m"}, 400, "quantize to Q4_K_M"),

@@ -72,7 +72,8 @@ def _work(
         digests: dict[str, str] = {}
         for text in texts:
             for file in _files(folder, text):
-                digests[file.name] = yield from _sent(client, file)
+                name = file.name if file.name not in digests else f"{len(digests)}-{file.name}"
+                digests[name] = yield from _sent(client, file)
         body |= {field: digests} if digests else {}
     yield from create_on(client, body | _texts(made))
 

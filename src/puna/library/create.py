@@ -6,11 +6,12 @@ of the model can be seen until its manifest is written.
 """
 
 import json
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
 from puna.chat.families import check_families
+from puna.chat.gotemplate.template import read_template
 from puna.errors import Invalid, NotFound, Unsupported
 from puna.library.draft import Draft
 from puna.library.local import Facts, LocalModel
@@ -19,6 +20,7 @@ from puna.models.details import details_of
 from puna.models.digest import Digest, digest_of
 from puna.models.gguf import GgufHeader
 from puna.models.manifest import Layer, MediaType, make_manifest
+from puna.models.modelfile_parse import BAD_VERSION, VERSION
 from puna.models.name import ModelName
 from puna.models.options import OPTION_TABLE, parse_options
 from puna.progress import Done, Progress, Step
@@ -54,8 +56,8 @@ class Recipe:
     parameters: Mapping[str, object] = field(default_factory=dict)
     messages: tuple[tuple[str, str], ...] | None = None
     """Role and text of each turn that starts every conversation."""
-    claims: Mapping[str, str] = field(default_factory=dict)
-    """Texts for the config: `renderer`, `parser`, `requires`."""
+    claims: Mapping[str, object] = field(default_factory=dict)
+    """What the config says beside what the weights do: `renderer`, `parser`, `requires`."""
 
 
 def check_recipe(recipe: Recipe, *, has_base: bool) -> None:
@@ -68,11 +70,20 @@ def check_recipe(recipe: Recipe, *, has_base: bool) -> None:
         path = PurePosixPath(name.replace("\\", "/"))
         if path.is_absolute() or ".." in path.parts or ":" in name:
             raise Invalid(f"file path must be relative: {one_line(name, 100)}")
+    _check_texts(recipe)
+
+
+def _check_texts(recipe: Recipe) -> None:
     for name in recipe.parameters:
         if name not in OPTION_TABLE:
             raise Invalid(f"unknown parameter '{one_line(name, 60)}'")
     parse_options(recipe.parameters)
-    check_families(recipe.claims.get("renderer", ""), recipe.claims.get("parser", ""))
+    check_families(*(str(recipe.claims.get(name, "")) for name in ("renderer", "parser")))
+    version = str(recipe.claims.get("requires", ""))
+    if version and not VERSION.fullmatch(version):
+        raise Invalid(BAD_VERSION)
+    if recipe.template:
+        read_template(recipe.template)
     for role, _ in recipe.messages or ():
         if role not in {"system", "user", "assistant"}:
             raise Invalid('message role must be one of "system", "user", or "assistant"')
@@ -86,15 +97,14 @@ def create(
     Raises `BlobNotUploaded`, `BadGguf`, `Unsupported`, and the store's errors.
     """
     with store.draft() as draft:
-        layers = list(_inherited(recipe, base))
         if recipe.files or recipe.adapters or recipe.drafts:
             yield Step("parsing GGUF")
-        layers += _from_files(store, recipe, facts)
-        layers = _deduplicated(layers)
         if renderer := recipe.claims.get("renderer"):
             yield Step(
                 f"renderer {renderer} has no effect: the model's own template writes prompts"
             )
+        given = list(_from_files(store, recipe, facts))
+        layers = _deduplicated([*_inherited(recipe, base, given), *given])
         new: dict[Digest, bytes] = {}
         layers = list(_with_texts(layers, recipe, base, new))
         config = _config(store, layers, recipe, base, facts)
@@ -106,9 +116,10 @@ def create(
     yield Done()
 
 
-def _inherited(recipe: Recipe, base: LocalModel | None) -> Iterator[Layer]:
-    """Yield the layers that stay. New weights take the place of all the model's files."""
+def _inherited(recipe: Recipe, base: LocalModel | None, given: Sequence[Layer]) -> Iterator[Layer]:
+    """Yield the layers that stay. A file that is given takes the place of those of its kind."""
     gone = {kind for name, kinds in _REPLACED.items() for kind in kinds if _is_new(recipe, name)}
+    gone |= {MediaType(layer.media_type) for layer in given}
     for layer in base.manifest.layers if base else ():
         if layer.media_type not in gone:
             yield replace(layer, source=layer.source or base.label) if base else layer
@@ -119,14 +130,20 @@ def _is_new(recipe: Recipe, name: str) -> bool:
 
 
 def _from_files(store: ModelStore, recipe: Recipe, facts: Facts) -> Iterator[Layer]:
-    for name, digest in recipe.files.items():
-        yield _file_layer(store, name, digest, _kind_of(_header(store, name, digest, facts)))
+    found = [
+        _file_layer(store, name, digest, _kind_of(_header(store, name, digest, facts)))
+        for name, digest in recipe.files.items()
+    ]
+    if sum(layer.media_type == MediaType.MODEL for layer in found) > 1:
+        raise Invalid("several of the files are weights", hint="a model has one file of weights")
+    yield from found
     for name, digest in recipe.adapters.items():
         if _kind_of(_header(store, name, digest, facts)) is not MediaType.ADAPTER:
             raise Invalid(f"{one_line(name, 100)} is no adapter: its general.type is not adapter")
         yield _file_layer(store, name, digest, MediaType.ADAPTER)
     for name, digest in recipe.drafts.items():
-        _header(store, name, digest, facts)
+        if _kind_of(_header(store, name, digest, facts)) is not MediaType.MODEL:
+            raise Invalid(f"{one_line(name, 100)} is no model that could guess ahead")
         yield _file_layer(store, name, digest, MediaType.DRAFT)
 
 
@@ -179,7 +196,7 @@ def _with_texts(
         return _text_layer(kind, content)
 
     if not any(layer.media_type == MediaType.MODEL for layer in layers):
-        raise Unsupported("there are no weights: name a model or a GGUF file in FROM")
+        raise Invalid("there are no weights: name a model or a GGUF file in FROM")
     yield from (each for each in layers if each.media_type != MediaType.PARAMS)
     if recipe.template and not _adds_nothing(recipe.template, base):
         yield text(MediaType.TEMPLATE, recipe.template.encode())

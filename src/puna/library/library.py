@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from puna.errors import Conflict, Denied, NotFound
+from puna.errors import Conflict, Denied, Invalid, NotFound
 from puna.library.catalog import Pip, pullable_names, wheel_of
 from puna.library.draft import Draft
 from puna.library.local import DamagedModel, Facts, LocalModel, Origin
@@ -270,6 +270,11 @@ class Library:
         base = None
         if source:
             reference = parse_reference(source, cwd=Path("/"))
+            if isinstance(reference, FileReference):
+                raise Invalid(
+                    "from is the name of a model, not a file",
+                    hint="send the file with POST /api/blobs/DIGEST, and name it in files",
+                )
             try:
                 base = self.open_reference(reference, typed=source)
             except ModelNotFound:

@@ -32,8 +32,8 @@ _NAMED = ", ".join(f'"{name}"' for name in _COMMANDS[:-1])
 _UNKNOWN_COMMAND = f'command must be one of {_NAMED}, or "{_COMMANDS[-1]}"'
 _ROLES = ("system", "user", "assistant")
 _BAD_ROLE = 'message role must be one of "system", "user", or "assistant"'
-_BAD_VERSION = "requires must be a valid semver (e.g. 0.14.0)"
-_VERSION = re.compile(r"v?\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?")
+BAD_VERSION = "requires must be a valid semver (e.g. 0.14.0)"
+VERSION = re.compile(r"v?\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?")
 _DEPRECATED = frozenset(
     {
         "penalize_newline",
@@ -171,8 +171,8 @@ def instructions(text: str) -> Iterator[Instruction]:
             at += 1
         if value is None or not rest:
             raise _wrong(start, "unexpected EOF" if rest else f"{name.upper()} has no value")
-        if name == "requires" and not _VERSION.fullmatch(value):
-            raise _wrong(start, _BAD_VERSION)
+        if name == "requires" and not VERSION.fullmatch(value):
+            raise _wrong(start, BAD_VERSION)
         yield Instruction(name, value, start + 1, key)
 
 

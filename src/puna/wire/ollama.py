@@ -148,6 +148,18 @@ class DeleteRequest(NamedModel):
     """`DELETE /api/delete`."""
 
 
+class CreateInfo(Body):
+    """What a new model is said to be, where its files do not tell."""
+
+    capabilities: Strings = None
+    model_family: str | None = None
+    base_name: str | None = None
+    quantization_level: str | None = None
+    parameter_size: str | None = None
+    context_length: int | None = None
+    embedding_length: int | None = None
+
+
 class CreateRequest(NamedModel):
     """`POST /api/create`."""
 
@@ -166,6 +178,8 @@ class CreateRequest(NamedModel):
     quantize: str | None = None
     quantization: str | None = None
     draft_quantize: str | None = None
+    info: CreateInfo | None = None
+    remote_host: str | None = None
     stream: bool | None = None
 
 

@@ -92,7 +92,9 @@ def read_recipe(asked: wire.CreateRequest) -> Recipe:
     if target := asked.quantize or asked.quantization or asked.draft_quantize:
         _refuse_to_quantize(target)
     licenses = [asked.license] if isinstance(asked.license, str) else asked.license or []
-    claims = {"renderer": asked.renderer, "parser": asked.parser, "requires": asked.requires}
+    if asked.remote_host:
+        raise NotYet("models on other hosts (remote_host) are not in this version of puna")
+    claims = _claims(asked)
     said = tuple((each.role or "", each.content or "") for each in asked.messages or ())
     return Recipe(
         name=_name(asked),
@@ -104,8 +106,25 @@ def read_recipe(asked: wire.CreateRequest) -> Recipe:
         licenses=tuple(licenses),
         parameters=_parameters(asked.parameters or {}),
         messages=said or None,
-        claims={name: text for name, text in claims.items() if text},
+        claims={name: value for name, value in claims.items() if value},
     )
+
+
+def _claims(asked: wire.CreateRequest) -> dict[str, object]:
+    """Return the fields of the config that are asked for, by its own names for them."""
+    info = asked.info or wire.CreateInfo()
+    return {
+        "renderer": asked.renderer,
+        "parser": asked.parser,
+        "requires": asked.requires,
+        "capabilities": info.capabilities,
+        "model_family": info.model_family,
+        "base_name": info.base_name,
+        "file_type": info.quantization_level,
+        "model_type": info.parameter_size,
+        "context_length": info.context_length,
+        "embedding_length": info.embedding_length,
+    }
 
 
 def _refuse_to_quantize(target: str) -> NoReturn:
