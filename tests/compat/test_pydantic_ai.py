@@ -1,6 +1,6 @@
 """`pydantic-ai`, unmodified: its provider for OpenAI and the one for Ollama, with a real model."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 from openai import AsyncOpenAI
@@ -20,9 +20,9 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),  # the client's own unclosed sockets
 ]
 
-PROVIDERS: dict[str, Callable[[str], Provider[AsyncOpenAI]]] = {
-    "openai": lambda url: OpenAIProvider(base_url=url, api_key="none"),
-    "ollama": lambda url: OllamaProvider(base_url=url),
+PROVIDERS: dict[str, Callable[[AsyncOpenAI], Provider[AsyncOpenAI]]] = {
+    "openai": lambda client: OpenAIProvider(openai_client=client),
+    "ollama": lambda client: OllamaProvider(openai_client=client),
 }
 BRIEF = ModelSettings(temperature=0, max_tokens=12)
 
@@ -34,9 +34,16 @@ class Dog(BaseModel):
     age: int
 
 
+@pytest.fixture
+async def client(server: Serving) -> AsyncIterator[AsyncOpenAI]:
+    """A client of this test alone: the one that a provider makes is kept beyond its event loop."""
+    async with AsyncOpenAI(base_url=f"{server.url}/v1", api_key="none") as one:
+        yield one
+
+
 @pytest.fixture(params=PROVIDERS)
-def model(server: Serving, request: pytest.FixtureRequest) -> OpenAIChatModel:
-    return OpenAIChatModel("smollm2", provider=PROVIDERS[request.param](f"{server.url}/v1"))
+def model(client: AsyncOpenAI, request: pytest.FixtureRequest) -> OpenAIChatModel:
+    return OpenAIChatModel("smollm2", provider=PROVIDERS[request.param](client))
 
 
 async def test_an_agent_answers_with_usage(model: OpenAIChatModel) -> None:
@@ -64,8 +71,8 @@ async def test_an_agent_fills_a_shape(model: OpenAIChatModel) -> None:
     assert isinstance((await agent.run("Rex is a dog, 3 years old.")).output, Dog)
 
 
-async def test_a_missing_model_is_its_own_error(server: Serving) -> None:
-    provider = OllamaProvider(base_url=f"{server.url}/v1")
+async def test_a_missing_model_is_its_own_error(client: AsyncOpenAI) -> None:
+    provider = OllamaProvider(openai_client=client)
     with pytest.raises(ModelHTTPError) as missing:
         await Agent(OpenAIChatModel("none", provider=provider)).run("Hi")
     assert missing.value.status_code == 404
