@@ -16,7 +16,11 @@ from tests.serving import Answer, Serving, rest_of, until
 pytestmark = [pytest.mark.journey, pytest.mark.model]
 
 HI = {"model": "smollm2", "prompt": "hi", "stream": False, "options": {"num_predict": 2}}
-STORY = {"model": "smollm2", "prompt": "Tell a long story.", "options": {"num_predict": 500}}
+STORY = {
+    "model": "smollm2",
+    "prompt": "Tell a long story.",
+    "options": {"num_predict": 500, "temperature": 0},  # by chance it may end after five words
+}
 LOAD = {"model": "smollm2"}
 UNLOAD = {"model": "smollm2", "keep_alive": 0}
 DYING = (signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT)
