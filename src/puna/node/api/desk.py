@@ -6,6 +6,7 @@ from typing import cast
 from fastapi import Request
 from starlette.types import Scope
 
+from puna.errors import Invalid
 from puna.node.api.metrics import Metrics
 from puna.node.api.streaming import OpenAnswers
 from puna.node.node import Node
@@ -32,6 +33,13 @@ def seat(desk: Desk, scope: Scope) -> None:
 def desk_of(request: Request) -> Desk:
     """Return the desk that a request came to."""
     return cast("Desk", request.scope[_KEY])
+
+
+def required(model: str | None) -> str:
+    """Return the name of the model that is asked for. Raises `Invalid` if there is none."""
+    if not model:
+        raise Invalid("model is required")
+    return model
 
 
 def request_id(scope: Scope | None) -> str:

@@ -8,7 +8,7 @@ from puna.models.details import Capability
 from puna.models.fit_shape import shape_of
 from puna.models.option_text import go_quoted
 from puna.node.api.body import read_body
-from puna.node.api.desk import desk_of
+from puna.node.api.desk import desk_of, required
 from puna.node.api.endpoint import Endpoint
 from puna.node.api.ollama.convert import read_keep_alive
 from puna.node.api.once import in_time
@@ -31,10 +31,9 @@ class NotForScores(Invalid):
 async def score(request: Request) -> Response:
     """Return how likely each candidate answer is after each text, without generating."""
     asked = await read_body(request, wire.ScoreRequest)
-    if not asked.model:
-        raise Invalid("model is required")
+    name = required(asked.model)
     question, keep_alive = read_question(asked), read_keep_alive(asked.keep_alive)
-    desk, name = desk_of(request), asked.model
+    desk = desk_of(request)
     model = desk.node.find(name)
     check_scores(model, name)
     parsed = desk.node.options(model, asked.options or {})

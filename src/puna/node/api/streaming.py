@@ -201,6 +201,15 @@ class WholeReply(Response, Generic[Item]):
         await send(_body(body, more=False))
 
 
+def reply_with(
+    flow: Flow[Item], writer: Writer[Item], *, streams: bool, stream_type: str = NDJSON
+) -> Response:
+    """Return the answer as a stream of `stream_type`, or as one object."""
+    if streams:
+        return StreamedReply(flow, writer, stream_type=stream_type)
+    return WholeReply(flow, writer)
+
+
 def _start(content_type: str, headers: Mapping[str, str]) -> dict[str, object]:
     pairs = {"content-type": content_type, **headers}
     return {

@@ -3,17 +3,15 @@
 from fastapi import Request
 from starlette.responses import Response
 
-from puna.errors import Invalid
 from puna.node.api.anthropic.convert import message_wish, prompt_wish
 from puna.node.api.anthropic.messages import MessageForm, MessageWriter
 from puna.node.api.body import read_body
-from puna.node.api.desk import Desk, desk_of
+from puna.node.api.desk import desk_of, required
 from puna.node.api.dialect import EVENTS
 from puna.node.api.endpoint import Endpoint
 from puna.node.api.once import in_time
-from puna.node.api.streaming import Flow, StreamedReply, WholeReply
+from puna.node.api.streaming import Flow, reply_with
 from puna.node.api.wishes import plan
-from puna.node.served import ServedModel
 from puna.wire import anthropic as wire
 
 _ID_DIGITS = 24
@@ -23,7 +21,7 @@ async def messages(request: Request) -> Response:
     """Answer a conversation, as Anthropic's messages do."""
     asked = await read_body(request, wire.MessagesRequest)
     desk = desk_of(request)
-    model = _model(desk, asked)
+    model = desk.node.find(required(asked.model))
     planned = plan(desk.node, model, message_wish(asked, model))
     form = MessageForm(
         id=f"msg_{desk.node.world.token()[:_ID_DIGITS]}",
@@ -32,25 +30,17 @@ async def messages(request: Request) -> Response:
         ignored=planned.ignored,
     )
     flow, writer = Flow(desk.node.answer(planned.asks[0]), desk.answers), MessageWriter(form)
-    if asked.stream:
-        return StreamedReply(flow, writer, stream_type=EVENTS)
-    return WholeReply(flow, writer)
+    return reply_with(flow, writer, streams=bool(asked.stream), stream_type=EVENTS)
 
 
 async def count_tokens(request: Request) -> Response:
     """Count the tokens of a conversation as the model would see it."""
     asked = await read_body(request, wire.CountRequest)
     desk = desk_of(request)
-    model = _model(desk, asked)
+    model = desk.node.find(required(asked.model))
     planned = plan(desk.node, model, prompt_wish(asked, model))
     counting = desk.node.count(planned.asks[0])
     return in_time(desk, counting, lambda tokens: wire.Count(input_tokens=tokens).to_json())
-
-
-def _model(desk: Desk, asked: wire.Prompted) -> ServedModel:
-    if not asked.model:
-        raise Invalid("model is required")
-    return desk.node.find(asked.model)
 
 
 ENDPOINTS = (

@@ -15,7 +15,7 @@ from puna.node.api.ollama.convert import (
 )
 from puna.node.api.ollama.lines import AnswerForm, AnswerWriter, Shape
 from puna.node.api.once import in_time
-from puna.node.api.streaming import JSON, Flow, StreamedReply, WholeReply
+from puna.node.api.streaming import JSON, Flow, reply_with
 from puna.node.prompt import Subject
 from puna.node.served import ServedModel
 from puna.wire import ollama as wire
@@ -35,7 +35,6 @@ class Call:
     is_empty: bool
     """Whether there is nothing to answer: the model is to be loaded, or unloaded."""
     tells_context: bool = False
-    ignored: tuple[str, ...] = ()
 
 
 async def reply_to(desk: Desk, call: Call) -> Response:
@@ -69,10 +68,10 @@ async def reply_to(desk: Desk, call: Call) -> Response:
         model=asked.model or "",
         now=node.world.now,
         tells_context=call.tells_context,
-        ignored=(*parsed.ignored, *call.ignored),
+        ignored=parsed.ignored,
     )
-    kind = WholeReply if asked.stream is False else StreamedReply
-    return kind(Flow(node.answer(ask), desk.answers), AnswerWriter(form))
+    flow = Flow(node.answer(ask), desk.answers)
+    return reply_with(flow, AnswerWriter(form), streams=asked.stream is not False)
 
 
 def _marker(desk: Desk, call: Call, reason: str) -> bytes:

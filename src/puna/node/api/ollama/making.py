@@ -18,8 +18,8 @@ from puna.models.name import InvalidName, ModelName
 from puna.node.api.body import read_body
 from puna.node.api.desk import desk_of
 from puna.node.api.ollama.convert import NotYet
-from puna.node.api.ollama.progress import ProgressWriter
-from puna.node.api.streaming import ClientVanished, Flow, StreamedReply, WholeReply
+from puna.node.api.ollama.progress import progress_reply
+from puna.node.api.streaming import ClientVanished
 from puna.text import one_line
 from puna.wire import ollama as wire
 
@@ -83,8 +83,7 @@ async def create(request: Request) -> Response:
     asked = await read_body(request, wire.CreateRequest)
     desk = desk_of(request)
     events = desk.node.create(read_recipe(asked), asked.from_ or "")
-    flow, writer = Flow(events, desk.answers), ProgressWriter()
-    return WholeReply(flow, writer) if asked.stream is False else StreamedReply(flow, writer)
+    return progress_reply(desk, events, streams=asked.stream is not False)
 
 
 def read_recipe(asked: wire.CreateRequest) -> Recipe:

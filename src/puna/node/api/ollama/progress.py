@@ -1,11 +1,22 @@
 """Long work as the lines that Ollama sends: one for every step, or the last step alone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+
+from starlette.responses import Response
 
 from puna.errors import PunaError
+from puna.node.api.desk import Desk
 from puna.node.api.ollama import shelf
 from puna.node.api.reply import error_json
+from puna.node.api.streaming import Flow, reply_with
 from puna.progress import Progress
+
+
+def progress_reply(
+    desk: Desk, events: AsyncGenerator[Progress, None], *, streams: bool
+) -> Response:
+    """Return the reply to long work, a stream unless the client wants the last step alone."""
+    return reply_with(Flow(events, desk.answers), ProgressWriter(), streams=streams)
 
 
 class ProgressWriter:

@@ -5,17 +5,16 @@ are made. Bodies are read by hand (`read_body`) because Ollama takes JSON under 
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
 
 from fastapi import Request
 from starlette.responses import PlainTextResponse, Response
 
-from puna.errors import Invalid, NotFound
+from puna.errors import NotFound
 from puna.library.store import ModelNotFound
 from puna.models.name import InvalidName, ModelName
 from puna.models.option_text import go_quoted
 from puna.node.api.body import read_body
-from puna.node.api.desk import Desk, desk_of
+from puna.node.api.desk import desk_of, required
 from puna.node.api.endpoint import Endpoint
 from puna.node.api.ollama import shelf
 from puna.node.api.ollama.convert import (
@@ -28,9 +27,8 @@ from puna.node.api.ollama.convert import (
 from puna.node.api.ollama.generation import Call, reply_to
 from puna.node.api.ollama.lines import Shape
 from puna.node.api.ollama.making import create, has_blob, take_blob
-from puna.node.api.ollama.progress import ProgressWriter
-from puna.node.api.streaming import JSON, Flow, StreamedReply, WholeReply
-from puna.progress import Progress
+from puna.node.api.ollama.progress import progress_reply
+from puna.node.api.streaming import JSON
 from puna.version import OLLAMA_VERSION, __version__
 from puna.wire import ollama as wire
 
@@ -63,9 +61,7 @@ async def show(request: Request) -> Response:
     """Tell everything about one model."""
     asked = await read_body(request, wire.ShowRequest)
     node = desk_of(request).node
-    name = asked.model or asked.name or ""
-    if not name:
-        raise Invalid("model is required")
+    name = required(asked.model or asked.name)
     return _json(await asyncio.to_thread(lambda: shelf.show(node.find(name).local, asked)))
 
 
@@ -86,9 +82,7 @@ async def copy(request: Request) -> Response:
 async def delete(request: Request) -> Response:
     """Remove a model's name, and the files that no other model uses."""
     asked = await read_body(request, wire.DeleteRequest)
-    typed = asked.model or asked.name or ""
-    if not typed:
-        raise Invalid("model is required")
+    typed = required(asked.model or asked.name)
     await desk_of(request).node.remove(_name(typed, 'name "{}" is invalid'), typed=typed)
     return Response()
 
@@ -98,24 +92,17 @@ async def pull(request: Request) -> Response:
     asked = await read_body(request, wire.PullRequest)
     desk = desk_of(request)
     name, insecure = asked.model or asked.name or "", bool(asked.insecure)
-    return _progress_reply(desk, asked, desk.node.pull(name, insecure=insecure))
+    events = desk.node.pull(name, insecure=insecure)
+    return progress_reply(desk, events, streams=asked.stream is not False)
 
 
 async def push(request: Request) -> Response:
     """Send a model to the registry in its name, telling how far it is."""
     asked = await read_body(request, wire.PushRequest)
     desk = desk_of(request)
-    name, insecure = asked.model or asked.name or "", bool(asked.insecure)
-    if not name:
-        raise Invalid("model is required")
-    return _progress_reply(desk, asked, desk.node.push(name, insecure=insecure))
-
-
-def _progress_reply(
-    desk: Desk, asked: wire.PullRequest, events: AsyncGenerator[Progress, None]
-) -> Response:
-    flow, writer = Flow(events, desk.answers), ProgressWriter()
-    return WholeReply(flow, writer) if asked.stream is False else StreamedReply(flow, writer)
+    name, insecure = required(asked.model or asked.name), bool(asked.insecure)
+    events = desk.node.push(name, insecure=insecure)
+    return progress_reply(desk, events, streams=asked.stream is not False)
 
 
 async def generate(request: Request) -> Response:
@@ -151,9 +138,7 @@ async def chat(request: Request) -> Response:
     """Answer a conversation; load the model if it is empty, or unload it if `keep_alive` is 0."""
     asked = await read_body(request, wire.ChatRequest)
     desk, terms, messages = desk_of(request), read_terms(asked), asked.messages or []
-    if not asked.model:
-        raise Invalid("model is required")
-    model = desk.node.find(asked.model)
+    model = desk.node.find(required(asked.model))
     call = Call(
         asked=asked,
         terms=terms,

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from puna.errors import Invalid
 from puna.node.api.body import read_body
-from puna.node.api.desk import desk_of
+from puna.node.api.desk import desk_of, required
 from puna.node.api.endpoint import Endpoint
 from puna.node.api.once import in_time
 from puna.node.api.vectors import check_embeds, check_reranks, cut_headers, vector_json
@@ -27,19 +27,17 @@ _PROBABILITIES = frozenset({"qwen3", "qwen3moe"})
 async def embeddings(request: Request) -> Response:
     """Return a vector for each text or list of tokens."""
     asked = await read_body(request, wire.OpenAIEmbeddingsRequest)
-    if not asked.model:
-        raise Invalid("model is required")
+    name = required(asked.model)
     inputs, form = read_inputs(asked.input), _read_form(asked.encoding_format)
     desk = desk_of(request)
-    model = desk.node.find(asked.model)
-    check_embeds(model, asked.model)
+    model = desk.node.find(name)
+    check_embeds(model, name)
     ask = EmbedAsk(
         wanted=desk.node.plan(model, model.options.loading, Purpose.EMBED),
         inputs=inputs,
         truncate=desk.node.truncates,
         dimensions=_positive("dimensions", asked.dimensions),
     )
-    name = asked.model
     return in_time(
         desk,
         desk.node.embed(ask),
@@ -51,15 +49,14 @@ async def embeddings(request: Request) -> Response:
 async def rerank(request: Request) -> Response:
     """Return documents by how well they fit a query, best first."""
     asked = await read_body(request, wire.RerankRequest)
-    if not asked.model:
-        raise Invalid("model is required")
+    name = required(asked.model)
     if not asked.query:
         raise Invalid("query is required")
     documents = _read_documents(asked.documents)
     most = _positive("top_n", asked.top_n) or None
     desk = desk_of(request)
-    model = desk.node.find(asked.model)
-    check_reranks(model, asked.model)
+    model = desk.node.find(name)
+    check_reranks(model, name)
     ask = RerankAsk(
         wanted=desk.node.plan(model, model.options.loading, Purpose.EMBED),
         query=asked.query,
@@ -67,7 +64,7 @@ async def rerank(request: Request) -> Response:
         truncate=desk.node.truncates,
         is_probability=model.header.architecture in _PROBABILITIES,
     )
-    name, shown = asked.model, documents if asked.return_documents else ()
+    shown = documents if asked.return_documents else ()
     return in_time(
         desk,
         desk.node.rerank(ask),

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from fastapi import Request
 from starlette.responses import Response
 
-from puna.errors import Invalid
 from puna.library.local import LocalModel
 from puna.node.api.body import read_body
 from puna.node.api.choices import Told, together
-from puna.node.api.desk import Desk, desk_of
+from puna.node.api.desk import Desk, desk_of, required
 from puna.node.api.dialect import EVENTS
 from puna.node.api.endpoint import Endpoint
 from puna.node.api.openai.chat import ChatWriter
@@ -19,9 +18,8 @@ from puna.node.api.openai.form import Form
 from puna.node.api.openai.items import namespaces, response_wish
 from puna.node.api.openai.responses import ResponseForm, ResponseWriter
 from puna.node.api.openai.text import TextWriter
-from puna.node.api.streaming import JSON, Flow, StreamedReply, WholeReply, Writer
+from puna.node.api.streaming import JSON, Flow, Writer, reply_with
 from puna.node.api.wishes import Plan, Wish, plan
-from puna.node.served import ServedModel
 from puna.wire import openai as wire
 from puna.wire.responses import Response as ResponseReply, ResponsesRequest
 
@@ -32,7 +30,7 @@ async def chat_completions(request: Request) -> Response:
     """Answer a conversation, as OpenAI's chat completions do."""
     asked = await read_body(request, wire.ChatRequest)
     desk = desk_of(request)
-    model = _model(desk, asked)
+    model = desk.node.find(required(asked.model))
     wish = chat_wish(asked, model)
     planned = plan(desk.node, model, wish)
     writer = ChatWriter(_form(desk, asked, wish, planned, "chatcmpl"))
@@ -43,7 +41,7 @@ async def completions(request: Request) -> Response:
     """Go on from a text, or from several, as OpenAI's completions do."""
     asked = await read_body(request, wire.CompletionRequest)
     desk = desk_of(request)
-    model = _model(desk, asked)
+    model = desk.node.find(required(asked.model))
     wish = completion_wish(asked, model)
     planned = plan(desk.node, model, wish)
     echoes = [str(prompt) for prompt in read_prompts(asked.prompt)] if asked.echo else []
@@ -56,7 +54,7 @@ async def responses(request: Request) -> Response:
     asked = await read_body(request, ResponsesRequest)
     desk = desk_of(request)
     world = desk.node.world
-    model = _model(desk, asked)
+    model = desk.node.find(required(asked.model))
     planned = plan(desk.node, model, response_wish(asked, model))
     form = ResponseForm(
         id=f"resp_{world.token()}",
@@ -67,15 +65,7 @@ async def responses(request: Request) -> Response:
         ignored=planned.ignored,
     )
     flow, writer = Flow(desk.node.answer(planned.asks[0]), desk.answers), ResponseWriter(form)
-    if asked.stream:
-        return StreamedReply(flow, writer, stream_type=EVENTS)
-    return WholeReply(flow, writer)
-
-
-def _model(desk: Desk, asked: wire.Generation | ResponsesRequest) -> ServedModel:
-    if not asked.model:
-        raise Invalid("model is required")
-    return desk.node.find(asked.model)
+    return reply_with(flow, writer, streams=bool(asked.stream), stream_type=EVENTS)
 
 
 def _form(desk: Desk, asked: wire.Generation, wish: Wish, planned: Plan, prefix: str) -> Form:
@@ -93,8 +83,7 @@ def _form(desk: Desk, asked: wire.Generation, wish: Wish, planned: Plan, prefix:
 
 def _reply(desk: Desk, planned: Plan, writer: Writer[Told], *, stream: bool) -> Response:
     answers = together([desk.node.answer(ask) for ask in planned.asks])
-    flow = Flow(answers, desk.answers)
-    return StreamedReply(flow, writer, stream_type=EVENTS) if stream else WholeReply(flow, writer)
+    return reply_with(Flow(answers, desk.answers), writer, streams=stream, stream_type=EVENTS)
 
 
 async def models(request: Request) -> Response:
