@@ -9,9 +9,9 @@ from puna.chat.messages import Message, Role
 from puna.errors import Invalid
 from puna.node.answer import Begun, Ended
 from puna.node.api.notes import Notes
-from puna.node.api.ollama.convert import Wishes
+from puna.node.api.ollama.convert import Wishes, with_own_words
 from puna.node.api.parts import Content, decoded_picture, picture
-from puna.node.api.wishes import Wish, plan, with_own_words
+from puna.node.api.wishes import Wish, plan
 from puna.node.engine.request import Finish, StopReason
 from puna.node.prompt import Cut, Prompt, Verbatim
 from puna.units import Span

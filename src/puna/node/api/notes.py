@@ -1,6 +1,6 @@
 """What was not done as it was asked: collected on the way, and told in headers and in the reply."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from puna.node.answer import Begun, Ended, Event
@@ -37,13 +37,18 @@ class Notes:
 
     def headers(self) -> Mapping[str, str]:
         """Return the headers, as far as it is known before the answer."""
-        headers = {}
-        if self.cut is not None:
-            numbers = truncated(self.cut).model_dump(exclude_defaults=True)
-            headers["Puna-Truncated"] = "; ".join(f"{name}={n}" for name, n in numbers.items())
-        if self.ignored:
-            headers["Puna-Ignored-Options"] = header_text(", ".join(self.ignored))
-        return headers
+        return note_headers(self.cut, self.ignored)
+
+
+def note_headers(cut: Cut | None, ignored: Sequence[str]) -> Mapping[str, str]:
+    """Return headers that say what was cut and what was ignored, if anything."""
+    headers = {}
+    if cut is not None:
+        numbers = truncated(cut).model_dump(exclude_defaults=True)
+        headers["Puna-Truncated"] = "; ".join(f"{name}={n}" for name, n in numbers.items())
+    if ignored:
+        headers["Puna-Ignored-Options"] = header_text(", ".join(ignored))
+    return headers
 
 
 def truncated(cut: Cut) -> Truncated:

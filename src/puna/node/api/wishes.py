@@ -7,7 +7,6 @@ together; with a seed, each answer has the next one, so that they differ and can
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from puna.chat.messages import Message, Role
 from puna.models.options import Options
 from puna.node.answer import Ask
 from puna.node.api.ollama.convert import Wishes, check_abilities, thinking_of
@@ -89,11 +88,3 @@ def _seeded(options: Options, number: int) -> Options:
         return options
     seed = (options.sampling.seed + number) % _SEEDS
     return replace(options, sampling=replace(options.sampling, seed=seed))
-
-
-def with_own_words(model: ServedModel, messages: tuple[Message, ...]) -> tuple[Message, ...]:
-    """Put the model's own system text and messages first, as Ollama does."""
-    starts_with_system = bool(messages) and messages[0].role is Role.SYSTEM
-    system = model.system if not starts_with_system else ""
-    own = (Message(Role.SYSTEM, system),) if system else ()
-    return (*own, *model.messages, *messages)

@@ -12,12 +12,12 @@ from pydantic import JsonValue
 from puna.chat.messages import Message, Role, Think, Tool, ToolCall, ToolMode, ToolUse
 from puna.errors import Invalid
 from puna.models.details import Capability
-from puna.node.api.ollama.convert import Wishes, read_keep_alive
+from puna.node.api.ollama.convert import Wishes, read_keep_alive, with_own_words
 from puna.node.api.ollama.lines import as_json
 from puna.node.api.openai.convert import effort_named
 from puna.node.api.openai.tools import only
 from puna.node.api.parts import Content, decoded_picture
-from puna.node.api.wishes import Wish, with_own_words
+from puna.node.api.wishes import Wish
 from puna.node.engine.request import Grammar
 from puna.node.prompt import Conversation
 from puna.node.served import ServedModel
@@ -59,13 +59,7 @@ def prompt_wish(asked: wire.Prompted, model: ServedModel) -> Wish:
     think, ignored = _read_thinking(asked, model)
     return Wish(
         name=asked.model or "",
-        wishes=Wishes(
-            verb="chat",
-            images=any(message.images for message in messages),
-            tools=tools.tools != () and tools.mode is not ToolMode.NONE,
-            think=think,
-            is_forced=tools.mode is ToolMode.REQUIRED,
-        ),
+        wishes=Wishes.of_chat(messages, tools, think),
         subjects=(Conversation(with_own_words(model, messages), tools=tools, think=think),),
         ignored=(*unknown, *ignored),
     )

@@ -4,7 +4,7 @@ Error texts and their status are Ollama's, since programs compare them (though t
 what Ollama would ignore in silence is refused, or named in the header `Puna-Ignored-Options`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from re import DOTALL, compile as compile_pattern
@@ -157,6 +157,17 @@ class Wishes:
     template: bool = True
     """Whether the prompt has to be made by the model's template."""
 
+    @classmethod
+    def of_chat(cls, messages: Sequence[Message], tools: ToolUse, think: Think | None) -> "Wishes":
+        """Return what a conversation needs."""
+        return cls(
+            verb="chat",
+            images=any(message.images for message in messages),
+            tools=tools.tools != () and tools.mode is not ToolMode.NONE,
+            think=think,
+            is_forced=tools.mode is ToolMode.REQUIRED,
+        )
+
 
 def check_abilities(model: ServedModel, asked_name: str, wishes: Wishes) -> None:
     """Raise `MissingAbility` or `NotYet` for what the model, or puna, cannot do."""
@@ -256,14 +267,19 @@ def chat_subject(
 ) -> Conversation:
     """Return the conversation of `/api/chat`, after the model's own system text and messages."""
     messages = tuple(read_message(number, each) for number, each in enumerate(asked.messages or ()))
-    starts_with_system = bool(messages) and messages[0].role is Role.SYSTEM
-    system = model.system if not starts_with_system else ""
-    own = (Message(Role.SYSTEM, system),) if system else ()
     return Conversation(
-        (*own, *model.messages, *messages),
+        with_own_words(model, messages),
         tools=read_tools(asked),
         think=thinking_of(model, think),
     )
+
+
+def with_own_words(model: ServedModel, messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    """Put the model's own system text and messages first, as Ollama does."""
+    starts_with_system = bool(messages) and messages[0].role is Role.SYSTEM
+    system = model.system if not starts_with_system else ""
+    own = (Message(Role.SYSTEM, system),) if system else ()
+    return (*own, *model.messages, *messages)
 
 
 def read_message(number: int, message: wire.Message) -> Message:

@@ -13,10 +13,11 @@ from enum import Enum
 
 from puna.errors import PunaError
 from puna.node.answer import Begun, Called, Ended, Event, Thought
-from puna.node.api.reply import error_json, header_text
+from puna.node.api.notes import note_headers, truncated
+from puna.node.api.reply import error_json
 from puna.node.engine.request import ChosenToken, TokenProbability
 from puna.node.prompt import Cut
-from puna.wire.ollama import Logprob, TokenLogprob, Truncated, rfc3339
+from puna.wire.ollama import Logprob, TokenLogprob, rfc3339
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
@@ -73,13 +74,7 @@ class AnswerWriter:
 
     def headers(self) -> Mapping[str, str]:
         """Return headers that say what was cut and what was ignored, if anything."""
-        headers = {}
-        if self._cut is not None:
-            numbers = _truncated(self._cut).model_dump(exclude_defaults=True)
-            headers["Puna-Truncated"] = "; ".join(f"{name}={n}" for name, n in numbers.items())
-        if self._form.ignored:
-            headers["Puna-Ignored-Options"] = header_text(", ".join(self._form.ignored))
-        return headers
+        return note_headers(self._cut, self._form.ignored)
 
     def error_line(self, error: PunaError) -> bytes:
         """Return the line that ends an answer which failed on the way."""
@@ -124,7 +119,7 @@ class AnswerWriter:
 
     def _said(self, ended: Ended) -> bytes:
         """Write puna's own fields: everything that was not done as it was asked."""
-        said = b"" if self._cut is None else b',"truncated":' + _truncated(self._cut).to_json()
+        said = b"" if self._cut is None else b',"truncated":' + truncated(self._cut).to_json()
         if ended.finish.shifted:
             said += b',"shifted":true'
         if ignored := [*self._form.ignored, *ended.finish.ignored]:
@@ -177,16 +172,6 @@ def _counters(ended: Ended) -> bytes:
         "eval_duration": finish.output_span,
     }
     return "".join(f',"{name}":{int(value)}' for name, value in counters.items() if value).encode()
-
-
-def _truncated(cut: Cut) -> Truncated:
-    return Truncated(
-        prompt_tokens=cut.prompt_tokens,
-        kept_tokens=cut.kept_tokens,
-        context_length=cut.context_length,
-        dropped_messages=cut.dropped_messages,
-        is_estimate=cut.is_estimate,
-    )
 
 
 def _logprobs(chosen: Sequence[ChosenToken]) -> bytes:

@@ -2,51 +2,30 @@
 
 from collections.abc import Mapping, Sequence
 
-from puna.errors import PunaError
 from puna.node.answer import Called
 from puna.node.api.choices import Told
-from puna.node.api.dialect import OPENAI
 from puna.node.api.ollama.lines import as_json
 from puna.node.api.openai.form import (
-    DONE,
     FINGERPRINT,
+    ChoicesWriter,
     Form,
-    Ledger,
     Run,
     by_choice,
     event,
-    head_of,
     logprob,
     runs_of,
     said_json,
-    usage_event,
 )
 from puna.node.engine.request import ChosenToken
 from puna.wire import openai as wire
 
 
-class ChatWriter:
+class ChatWriter(ChoicesWriter):
     """Writes one answer, or several to the same conversation."""
 
     def __init__(self, form: Form) -> None:
-        self._form = form
-        self._head = head_of(form, "chat.completion.chunk")
-        self._ledger = Ledger(form)
+        super().__init__(form, "chat.completion.chunk")
         self._begun: set[int] = set()
-
-    def lines(self, items: Sequence[Told]) -> bytes:
-        """Return the events for what came; the last ones once every answer has ended."""
-        self._ledger.take(items)
-        body = b"".join(
-            self._chunk(choice, run)
-            for choice, events in by_choice(items)
-            for run in runs_of(events)
-        )
-        if not body or not self._ledger.is_complete:
-            return body
-        if self._form.includes_usage:
-            body += usage_event(self._head, self._ledger)
-        return body + DONE
 
     def _chunk(self, choice: int, run: Run) -> bytes:
         if run.ended is None:
@@ -113,14 +92,6 @@ class ChatWriter:
             finish_reason=self._ledger.finish_reason(choice),
             logprobs=wire.ChatLogprobs(content=chosen) if chosen else None,
         )
-
-    def headers(self) -> Mapping[str, str]:
-        """Return headers that say what was not done as it was asked."""
-        return self._ledger.headers()
-
-    def error_line(self, error: PunaError) -> bytes:
-        """Return the event that ends an answer which failed on the way."""
-        return OPENAI.last_words(error)
 
 
 def _call(called: Called, *, in_stream: bool) -> wire.Call:

@@ -8,13 +8,19 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import JsonValue
 
-from puna.chat.messages import Message, Role, Think, ToolCall, ToolMode
+from puna.chat.messages import Message, Role, Think, ToolCall
 from puna.errors import Invalid
-from puna.node.api.ollama.convert import Wishes, gap_subject, read_keep_alive, read_think
+from puna.node.api.ollama.convert import (
+    Wishes,
+    gap_subject,
+    read_keep_alive,
+    read_think,
+    with_own_words,
+)
 from puna.node.api.ollama.lines import as_json
 from puna.node.api.openai.tools import read_arguments, read_tool_use
 from puna.node.api.parts import Content, picture
-from puna.node.api.wishes import Wish, with_own_words
+from puna.node.api.wishes import Wish
 from puna.node.engine.request import Grammar
 from puna.node.prompt import Conversation, Verbatim
 from puna.node.served import ServedModel
@@ -71,13 +77,7 @@ def chat_wish(asked: wire.ChatRequest, model: ServedModel) -> Wish:
     think = read_effort(asked)
     return Wish(
         name=asked.model or "",
-        wishes=Wishes(
-            verb="chat",
-            images=any(message.images for message in messages),
-            tools=tools.tools != () and tools.mode != "none",
-            think=think,
-            is_forced=tools.mode is ToolMode.REQUIRED,
-        ),
+        wishes=Wishes.of_chat(messages, tools, think),
         subjects=(Conversation(with_own_words(model, messages), tools=tools, think=think),),
         options=read_options(asked, most=asked.max_completion_tokens),
         keep_alive=read_keep_alive(asked.keep_alive),

@@ -1,11 +1,14 @@
 """What every answer in OpenAI's dialect has around it, and what it counts. Pure."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+from puna.errors import PunaError
 from puna.node.answer import Begun, Called, Ended, Event, Thought
 from puna.node.api.choices import Told
+from puna.node.api.dialect import OPENAI
 from puna.node.api.notes import Notes
 from puna.node.api.ollama.lines import as_json
 from puna.node.engine.request import ChosenToken, Piece, StopReason, TokenProbability
@@ -126,6 +129,41 @@ class Ledger:
     def headers(self) -> Mapping[str, str]:
         """Return the headers that say what was not done as it was asked."""
         return self.all_notes().headers()
+
+
+class ChoicesWriter(ABC):
+    """Writes answers that go on side by side, one choice each: what both completions share."""
+
+    def __init__(self, form: Form, kind: str) -> None:
+        self._form = form
+        self._head = head_of(form, kind)
+        self._ledger = Ledger(form)
+
+    @abstractmethod
+    def _chunk(self, choice: int, run: Run) -> bytes:
+        """Return the events for one run of one answer."""
+
+    def lines(self, items: Sequence[Told]) -> bytes:
+        """Return the events for what came; the last ones once every answer has ended."""
+        self._ledger.take(items)
+        body = b"".join(
+            self._chunk(choice, run)
+            for choice, events in by_choice(items)
+            for run in runs_of(events)
+        )
+        if not body or not self._ledger.is_complete:
+            return body
+        if self._form.includes_usage:
+            body += usage_event(self._head, self._ledger)
+        return body + DONE
+
+    def headers(self) -> Mapping[str, str]:
+        """Return headers that say what was not done as it was asked."""
+        return self._ledger.headers()
+
+    def error_line(self, error: PunaError) -> bytes:
+        """Return the event that ends an answer which failed on the way."""
+        return OPENAI.last_words(error)
 
 
 def event(head: bytes, rest: bytes) -> bytes:

@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import JsonValue
 
-from puna.chat.messages import Message, Role, Think, Tool, ToolCall, ToolMode, ToolUse
+from puna.chat.messages import Message, Role, Think, Tool, ToolCall, ToolUse
 from puna.errors import Invalid
-from puna.node.api.ollama.convert import Wishes, read_keep_alive
+from puna.node.api.ollama.convert import Wishes, read_keep_alive, with_own_words
 from puna.node.api.ollama.lines import as_json
 from puna.node.api.openai.convert import effort_named, read_content
 from puna.node.api.openai.tools import choose, read_arguments, read_function
-from puna.node.api.wishes import Wish, with_own_words
+from puna.node.api.wishes import Wish
 from puna.node.engine.request import Grammar
 from puna.node.prompt import Conversation
 from puna.node.served import ServedModel
@@ -49,13 +49,7 @@ def response_wish(asked: wire.ResponsesRequest, model: ServedModel) -> Wish:
     think = _read_effort(asked)
     return Wish(
         name=asked.model or "",
-        wishes=Wishes(
-            verb="chat",
-            images=any(message.images for message in messages),
-            tools=tools.tools != () and tools.mode is not ToolMode.NONE,
-            think=think,
-            is_forced=tools.mode is ToolMode.REQUIRED,
-        ),
+        wishes=Wishes.of_chat(messages, tools, think),
         subjects=(Conversation(with_own_words(model, messages), tools=tools, think=think),),
         options=_read_options(asked),
         keep_alive=read_keep_alive(asked.keep_alive),

@@ -1,53 +1,32 @@
 """An answer of `/v1/completions`, as events of a stream or as one object."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from puna.errors import PunaError
 from puna.node.api.choices import Told
-from puna.node.api.dialect import OPENAI
 from puna.node.api.openai.form import (
-    DONE,
     FINGERPRINT,
+    ChoicesWriter,
     Form,
-    Ledger,
     Run,
     by_choice,
     event,
-    head_of,
     runs_of,
     said_json,
-    usage_event,
 )
 from puna.node.engine.request import ChosenToken
 from puna.wire import openai as wire
 
 
-class TextWriter:
+class TextWriter(ChoicesWriter):
     """Writes the completions of one prompt or of several.
 
     `echoes` are the prompts that come back before their answers, one for each prompt.
     """
 
     def __init__(self, form: Form, echoes: Sequence[str] = ()) -> None:
-        self._form = form
         self._echoes = echoes
-        self._head = head_of(form, "text_completion")
-        self._ledger = Ledger(form)
+        super().__init__(form, "text_completion")
         self._lengths: dict[int, int] = {}
-
-    def lines(self, items: Sequence[Told]) -> bytes:
-        """Return the events for what came; the last ones once every answer has ended."""
-        self._ledger.take(items)
-        body = b"".join(
-            self._chunk(choice, run)
-            for choice, events in by_choice(items)
-            for run in runs_of(events)
-        )
-        if not body or not self._ledger.is_complete:
-            return body
-        if self._form.includes_usage:
-            body += usage_event(self._head, self._ledger)
-        return body + DONE
 
     def _chunk(self, choice: int, run: Run) -> bytes:
         reason = None if run.ended is None else self._ledger.finish_reason(choice)
@@ -95,14 +74,6 @@ class TextWriter:
         text = self._echo(choice) + "".join(run.text for run in runs)
         chosen = [token for run in runs for token in run.chosen]
         return self._choice(choice, text, chosen, self._ledger.finish_reason(choice))
-
-    def headers(self) -> Mapping[str, str]:
-        """Return headers that say what was not done as it was asked."""
-        return self._ledger.headers()
-
-    def error_line(self, error: PunaError) -> bytes:
-        """Return the event that ends an answer which failed on the way."""
-        return OPENAI.last_words(error)
 
 
 def _logprobs(chosen: Sequence[ChosenToken], offset: int) -> wire.TextLogprobs:
