@@ -2,8 +2,8 @@
 
 import pytest
 
+from puna.chat.messages import Json
 from puna.node.engine.closed_schemas import close_objects
-from puna.node.engine.request import Json
 
 CLOSED: dict[str, Json] = {"additionalProperties": False}
 A: dict[str, Json] = {"properties": {"a": {"type": "string"}}}

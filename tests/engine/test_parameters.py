@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, strategies as st
 
+from puna.chat.messages import Json
 from puna.errors import Invalid
 from puna.models.options import Sampling
 from puna.node.engine.parameters import (
@@ -19,7 +20,6 @@ from puna.node.engine.request import (
     Completion,
     EngineFacts,
     Grammar,
-    Json,
     LoadSpec,
     Speculation,
 )

@@ -6,9 +6,9 @@ says so when the hub cannot be reached.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -23,16 +23,26 @@ from puna.node.replies import Fields
 if TYPE_CHECKING:
     from puna.library.hub_search import Found
 
-_ABILITIES = ("tools", "vision", "thinking", "embedding", "insert")
+_ABILITIES = {
+    "tools": "Only models that call tools.",
+    "vision": "Only models that see images.",
+    "thinking": "Only models that think first.",
+    "embedding": "Only models that turn texts into numbers.",
+    "insert": "Only models that complete in the middle.",
+}
+_Command = TypeVar("_Command", bound=Callable[..., None])
+
+
+def _choosing(command: _Command) -> _Command:
+    """Give a command the options that choose among models."""
+    command = click.option("--fits", is_flag=True, help="Only what fits this machine.")(command)
+    for name, meaning in reversed(_ABILITIES.items()):
+        command = click.option(f"--{name}", is_flag=True, help=meaning)(command)
+    return command
 
 
 @click.command()
-@click.option("--tools", is_flag=True, help="Only models that call tools.")
-@click.option("--vision", is_flag=True, help="Only models that see images.")
-@click.option("--thinking", is_flag=True, help="Only models that think first.")
-@click.option("--embedding", is_flag=True, help="Only models that turn texts into numbers.")
-@click.option("--insert", is_flag=True, help="Only models that complete in the middle.")
-@click.option("--fits", is_flag=True, help="Only what fits this machine.")
+@_choosing
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, all sizes in bytes.")
 @pass_session
 def browse(session: Session, /, *, fits: bool, as_json: bool, **can: bool) -> None:
@@ -47,12 +57,7 @@ def browse(session: Session, /, *, fits: bool, as_json: bool, **can: bool) -> No
 
 @click.command()
 @click.argument("words", nargs=-1, required=True, metavar="WORD...")
-@click.option("--tools", is_flag=True, help="Only models that call tools.")
-@click.option("--vision", is_flag=True, help="Only models that see images.")
-@click.option("--thinking", is_flag=True, help="Only models that think first.")
-@click.option("--embedding", is_flag=True, help="Only models that turn texts into numbers.")
-@click.option("--insert", is_flag=True, help="Only models that complete in the middle.")
-@click.option("--fits", is_flag=True, help="Only what fits this machine.")
+@_choosing
 @click.option("--offline", is_flag=True, help="Do not ask the Hugging Face hub.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, all sizes in bytes.")
 @pass_session

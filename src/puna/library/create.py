@@ -108,8 +108,8 @@ def create(
         new: dict[Digest, bytes] = {}
         layers = list(_with_texts(layers, recipe, base, new))
         config = _config(store, layers, recipe, base, facts)
-        new[digest_of(config)] = config
         yield from _stored(draft, layers, base, new)
+        draft.write(config)
         manifest = make_manifest(_text_layer(MediaType.CONFIG, config), layers)
         yield Step("writing manifest")
         store.publish(draft, recipe.name, manifest)
@@ -118,15 +118,13 @@ def create(
 
 def _inherited(recipe: Recipe, base: LocalModel | None, given: Sequence[Layer]) -> Iterator[Layer]:
     """Yield the layers that stay. A file that is given takes the place of those of its kind."""
-    gone = {kind for name, kinds in _REPLACED.items() for kind in kinds if _is_new(recipe, name)}
+    replaced = [name for name in _REPLACED if getattr(recipe, name) is not None]
+    gone = {kind for name in replaced for kind in _REPLACED[name]}
     gone |= {MediaType(layer.media_type) for layer in given}
-    for layer in base.manifest.layers if base else ():
-        if layer.media_type not in gone:
-            yield replace(layer, source=layer.source or base.label) if base else layer
-
-
-def _is_new(recipe: Recipe, name: str) -> bool:
-    return getattr(recipe, name) is not None
+    if base is not None:
+        for layer in base.manifest.layers:
+            if layer.media_type not in gone:
+                yield replace(layer, source=layer.source or base.label)
 
 
 def _from_files(store: ModelStore, recipe: Recipe, facts: Facts) -> Iterator[Layer]:
@@ -257,9 +255,6 @@ def _stored(
             draft.write(new[layer.digest])
         elif not is_here and base is not None:
             draft.adopt(base.contents.path(layer.digest), layer.digest, layer.size)
-    for digest, content in new.items():
-        if not draft.keep(digest, len(content)):
-            draft.write(content)
 
 
 def _text_layer(kind: MediaType, content: bytes) -> Layer:

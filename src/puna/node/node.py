@@ -25,7 +25,7 @@ from puna.node.embedding import EmbedAsk, Embedding, embed
 from puna.node.engine.engine import EngineFactory
 from puna.node.engine.process import engine_factory
 from puna.node.engine.request import Finish, Purpose
-from puna.node.placing import LoadWish, Plans, without_effect
+from puna.node.placing import LoadWish, Plans, can_guess, without_effect
 from puna.node.prompt import count, prepare
 from puna.node.reranking import RerankAsk, Reranking, rerank
 from puna.node.scheduler.scheduler import Scheduler
@@ -110,7 +110,11 @@ class Node:
     ) -> Wanted:
         """Return how to load a model. Raises `TooBig` if it would never fit."""
         check_loadable(model.header, model.label)
-        guesses = purpose is Purpose.ANSWER and self._guesses(model.weights)
+        guesses = (
+            purpose is Purpose.ANSWER
+            and can_guess(self.settings, has_draft=model.draft is not None)
+            and self._guesses(model.weights)
+        )
         wish = LoadWish(
             model.label, model.header, loading, purpose, model.draft, guesses, model.adapters
         )

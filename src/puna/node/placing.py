@@ -149,11 +149,19 @@ def context_for(wish: LoadWish, settings: NodeSettings) -> int:
 
 def speculation_for(wish: LoadWish, settings: NodeSettings) -> Speculation | None:
     """Return how tokens are guessed ahead: by a draft model if there is one, else if it is set."""
-    if not wish.guesses or wish.loading.draft_num_predict == 0 or settings.speculation == "off":
+    has_draft = wish.draft is not None
+    if not (wish.guesses and can_guess(settings, has_draft=has_draft)):
+        return None
+    if wish.loading.draft_num_predict == 0:
         return None
     if wish.draft is not None:
         return Speculation(wish.draft.path, wish.loading.draft_num_predict or DRAFTED_TOKENS)
-    return Speculation() if settings.speculation == "ngram" else None
+    return Speculation()
+
+
+def can_guess(settings: NodeSettings, *, has_draft: bool) -> bool:
+    """Tell whether a model could guess ahead at all: most cannot, and need no more thought."""
+    return settings.speculation == "ngram" or (has_draft and settings.speculation != "off")
 
 
 def without_effect(given: Mapping[str, object], *, has_draft: bool) -> tuple[str, ...]:

@@ -14,8 +14,8 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable, Mapping
 from typing import Self
 
+from puna.chat.messages import Json
 from puna.node.engine.last_words import KEPT_BYTES, epitaph
-from puna.node.engine.request import Json
 
 _PROGRAM = ("-P", "-X", "faulthandler", "-m", "puna.node.engine.worker")
 _GRACE_S = 2.0

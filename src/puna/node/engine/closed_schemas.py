@@ -9,7 +9,7 @@ is, and to which no other part of the schema adds properties. Pure.
 
 from collections.abc import Mapping
 
-from puna.node.engine.request import Json
+from puna.chat.messages import Json
 
 _SAY_SO = frozenset({"additionalProperties", "unevaluatedProperties", "patternProperties"})
 _CHOICES = ("allOf", "anyOf", "oneOf")

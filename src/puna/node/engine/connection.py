@@ -11,9 +11,10 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 
 import aiohttp
 
+from puna.chat.messages import Json
 from puna.errors import PunaError
 from puna.node.engine.events import EventReader, error_of
-from puna.node.engine.request import Finish, Json, Piece
+from puna.node.engine.request import Finish, Piece
 
 _FIRST_ERROR = 400
 

@@ -15,6 +15,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from puna.chat.messages import Json
 from puna.errors import Invalid
 from puna.models.fit_memory import SNAPSHOTS
 from puna.models.options import Sampling
@@ -24,7 +25,6 @@ from puna.node.engine.request import (
     Completion,
     EngineFacts,
     Grammar,
-    Json,
     LoadSpec,
     Purpose,
     Speculation,

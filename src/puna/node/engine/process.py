@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from puna.chat.messages import NO_TOOLS, Message, Think, ToolUse
+from puna.chat.messages import NO_TOOLS, Json, Message, Think, ToolUse
 from puna.errors import Invalid, PunaError
 from puna.hardware.processor import detect_processor
 from puna.models.gguf import read_header
@@ -38,7 +38,6 @@ from puna.node.engine.request import (
     Completion,
     EngineFacts,
     Finish,
-    Json,
     LoadSpec,
     Piece,
     Purpose,

@@ -5,11 +5,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from puna.chat.messages import Json
 from puna.models.options import Sampling
 from puna.units import Size, Span
-
-__all__ = ["Json"]
 
 
 class CacheType(StrEnum):

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias, cast
 
+from puna.chat.messages import Json
 from puna.node.engine.events import EngineFailed
-from puna.node.engine.request import Json
 
 Vector: TypeAlias = "array[float]"
 """32-bit floats."""
