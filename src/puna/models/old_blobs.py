@@ -1,7 +1,7 @@
 """Model files made for Ollama's former engine, which stock llama.cpp cannot load.
 
 They are told from the header, so that the refusal comes before the load and names a file that
-works. What only Ollama's patched llama.cpp translates is in `../protocols/ollama.md`, 6.8.
+works. Ollama's own copy of llama.cpp is patched to translate them.
 """
 
 from puna.errors import Unsupported
@@ -29,10 +29,9 @@ class OldBlob(Unsupported):
 def check_loadable(header: GgufHeader, label: str) -> None:
     """Raise `OldBlob` for a file that llama.cpp would refuse."""
     family = header.architecture
-    has_eyes = any(tensor.name.startswith("v.") for tensor in header.tensors)
     if family in _NAMES:
         instead = _NAMES[family]
-    elif family in _WITH_EYES and has_eyes:
+    elif family in _WITH_EYES and _has_eyes(header):
         instead = _WITH_EYES[family]
     else:
         return
@@ -42,3 +41,7 @@ def check_loadable(header: GgufHeader, label: str) -> None:
         "llama.cpp cannot load",
         hint=f"get it in llama.cpp's own form, {way}",
     )
+
+
+def _has_eyes(header: GgufHeader) -> bool:
+    return any(tensor.name.startswith("v.") for tensor in header.tensors)

@@ -8,7 +8,7 @@ such as a package that was just installed.
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from puna.library.library import Library
 from puna.library.local import LocalModel
 from puna.models.details import Capability
 from puna.models.gguf import GgufArray, GgufHeader, read_array
+from puna.models.manifest import ConfigBlob
 from puna.models.name import ModelName
 from puna.models.options import Options, parse_options
 from puna.models.reference import FileReference
@@ -55,6 +56,8 @@ class ServedModel:
     """The files of small weights that change it (LoRA)."""
     draft: GgufHeader | None = None
     """The file of the model that guesses ahead, if it has one."""
+    config: ConfigBlob = field(default_factory=ConfigBlob)
+    """What its manifest's config says."""
     form: Form | None = None
     """How its answers mark thoughts and calls, if its config names a parser that says so."""
 
@@ -62,6 +65,7 @@ class ServedModel:
     def of(cls, local: LocalModel, *, prefers_go: bool = False) -> "ServedModel":
         """Read what is needed of a model. Raises what its files raise."""
         jinja = local.header().text("tokenizer.chat_template") or ""
+        config = local.config
         go = choose_template(local.template, jinja, prefers_go=prefers_go)
         return cls(
             local=local,
@@ -74,7 +78,8 @@ class ServedModel:
             go_template=go,
             adapters=tuple(local.facts.header(path) for path in local.adapters),
             draft=local.facts.header(local.draft) if local.draft else None,
-            form=named_form(local.config.parser) or (tags_form(go) if go else None),
+            config=config,
+            form=named_form(config.parser) or (tags_form(go) if go else None),
         )
 
     @property

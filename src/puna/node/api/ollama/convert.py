@@ -192,7 +192,7 @@ def check_abilities(model: ServedModel, asked_name: str, wishes: Wishes) -> None
 
 def _check_template(model: ServedModel) -> None:
     """Refuse a model of which nobody here knows how to ask it, or how to read its answers."""
-    config = model.local.config
+    config = model.config
     check_families(config.renderer, config.parser)
     has_template = model.go_template or model.header.text("tokenizer.chat_template")
     if config.renderer and not has_template:
