@@ -237,10 +237,10 @@ async def _text_of(engine: Engine, subject: Subject) -> str:
     if isinstance(subject, Verbatim):
         return subject.text
     messages, go = subject.messages, subject.written_by
-    is_forced = subject.tools.mode is ToolMode.REQUIRED and bool(subject.tools.tools)
-    has_place = "tools" in go.template.names if go else takes_tools(engine.facts.chat_template)
-    if is_forced and not has_place:
-        messages = told_of_tools(messages, subject.tools)
+    if subject.tools.mode is ToolMode.REQUIRED and subject.tools.tools:
+        template = engine.facts.chat_template
+        has_place = "tools" in go.template.names if go else takes_tools(template)
+        messages = messages if has_place else told_of_tools(messages, subject.tools)
     if go is not None:
         return await asyncio.to_thread(
             write_prompt,
