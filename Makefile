@@ -52,8 +52,8 @@ lock:  ## Pin again; needs uv
 	uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 		--no-emit-index-url --no-emit-find-links pyproject.toml --group build -o requirements/run.txt
 	uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
-		--no-emit-index-url --no-emit-find-links pyproject.toml --group build --group test --group check \
-		-o requirements/dev.txt
+		--no-emit-index-url --no-emit-find-links pyproject.toml --all-extras --group build --group test \
+		--group check -o requirements/dev.txt
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
