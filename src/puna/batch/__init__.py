@@ -1,0 +1,1 @@
+"""Rows in, rows out: a model applied to a whole file, exact to the row."""

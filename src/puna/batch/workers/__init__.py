@@ -1,0 +1,1 @@
+"""Where rows are computed: this machine, endpoints anywhere, a cluster."""
