@@ -22,7 +22,7 @@ from yarl import URL
 from puna.errors import Denied, Failed
 from puna.net import Unreachable, stranger_session
 from puna.origin import Nearness, Origin, nearness_of, web_url
-from puna.settings import Proxies
+from puna.surroundings import Proxies
 from puna.text import one_line
 from puna.units import Size, Span
 
@@ -139,7 +139,7 @@ class Fetcher:
         Raises `Unreachable`, `Stalled`, `UnsafeRedirect`.
         """
         url, origin = question.url, Origin.of(question.url)
-        proxy = self._proxies.of(origin.scheme, origin.host)
+        proxy = self._proxies.between(origin.scheme, origin.host)
         await self._admit(question, origin, is_direct=not proxy)
         own = self._authorization_by_origin.get(origin)
         authorization = own if question.authorization is None else question.authorization

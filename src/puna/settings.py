@@ -16,6 +16,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from puna.errors import Invalid
+from puna.surroundings import Desk, Proxies
 from puna.units import FOREVER, Size, Span
 
 DEFAULT_PORT = 11434
@@ -181,58 +182,19 @@ def load_settings(environ: Mapping[str, str] | None = None, file: Path | None = 
     return Settings(node, explained, tuple(warnings))
 
 
-class Desk(NamedTuple):
-    """How the person at the terminal works: variables that many programs share."""
-
-    has_escapes: bool
-    """The terminal understands movements and colours: `TERM` is not `dumb`."""
-    has_colours: bool
-    """`NO_COLOR` is not set."""
-    editor: str
-    """`VISUAL`, else `EDITOR`, else vi."""
-
-
 def read_desk(environ: Mapping[str, str] | None = None) -> Desk:
     """Read how the person at the terminal works."""
-    environ = os.environ if environ is None else environ
-    return Desk(
-        has_escapes=environ.get("TERM", "") != "dumb",
-        has_colours=not environ.get("NO_COLOR"),
-        editor=environ.get("VISUAL") or environ.get("EDITOR") or "vi",
-    )
-
-
-class Proxies(NamedTuple):
-    """Which servers stand between this machine and the web."""
-
-    http: str = ""
-    https: str = ""
-    exempt: str = ""
-    """Hosts that are reached directly, as `NO_PROXY` lists them."""
-
-    def of(self, scheme: str, host: str) -> str:
-        """Return the proxy for a host; empty if there is none."""
-        host = host.lower()
-        for part in map(str.strip, self.exempt.lower().split(",")):
-            if part == "*" or (part and f".{host}".endswith(f".{part.lstrip('.')}")):
-                return ""
-        return self.https if scheme == "https" else self.http
+    return Desk.of(os.environ if environ is None else environ)
 
 
 def read_proxies(environ: Mapping[str, str] | None = None) -> Proxies:
-    """Read the variables that name proxies, in either case; the lower case wins, as in curl."""
-    environ = os.environ if environ is None else environ
-    everywhere = _proxy(environ, "all_proxy")
-    return Proxies(
-        _proxy(environ, "http_proxy") or everywhere,
-        _proxy(environ, "https_proxy") or everywhere,
-        environ.get("no_proxy") or environ.get("NO_PROXY") or "",
-    )
+    """Read the variables that name proxies."""
+    return Proxies.of(os.environ if environ is None else environ)
 
 
-def _proxy(environ: Mapping[str, str], name: str) -> str:
-    url = environ.get(name) or environ.get(name.upper()) or ""
-    return url if "://" in url or not url else f"http://{url}"
+def read_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return all variables, for a program that a command starts."""
+    return dict(os.environ if environ is None else environ)
 
 
 def _config_file(environ: Mapping[str, str]) -> Path:

@@ -9,7 +9,7 @@ from yarl import URL
 from puna.fetcher import Fetcher, Question, Stalled, TooLong, UnsafeRedirect
 from puna.net import Unreachable
 from puna.origin import Nearness, Origin, web_url
-from puna.settings import Proxies
+from puna.surroundings import Proxies
 from puna.units import Size, Span
 from tests.fakes.registry import FakeRegistry, a_registry
 

@@ -223,4 +223,4 @@ def test_a_bad_setting_of_registries_is_refused_without_its_secret(name: str, te
 def test_a_proxy_is_taken_from_the_environment(
     environ: dict[str, str], host: str, proxy: str
 ) -> None:
-    assert read_proxies(environ).of("https", host) == proxy
+    assert read_proxies(environ).between("https", host) == proxy

@@ -24,7 +24,8 @@ from puna.models.hub_files import HubFile
 from puna.models.name import ModelName
 from puna.models.reference import HubReference
 from puna.origin import Nearness, Origin, nearness_of, web_url
-from puna.settings import NodeSettings, Proxies, read_proxies
+from puna.settings import NodeSettings, read_proxies
+from puna.surroundings import Proxies
 from puna.units import Size, Span
 from puna.version import __version__
 from puna.wire.hub import RepositoryFacts, TreeEntry

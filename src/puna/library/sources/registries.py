@@ -22,7 +22,8 @@ from puna.library.sources.registry import Place, Repository
 from puna.models.name import ModelName
 from puna.net import Unreachable
 from puna.origin import Nearness, nearness_of, web_url
-from puna.settings import NodeSettings, Proxies, read_proxies
+from puna.settings import NodeSettings, read_proxies
+from puna.surroundings import Proxies
 from puna.units import Span
 from puna.version import OLLAMA_VERSION, __version__
 from puna.world import World
