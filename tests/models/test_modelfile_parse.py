@@ -3,7 +3,7 @@
 import string
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import assume, given, settings, strategies as st
 
 from puna.errors import Invalid
 from puna.models.modelfile import ModelParts, modelfile_text
@@ -56,8 +56,9 @@ def test_every_instruction_is_read() -> None:
         ('FROM a\nSYSTEM "x', r"\(line 2\): unexpected EOF"),
         ("FROM", r"\(line 1\): FROM has no value"),
         ("FROM a\nREQUIRES soon", "requires must be a valid semver"),
-        ("FROM a\nPARAMETER colour red", "unknown parameter 'colour'"),
-        ("FROM a\nPARAMETER top_k many", "invalid int value"),
+        ("FROM a\n\nPARAMETER colour red", r"\(line 3\): unknown parameter 'colour'"),
+        ("FROM a\nPARAMETER top_k many", r"\(line 2\): invalid int value"),
+        ("FROM a\nPARAMETER top_k 1\nPARAMETER top_k x", r"\(line 3\): invalid int value"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_line(text: str, complaint: str) -> None:
@@ -81,22 +82,38 @@ def test_what_is_no_text_is_refused() -> None:
         decode_modelfile(b"FROM \xff\xfe\x00")
 
 
-words = st.text(string.ascii_letters + string.digits + " \n'{}.#", min_size=1).filter(
-    lambda text: text.strip()
-)
+def test_spaces_at_the_end_of_a_quoted_line_belong_to_the_text() -> None:
+    found = parse_modelfile('FROM a\nSYSTEM "two  \nlines "  \n')
+    assert found.system == "two  \nlines "
 
 
-@settings(max_examples=60)
-@given(system=words, template=words, said=words)
-def test_what_is_printed_is_read_back(system: str, template: str, said: str) -> None:
+def test_a_long_license_is_read_at_once() -> None:
+    text = "".join(f"clause {number}\n" for number in range(200_000))
+    assert parse_modelfile(f'FROM a\nLICENSE """{text}"""\n').licenses == (text,)
+
+
+texts = st.text(string.ascii_letters + "\"# \t\n'{}.", min_size=1)
+
+
+@settings(max_examples=150, deadline=None)
+@given(system=texts, template=texts, said=texts, stop=texts)
+def test_what_is_printed_is_read_back(system: str, template: str, said: str, stop: str) -> None:
     parts = ModelParts(
         "x",
         "/blobs/a",
         system=system,
         template=template,
         messages=(("user", said),),
-        parameters={"stop": ["a", "b"], "temperature": 0.25},
+        parameters={"stop": [stop, "b"], "temperature": 0.25},
     )
-    found = parse_modelfile(modelfile_text(parts))
+    written = modelfile_text(parts)
+    assume("is left out" not in written)
+    found = parse_modelfile(written)
     assert (found.system, found.template, found.messages) == (system, template, (("user", said),))
-    assert found.parameters == {"stop": ("a", "b"), "temperature": 0.25}
+    assert found.parameters == {"stop": (stop, "b"), "temperature": 0.25}
+
+
+def test_a_text_that_no_quotes_can_hold_is_left_out_and_said() -> None:
+    text = modelfile_text(ModelParts("x", "/w", system='a"\nb"""\nc'))
+    assert "\n# SYSTEM is left out: lines of its text end in quotes of both kinds" in text
+    assert parse_modelfile(text).system is None

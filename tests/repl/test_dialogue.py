@@ -119,6 +119,15 @@ def test_save_makes_a_model_of_what_was_set_and_said(node: FakeNode) -> None:
     assert said(body) == [("user", "one"), ("assistant", "A bun and meat.")]
 
 
+@pytest.mark.parametrize("quotes", ['""', '""""""'])
+def test_an_empty_system_message_is_one_too(node: FakeNode, quotes: str) -> None:
+    out = replies(node, f"/set system {quotes}", "one", "/show system", "/save mine")
+    (body,) = node.bodies("/api/create")
+    assert body["system"] == ""
+    assert said(chats(node)[0]) == [("system", ""), ("user", "one")]
+    assert "No system message was specified for this model." in out
+
+
 def test_save_leaves_out_what_nobody_said(node: FakeNode) -> None:
     replies(node, "/save mine")
     assert node.bodies("/api/create") == [{"model": "mine", "from": MODEL, "stream": True}]

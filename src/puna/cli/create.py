@@ -132,4 +132,9 @@ def _texts(made: Modelfile) -> dict[str, object]:
             for name, value in (made.parameters or {}).items()
         },
     }
-    return {name: value for name, value in body.items() if value}
+    explicit = {"template", "system"}  # an empty one takes away what the other model has
+    return {
+        name: value
+        for name, value in body.items()
+        if value or (name in explicit and value is not None)
+    }

@@ -8,18 +8,23 @@ of the model can be seen until its manifest is written.
 import json
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import PurePosixPath
+from typing import cast
 
 from puna.chat.families import check_families
+from puna.chat.gotemplate.json_text import json_text
 from puna.chat.gotemplate.template import read_template
+from puna.chat.gotemplate.values import GoStruct, Value
 from puna.errors import Invalid, NotFound, Unsupported
 from puna.library.draft import Draft
 from puna.library.local import Facts, LocalModel
+from puna.library.sameness import Overlay, same_model
 from puna.library.store import ModelStore
 from puna.models.details import details_of
 from puna.models.digest import Digest, digest_of
 from puna.models.gguf import GgufHeader
-from puna.models.manifest import Layer, MediaType, make_manifest
+from puna.models.manifest import Layer, Manifest, MediaType, make_manifest
 from puna.models.modelfile_parse import BAD_VERSION, VERSION
 from puna.models.name import ModelName
 from puna.models.options import OPTION_TABLE, parse_options
@@ -33,6 +38,10 @@ _REPLACED = {
     "system": (MediaType.SYSTEM,),
     "messages": (MediaType.MESSAGES,),
 }
+_HEAVY = frozenset(
+    {MediaType.MODEL, MediaType.PROJECTOR, MediaType.ADAPTER, MediaType.DRAFT, MediaType.TENSOR}
+)
+_NEVER = datetime.fromtimestamp(0, UTC)
 
 
 class BlobNotUploaded(NotFound):
@@ -43,7 +52,7 @@ class BlobNotUploaded(NotFound):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """What a new model is made of. None and empty mean: as in the model that it comes from."""
+    """What a new model is made of. None, or no files, mean: as in the model that it comes from."""
 
     name: ModelName
     files: Mapping[str, Digest] = field(default_factory=dict)
@@ -52,6 +61,7 @@ class Recipe:
     drafts: Mapping[str, Digest] = field(default_factory=dict)
     template: str | None = None
     system: str | None = None
+    """As for the template: an empty text means none, whatever the other model has."""
     licenses: tuple[str, ...] = ()
     parameters: Mapping[str, object] = field(default_factory=dict)
     messages: tuple[tuple[str, str], ...] | None = None
@@ -90,9 +100,16 @@ def _check_texts(recipe: Recipe) -> None:
 
 
 def create(
-    store: ModelStore, recipe: Recipe, base: LocalModel | None, facts: Facts
+    store: ModelStore,
+    recipe: Recipe,
+    base: LocalModel | None,
+    facts: Facts,
+    *,
+    known: Iterable[LocalModel] = (),
 ) -> Generator[Progress]:
     """Make the model, and tell each step. Blocks, for as long as weights are copied.
+
+    A recipe that says what one of the `known` models is makes that model again, with its id.
 
     Raises `BlobNotUploaded`, `BadGguf`, `Unsupported`, and the store's errors.
     """
@@ -108,9 +125,14 @@ def create(
         new: dict[Digest, bytes] = {}
         layers = list(_with_texts(layers, recipe, base, new))
         config = _config(store, layers, recipe, base, facts)
-        yield from _stored(draft, layers, base, new)
-        draft.write(config)
+        new[digest_of(config)] = config
         manifest = make_manifest(_text_layer(MediaType.CONFIG, config), layers)
+        below = base.contents if base else store.blobs
+        made = LocalModel(recipe.name, manifest, _NEVER, Overlay(new, below), facts)
+        if same := same_model(made, known):
+            base, manifest = same, same.manifest
+            new = {layer.digest: same.contents.read(layer.digest) for layer in _texts_of(same)}
+        yield from _stored(draft, manifest, base, new)
         yield Step("writing manifest")
         store.publish(draft, recipe.name, manifest)
     yield Done()
@@ -206,9 +228,11 @@ def _with_texts(
             yield text(MediaType.LICENSE, license_text.encode())
     merged = {**(base.parameters if base else {}), **recipe.parameters}
     if merged:
-        yield text(MediaType.PARAMS, _go_json(dict(sorted(merged.items()))))
+        yield text(MediaType.PARAMS, _go_json(cast("Value", merged)))
     if recipe.messages:
-        said = [{"role": role, "content": words} for role, words in recipe.messages]
+        said = [
+            GoStruct("Message", {"role": role, "content": words}) for role, words in recipe.messages
+        ]
         yield text(MediaType.MESSAGES, _go_json(said))
 
 
@@ -244,13 +268,19 @@ def _config(
     return json.dumps(config, separators=(",", ":"), ensure_ascii=False).encode()
 
 
+def _texts_of(model: LocalModel) -> Iterator[Layer]:
+    """Yield the layers of a model that are no files of weights."""
+    return (each for each in model.manifest.blobs if each.media_type not in _HEAVY)
+
+
 def _stored(
-    draft: Draft, layers: list[Layer], base: LocalModel | None, new: Mapping[Digest, bytes]
+    draft: Draft, manifest: Manifest, base: LocalModel | None, new: Mapping[Digest, bytes]
 ) -> Iterator[Progress]:
     """Put every blob into the store, and say of each whether it was there."""
-    for layer in layers:
+    for layer in manifest.blobs:
         is_here = draft.keep(layer.digest, layer.size)
-        yield Step(f"{'using existing' if is_here else 'creating new'} layer {layer.digest}")
+        if layer.media_type != MediaType.CONFIG:
+            yield Step(f"{'using existing' if is_here else 'creating new'} layer {layer.digest}")
         if not is_here and layer.digest in new:
             draft.write(new[layer.digest])
         elif not is_here and base is not None:
@@ -261,12 +291,6 @@ def _text_layer(kind: MediaType, content: bytes) -> Layer:
     return Layer(kind, digest_of(content), Size(len(content)))
 
 
-_HTML: tuple[tuple[str, str], ...] = (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026"))
-
-
-def _go_json(value: object) -> bytes:
+def _go_json(value: Value) -> bytes:
     """Write JSON as Ollama does, so that the same texts have the same digest."""
-    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
-    for plain, escaped in _HTML:
-        text = text.replace(plain, escaped)
-    return f"{text}\n".encode()
+    return f"{json_text(value)}\n".encode()

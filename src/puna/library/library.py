@@ -4,7 +4,7 @@ The server and the command line use the same Library, at the same time if need b
 but what it learnt from file headers. A model in the store wins over a bundled one of the same name.
 """
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
@@ -283,12 +283,16 @@ class Library:
                         if not isinstance(event, Done):
                             yield event
                 base = self.open_reference(reference, typed=source)
-        steps = create(self.store, recipe, base, self._facts)
+        steps = create(self.store, recipe, base, self._facts, known=self._known(base))
         try:
             while (step := await in_thread(next, steps, None)) is not None:
                 yield step
         finally:
             await in_thread(steps.close)
+
+    def _known(self, base: LocalModel | None) -> Iterator[LocalModel]:
+        yield from (base,) if base else ()
+        yield from self.list_models().models
 
     def prune(self) -> Pruned:
         """Remove old blobs that no model uses; the server does so when it starts."""

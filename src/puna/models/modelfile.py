@@ -1,7 +1,8 @@
 """Print a model as a Modelfile, the text that `puna show --modelfile` shows.
 
 The text is Ollama's to the letter, its own name in the first line included: people keep such files
-under version control and compare them.
+under version control and compare them. Two things are added, so that the file makes the same model
+again: REQUIRES, and quotes where a text would not be read back without them.
 """
 
 from collections.abc import Iterator, Mapping
@@ -23,6 +24,7 @@ class ModelParts:
     system: str = ""
     renderer: str = ""
     parser: str = ""
+    requires: str = ""
     parameters: Mapping[str, object] = field(default_factory=dict)
     licenses: tuple[str, ...] = ()
     messages: tuple[tuple[str, str], ...] = ()
@@ -52,17 +54,34 @@ def _commands(parts: ModelParts) -> Iterator[str]:
         "SYSTEM": parts.system,
         "RENDERER": parts.renderer,
         "PARSER": parts.parser,
+        "REQUIRES": parts.requires,
     }
-    yield from (f"{command} {_quoted(text)}" for command, text in texts.items() if text)
+    yield from (_command(name, text) for name, text in texts.items() if text)
     for name, value in parts.parameters.items():
         values = value if isinstance(value, list | tuple) else (value,)
-        yield from (f"PARAMETER {name} {_quoted(plain_value(item))}" for item in values)
-    yield from (f"LICENSE {_quoted(text)}" for text in parts.licenses)
-    yield from (f"MESSAGE {role} {_quoted(text)}" for role, text in parts.messages)
+        yield from (_command(f"PARAMETER {name}", plain_value(item)) for item in values)
+    yield from (_command("LICENSE", text) for text in parts.licenses)
+    yield from (_command(f"MESSAGE {role}", text) for role, text in parts.messages)
 
 
-def _quoted(text: str) -> str:
-    needs_quotes = "\n" in text or text.startswith(" ") or text.endswith(" ")
-    if not needs_quotes:
+def _command(name: str, text: str) -> str:
+    """Return one instruction; a remark where the grammar has no way to hold the text."""
+    quoted = _quoted(text)
+    if quoted is None:
+        return f'# {name} is left out: lines of its text end in quotes of both kinds, " and """'
+    return f"{name} {quoted}"
+
+
+def _quoted(text: str) -> str | None:
+    """Quote as Ollama does, or in the other way where only that is read back as the same text."""
+    if text and text == text.strip() and "\n" not in text and not text.startswith('"'):
         return text
-    return f'"""{text}"""' if '"' in text else f'"{text}"'
+    pair = ('"""', '"') if '"' in text else ('"', '"""')
+    return next((f"{each}{text}{each}" for each in pair if _holds(each, text)), None)
+
+
+def _holds(quotes: str, text: str) -> bool:
+    """Tell whether a text between such quotes ends at the closing ones and not before."""
+    if quotes == '"' and (text.startswith('""') or text == '"'):
+        return False  # it would be read as the longer quotes
+    return not any(line.rstrip().endswith(quotes) for line in text.split("\n")[:-1])

@@ -129,15 +129,22 @@ def _last(values: list[str]) -> str | None:
 
 
 def _parameters(given: list[Instruction]) -> tuple[dict[str, object], tuple[str, ...]]:
-    words: dict[str, list[str]] = {}
+    found: dict[str, list[Instruction]] = {}
     for each in given:
-        words.setdefault(each.key, []).append(each.value)
-    dropped = tuple(name for name in words if name in _DEPRECATED)
+        found.setdefault(each.key, []).append(each)
+    dropped = tuple(name for name in found if name in _DEPRECATED)
     return {
-        name: option_from_words(name, values if _is_list(name) else values[-1:])
-        for name, values in words.items()
-        if name not in _DEPRECATED
+        name: _parameter(name, rows) for name, rows in found.items() if name not in _DEPRECATED
     }, dropped
+
+
+def _parameter(name: str, rows: list[Instruction]) -> object:
+    counted = rows if _is_list(name) else rows[-1:]
+    try:
+        return option_from_words(name, [each.value for each in counted])
+    except Invalid as error:
+        why = f"(line {rows[-1].line}): {error.message}"
+        raise BadModelfile(why, hint=error.hint) from error
 
 
 def _is_list(name: str) -> bool:
@@ -150,9 +157,9 @@ def instructions(text: str) -> Iterator[Instruction]:
     lines = text.replace("\r\n", "\n").split("\n")
     at = 0
     while at < len(lines):
-        start, line = at, lines[at].strip()
+        start, line = at, lines[at]
         at += 1
-        if not line or line.startswith("#"):
+        if not line.strip() or line.lstrip().startswith("#"):
             continue
         name, rest = _first_word(line)
         name = name.lower()
@@ -164,13 +171,11 @@ def instructions(text: str) -> Iterator[Instruction]:
             key = key.lower()
         if name == "message" and key not in _ROLES:
             raise _wrong(start, _BAD_ROLE)
-        value = _unquoted(rest)
-        while value is None and at < len(lines):
-            rest = f"{rest}\n{lines[at]}"
-            value = _unquoted(rest.rstrip())
-            at += 1
-        if value is None or not rest:
-            raise _wrong(start, "unexpected EOF" if rest else f"{name.upper()} has no value")
+        if not rest:
+            raise _wrong(start, f"{name.upper()} has no value")
+        value, at = _value(rest, lines, at)
+        if value is None:
+            raise _wrong(start, "unexpected EOF")
         if name == "requires" and not VERSION.fullmatch(value):
             raise _wrong(start, BAD_VERSION)
         yield Instruction(name, value, start + 1, key)
@@ -181,13 +186,19 @@ def _first_word(text: str) -> tuple[str, str]:
     return word, rest[0] if rest else ""
 
 
-def _unquoted(text: str) -> str | None:
-    """Return a value without its quotes; None where they have not ended yet."""
-    for quotes in ('"""', '"'):
-        if text.startswith(quotes):
-            is_whole = len(text) >= 2 * len(quotes) and text.endswith(quotes)
-            return text[len(quotes) : -len(quotes)] if is_whole else None
-    return text
+def _value(first: str, lines: list[str], at: int) -> tuple[str | None, int]:
+    """Return a value without its quotes, and the line after it; None if the quotes never end."""
+    quotes = next((each for each in ('"""', '"') if first.startswith(each)), "")
+    if not quotes:
+        return first.rstrip(), at
+    begun, line = at, first[len(quotes) :].rstrip()
+    while not line.endswith(quotes):
+        if at == len(lines):
+            return None, at
+        line = lines[at].rstrip()
+        at += 1
+    whole = "\n".join([first, *lines[begun:at]]).rstrip()
+    return whole[len(quotes) : -len(quotes)], at
 
 
 def _wrong(line: int, why: str) -> BadModelfile:

@@ -17,7 +17,8 @@ class Conversation:
     question: Question
     manner: Manner
     card: ModelCard
-    system: str = ""
+    system: str | None = None
+    """What was set in its place; an empty text means none, None means the model's own."""
     options: dict[str, OptionValue] = field(default_factory=dict)
     messages: list[Message] = field(default_factory=list)
 
@@ -33,7 +34,7 @@ class Conversation:
 
     def next_question(self, text: str) -> Question:
         """Return what asks the model for an answer to `text`."""
-        system = (Message(Role.SYSTEM, self.system),) if self.system else ()
+        system = () if self.system is None else (Message(Role.SYSTEM, self.system),)
         asked = Message(Role.USER, text)
         return replace(
             self.question,

@@ -35,6 +35,6 @@ def recipe_of(conversation: Conversation, name: str) -> dict[str, object]:
         for key, value in conversation.options.items()
     }
     body: dict[str, object] = {"model": name, "from": conversation.model}
-    body |= {"system": conversation.system} if conversation.system else {}
+    body |= {} if conversation.system is None else {"system": conversation.system}
     body |= {"parameters": options} if options else {}
     return body | ({"messages": [*stored, *said]} if said else {})

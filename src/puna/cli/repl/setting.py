@@ -33,7 +33,7 @@ def _set_system(dialogue: Dialogue, line: str) -> None:
     if not text:
         dialogue.say(HELP_SET)
         return
-    dialogue.conversation.system = without_fence(text)
+    dialogue.conversation.system = "" if text == '""' else without_fence(text)
     dialogue.reply("Set system message.")
 
 

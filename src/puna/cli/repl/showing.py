@@ -20,7 +20,7 @@ def show_part(dialogue: Dialogue, line: str) -> None:
         dialogue.reply(f"Unknown command '/show {words[1]}'. Type /? for help")
         return
     conversation = dialogue.conversation
-    card = show_card(dialogue.client, conversation.model, system=conversation.system)
+    card = show_card(dialogue.client, conversation.model, system=conversation.system or "")
     dialogue.reply(part(dialogue, card))
 
 
@@ -37,7 +37,8 @@ def _modelfile(_: Dialogue, card: ModelCard) -> str:
 
 
 def _system(dialogue: Dialogue, card: ModelCard) -> str:
-    text = dialogue.conversation.system or card.system
+    was_set = dialogue.conversation.system
+    text = card.system if was_set is None else was_set
     return text or "No system message was specified for this model."
 
 

@@ -151,13 +151,18 @@ def _template(model: LocalModel, header: GgufHeader) -> str:
 
 
 def _parts(model: LocalModel, system: str, parameters: Mapping[str, object]) -> ModelParts:
+    config = claims(model)
     return ModelParts(
         name=model.label,
         weights=str(model.weights),
         adapters=tuple(str(path) for path in model.adapters),
+        draft=str(model.draft or ""),
         projectors=tuple(str(path) for path in model.projectors),
         template=model.template or _BARE_TEMPLATE,
         system=system,
+        renderer=config.renderer,
+        parser=config.parser,
+        requires=config.requires,
         parameters=parameters,
         licenses=model.licenses,
         messages=tuple((str(each.role), each.content) for each in model.messages),
