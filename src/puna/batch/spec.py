@@ -104,6 +104,9 @@ class Spec:
     """For tasks that sample: each row has a seed of its own, made of this and its number."""
     context: int | None = None
     """Tokens that prompt and answer may take together; None is what the node gives."""
+    path: str = ""
+    """The way of computing that the job began with (`Identity.path`); empty lets a worker choose.
+    Ways differ in last digits, so a job that is resumed names the one it has."""
 
     @property
     def samples(self) -> bool:

@@ -74,7 +74,9 @@ class Identity:
     engine: str
     """Program and version, such as `puna 0.5.0 xllamacpp 2026.10.11549`."""
     path: str = ""
-    """Which way the rows take and why, for people: `float: Q4_1 has no fast kernel here`."""
+    """The way the rows take, in a word: `float`, `kernels`, `slots`; the job keeps to it."""
+    reason: str = ""
+    """Why that way, for people: `Q4_1 has no fast kernel here`."""
 
 
 class Worker(Protocol):
