@@ -1,0 +1,242 @@
+"""Rows of text formats: CSV, TSV, JSON Lines and plain lines, one bad row never costing another.
+
+Python's own parsers read them, line by line, since those of pyarrow and duckdb take a whole block
+to be wrong where one line is: a quote that nobody closes must cost its own line and not the rest of
+the file. They read half a million rows a second, a thousand times what a model does.
+"""
+
+import csv
+import io
+import json
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NoReturn
+
+from puna.batch.formats import Format
+from puna.batch.records import BadRow, Record, excerpt
+from puna.errors import Invalid
+
+LONGEST_LINE = 16 * 2**20
+"""Bytes of a line or a field; what is longer is a bad row, and never in memory whole."""
+_SKIP = 2**20
+TEXT_COLUMN = "text"
+_DELIMITERS = ";\t|"
+
+
+class BadHeader(Invalid):
+    """The first line of a file does not name its columns."""
+
+    code = "bad_header"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A row as it was read; `reason` says what is wrong with it, if anything is."""
+
+    record: Record
+    line: int
+    reason: str = ""
+    text: str = ""
+
+    def to_bad(self, row: int, file: str) -> BadRow:
+        """Return the row for the side file."""
+        return BadRow(row, self.reason, file, self.line, excerpt(self.text))
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How a text file is written."""
+
+    format: Format
+    delimiter: str = ","
+    has_header: bool = True
+
+
+@dataclass(slots=True)
+class _Line:
+    number: int
+    text: str
+    reason: str = ""
+
+
+class _Lines:
+    """The lines of a stream, which can be given back."""
+
+    def __init__(self, stream: io.BufferedIOBase) -> None:
+        self._stream = stream
+        self._number = 0
+        self._back: deque[_Line] = deque()
+        self.taken: list[_Line] = []
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = self._back.popleft() if self._back else self._read()
+        self.taken.append(line)
+        return line.text
+
+    def give_back(self) -> _Line:
+        """Return the first line taken; the others are to be read again."""
+        first, *others = self.taken
+        self._back.extendleft(reversed(others))
+        self.taken = []
+        return first
+
+    def _read(self) -> _Line:
+        raw = self._stream.readline(LONGEST_LINE)
+        if not raw:
+            raise StopIteration
+        self._number += 1
+        reason = ""
+        if len(raw) == LONGEST_LINE and not raw.endswith(b"\n"):
+            self._skip_line()
+            reason, raw = f"it is longer than {LONGEST_LINE // 2**20} MB", raw[:_SKIP]
+        if self._number == 1:
+            raw = raw.removeprefix(b"\xef\xbb\xbf")
+        try:
+            return _Line(self._number, raw.decode(), reason)
+        except UnicodeDecodeError as error:
+            where = f"byte {raw[error.start]:#04x} at place {error.start + 1} of the line"
+            text = raw.decode("utf-8", "replace")
+            return _Line(self._number, text, reason or f"it is not UTF-8: {where}")
+
+    def _skip_line(self) -> None:
+        while (raw := self._stream.readline(_SKIP)) and not raw.endswith(b"\n"):
+            pass
+
+
+class TextRows:
+    """The rows of one stream. `columns` are known from the start, except those of JSON Lines."""
+
+    def __init__(self, stream: io.BufferedIOBase, dialect: Dialect, name: str) -> None:
+        self._lines = _Lines(stream)
+        self._dialect = dialect
+        self._name = name
+        self.columns: tuple[str, ...] = ()
+        self._first: list[str] | None = None
+        if dialect.format is Format.LINES:
+            self.columns = (TEXT_COLUMN,)
+        elif dialect.format is not Format.JSONL:
+            self._open_table()
+
+    def __iter__(self) -> Iterator[Found]:
+        if self._dialect.format is Format.LINES:
+            return self._each_line()
+        return self._each_object() if self._dialect.format is Format.JSONL else self._each_record()
+
+    def _each_line(self) -> Iterator[Found]:
+        for text in self._lines:
+            line = self._lines.give_back()
+            yield Found({TEXT_COLUMN: text.rstrip("\r\n")}, line.number, line.reason, text)
+
+    def _each_object(self) -> Iterator[Found]:
+        for text in self._lines:
+            line = self._lines.give_back()
+            if not text.strip():
+                continue
+            if line.reason:
+                yield Found({}, line.number, line.reason, text)
+                continue
+            if line.number == 1 and text.lstrip().startswith("["):
+                raise BadHeader(
+                    f'"{self._name}" is one JSON list, not an object on each line',
+                    hint="turn it into lines: jq -c '.[]'",
+                )
+            yield _parsed(text, line.number)
+
+    def _open_table(self) -> None:
+        csv.field_size_limit(LONGEST_LINE)
+        self._reader = csv.reader(self._lines, delimiter=self._dialect.delimiter, strict=True)
+        try:
+            first = next(self._reader, None)
+        except csv.Error as error:
+            self._bad_header(f"its first line cannot be read: {error}")
+        if first is None:
+            return
+        line = self._lines.taken[0]
+        if line.reason:
+            self._bad_header(f"its first line cannot be read: {line.reason}")
+        if "\0" in line.text:
+            self._bad_header("it is no text in UTF-8; UTF-16 is turned into it by iconv")
+        if self._dialect.delimiter == "," and len(first) == 1:
+            self._check_delimiter(first[0])
+        self._lines.taken = []
+        if self._dialect.has_header:
+            self.columns = _unique(first)
+            return
+        self.columns = tuple(f"column{number}" for number in range(1, len(first) + 1))
+        self._first = first
+
+    def _check_delimiter(self, header: str) -> None:
+        found = next((each for each in _DELIMITERS if each in header), "")
+        if found:
+            raise BadHeader(
+                f'the columns of "{self._name}" seem to be separated by "{found}", not by commas',
+                hint=f"say --delimiter '{found}', or --delimiter , if there is only one column",
+            )
+
+    def _bad_header(self, reason: str) -> NoReturn:
+        raise BadHeader(f'"{self._name}" cannot be used: {reason}')
+
+    def _each_record(self) -> Iterator[Found]:
+        if self._first is not None:
+            yield Found(dict(zip(self.columns, self._first, strict=True)), 1)
+        columns, width, lines = self.columns, len(self.columns), self._lines
+        while columns:
+            try:
+                values = next(self._reader, None)
+            except csv.Error as error:
+                line = lines.give_back()
+                yield Found({}, line.number, line.reason or _csv_reason(error), line.text)
+                continue
+            if values is None:
+                return
+            taken, lines.taken = lines.taken, []
+            if not values:
+                if width > 1:
+                    continue
+                values = [""]
+            reason = next((line.reason for line in taken if line.reason), "")
+            if len(values) != width:
+                reason = reason or f"it has {len(values)} fields, the header {width}"
+                yield Found({}, taken[0].number, reason, taken[0].text)
+                continue
+            record = dict(zip(columns, values, strict=True))
+            if not reason:
+                yield Found(record, taken[0].number)
+                continue
+            yield Found(record, taken[0].number, reason, taken[0].text)
+
+
+def _csv_reason(error: csv.Error) -> str:
+    words = str(error)
+    if "unexpected end" in words or "field larger" in words:
+        return "a quote is not closed"
+    return f"it is not well-formed CSV: {words}"
+
+
+def _unique(names: Sequence[str]) -> tuple[str, ...]:
+    """Return names that differ: a second `a` is `a_2`, one without a name `column3`."""
+    found: list[str] = []
+    for number, name in enumerate(names, 1):
+        plain = name.strip() or f"column{number}"
+        endings = ("", *(f"_{count}" for count in range(2, len(names) + 2)))
+        found.append(next(plain + each for each in endings if plain + each not in found))
+    return tuple(found)
+
+
+def _parsed(text: str, number: int) -> Found:
+    try:
+        value = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        words = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+        return Found({}, number, f"it is no JSON: {words}", text)
+    if not isinstance(value, dict):
+        return Found({}, number, "it is no JSON object", text)
+    return Found(value, number)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number in JSON")

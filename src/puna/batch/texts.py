@@ -1,0 +1,153 @@
+"""From a row to the text that the model is asked about.
+
+A label task takes the text tidied: Unicode form NFC, every run of white space (of Unicode) made one
+blank, none at either end; so rows that differ in nothing else are one. All other tasks take it as
+it is. A template is filled with all columns of its row, in Jinja's sandbox: it cannot reach into
+the program, and a column that does not exist is an error, not an empty place.
+"""
+
+import json
+import unicodedata
+from collections.abc import Callable, Iterator, Sequence
+
+from jinja2 import StrictUndefined, TemplateError, meta
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from puna.batch.records import BadRow, Chunk, Record, excerpt
+from puna.batch.spec import LabelTask, Spec
+from puna.errors import Invalid
+
+LONGEST_TEXT = 1_000_000
+"""Characters of a row's text; longer ones are bad rows."""
+_USUAL = ("text", "keyword", "prompt", "query", "content", "input")
+"""Names of columns that hold the text, in the order in which they are looked for."""
+
+Text = str | BadRow
+
+
+class NoSuchColumn(Invalid):
+    """The task names a column that the input does not have, or names none where it must."""
+
+    code = "no_such_column"
+
+
+class BadTemplate(Invalid):
+    """A template cannot be read."""
+
+    code = "bad_template"
+
+
+class Texts:
+    """Turns the rows of one input into texts. Raises `NoSuchColumn`, `BadTemplate`."""
+
+    def __init__(self, spec: Spec, columns: Sequence[str]) -> None:
+        self._tidies = isinstance(spec.task, LabelTask)
+        self.column = "" if spec.template else choose_column(spec.column, columns)
+        self._fill = _filler(spec.template, columns) if spec.template else None
+        self.needed = self._fill.needed if self._fill else (self.column,)
+
+    def of(self, chunk: Chunk) -> Iterator[Text]:
+        """Yield for each row its text, or why it has none."""
+        bad = {each.row: each for each in chunk.bad}
+        make = self._filled if self._fill else self._plain
+        for row, found in enumerate(make(chunk), chunk.first):
+            if row in bad:
+                yield bad[row]
+                continue
+            text, reason = found
+            if self._tidies:
+                text = tidy(text)
+            reason = reason or _trouble(text)
+            yield BadRow(row, reason, text=excerpt(text)) if reason else text
+
+    def _plain(self, chunk: Chunk) -> Iterator[tuple[str, str]]:
+        return ((_as_text(value), "") for value in chunk.column(self.column))
+
+    def _filled(self, chunk: Chunk) -> Iterator[tuple[str, str]]:
+        assert self._fill is not None  # noqa: S101 - the caller has just looked
+        return (self._fill(record) for record in chunk.records())
+
+
+def choose_column(wanted: str, columns: Sequence[str]) -> str:
+    """Return the column that holds the text. Raises `NoSuchColumn`."""
+    if wanted:
+        if wanted in columns:
+            return wanted
+        raise NoSuchColumn(
+            f'the input has no column "{wanted}"', hint=f"its columns: {', '.join(columns)}"
+        )
+    if len(columns) == 1:
+        return columns[0]
+    found = next((each for each in _USUAL if each in columns), "")
+    if not found:
+        raise NoSuchColumn(
+            f"which of {len(columns)} columns holds the text is not known",
+            hint=f"say it with --column; its columns: {', '.join(columns)}",
+        )
+    return found
+
+
+def tidy(text: str) -> str:
+    """Return the text in form NFC, with single blanks between words and none around."""
+    text = " ".join(text.split())
+    return text if text.isascii() else " ".join(unicodedata.normalize("NFC", text).split())
+
+
+def _trouble(text: str) -> str:
+    if not text or text.isspace():
+        return "it is empty"
+    if len(text) > LONGEST_TEXT:
+        return f"it has {len(text)} characters, at most {LONGEST_TEXT} are taken"
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            return "it has half of a surrogate pair, which is no character"
+    return ""
+
+
+def _as_text(value: object) -> str:
+    match value:
+        case str():
+            return value
+        case None:
+            return ""
+    return json.dumps(value, ensure_ascii=False)
+
+
+class _Filler:
+    """A template, ready to be filled."""
+
+    def __init__(self, fill: Callable[[Record], str], needed: tuple[str, ...] | None) -> None:
+        self._fill = fill
+        self.needed = needed
+
+    def __call__(self, record: Record) -> tuple[str, str]:
+        """Return the filled template, or why it could not be filled."""
+        try:
+            return self._fill(record), ""
+        except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
+            return "", f"the template cannot be filled: {error}"
+
+
+def _filler(template: str, columns: Sequence[str]) -> _Filler:
+    environment = ImmutableSandboxedEnvironment(
+        undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False
+    )
+    environment.globals.clear()
+    try:
+        named = meta.find_undeclared_variables(environment.parse(template))
+        compiled = environment.from_string(template)
+    except TemplateError as error:
+        raise BadTemplate(f"the template cannot be read: {error}") from error
+    missing = sorted(named - {*columns, "row"})
+    if missing:
+        raise NoSuchColumn(
+            f'the template names "{missing[0]}", and the input has no such column',
+            hint=f"its columns: {', '.join(columns)}; odd names are written row['name']",
+        )
+
+    def fill(record: Record) -> str:
+        return compiled.render({**record, "row": record})
+
+    return _Filler(fill, None if "row" in named else tuple(sorted(named)))
