@@ -11,8 +11,9 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from puna.library.sources.access import Challenge, Unauthorized, read_challenge, read_logins
+from puna.library.sources.access import Challenge, Unauthorized, read_challenge
 from puna.library.sources.identity import UnusableKey, load_identity
+from puna.library.sources.logins import read_logins
 from puna.library.sources.registries import RegistrySettings
 from tests.fakes.registry import FakeRegistry, a_registry
 from tests.sources.pulls import pulled

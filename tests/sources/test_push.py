@@ -1,6 +1,7 @@
 """Pushes, and what comes back from a pull of them."""
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -120,3 +121,24 @@ async def test_a_registry_that_is_busy_is_asked_again(
     registry.answers["/v2/me/tiny/blobs"] = busy_once
     await pushed(library, name)
     assert registry.blobs[a_digest(WEIGHTS)] == WEIGHTS
+
+
+async def test_blobs_go_side_by_side(registry: FakeRegistry, library: Library) -> None:
+    name = f"{registry.name}/me/many"
+    texts = {f"license{number}": b"%d" % number for number in range(6)}
+    put(library.store.root, name, WEIGHTS, **texts)
+    seen: list[int] = []
+    under_way = 0
+
+    def slow(talk: Talk) -> None:
+        nonlocal under_way
+        under_way += 1
+        seen.append(under_way)
+        time.sleep(0.2)
+        under_way -= 1
+        talk.say(b"{}", 404)
+
+    registry.answers["/v2/me/many/blobs/sha256"] = slow
+    await pushed(library, name)
+    assert 4 <= max(seen) <= 8
+    assert "me/many:latest" in registry.manifests

@@ -21,6 +21,7 @@ from puna.fetcher import Stalled
 from puna.library.blobs import DigestMismatch
 from puna.library.draft import Draft
 from puna.library.partial import Part, Partial
+from puna.library.sources.patience import pause_before
 from puna.library.sources.registry import NoRanges
 from puna.library.threads import in_thread, together
 from puna.models.manifest import Layer
@@ -193,15 +194,15 @@ class Arrival:
                 async with free:
                     await self._stream(partial, part)
             except Stalled:
-                stalls = 0 if part.completed > before else stalls + 1
+                stalls = 0 if part.completed - before >= _FAIR else stalls + 1
                 if stalls >= _MOST_STALLS:
                     raise
-            except Unavailable:
+            except Unavailable as error:
                 is_fair = part.completed - before >= _FAIR or part.is_whole
                 tries = 0 if is_fair else tries + 1
                 if tries >= _TRIES:
                     raise
-                pause = self._pause(tries)
+                pause = max(self._pause(tries), pause_before(0, error, self._world))
             else:
                 tries = 0 if part.completed > before else tries + 1
                 pause = self._pause(tries)

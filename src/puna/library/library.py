@@ -192,7 +192,9 @@ class Library:
         registries = self._registries()
         model = self.find(name, typed=name.shortest)
         async with registries.open(name, insecure=insecure) as repository:
-            events = push_to_registry(model, repository, name.tag, self._world)
+            events = push_to_registry(
+                model, repository, name.tag, self._world, streams=registries.division
+            )
             async with aclosing(events):
                 async for event in events:
                     yield event

@@ -8,11 +8,13 @@ fetched; of those, one that was damaged since is fetched again.
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from puna.errors import PunaError
 from puna.library.download import Streams, download, transfer
 from puna.library.draft import Draft
 from puna.library.pull import draft_in
+from puna.library.sources.patience import ask_patiently
 from puna.library.sources.registry import Repository
 from puna.library.store import ModelStore
 from puna.library.threads import in_thread
@@ -41,7 +43,7 @@ async def pull_from_registry(
     """
     yield Step("pulling manifest")
     with _about_manifest():
-        manifest = await repository.manifest(name.tag)
+        manifest = await ask_patiently(shelf.world, partial(repository.manifest, name.tag))
     async with draft_in(shelf.store) as draft:
         missing = await in_thread(_missing, manifest, draft)
         digests = {layer.digest for layer in missing}

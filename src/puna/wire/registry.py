@@ -49,6 +49,15 @@ class DockerLogin(Sent):
 
 
 class DockerConfig(Sent):
-    """`config.json` of Docker, as far as it holds logins."""
+    """`config.json` of Docker, as far as it holds logins or names the programs that do."""
 
     auths: dict[str, DockerLogin] = {}
+    credsStore: str = ""  # noqa: N815 - Docker's spelling
+    credHelpers: dict[str, str] = {}  # noqa: N815 - the same
+
+
+class KeptLogin(Sent):
+    """What `docker-credential-NAME get` prints."""
+
+    Username: str = ""
+    Secret: str = ""

@@ -8,11 +8,9 @@ the registry's own host: elsewhere it would earn a token for somebody else, who 
 """
 
 import base64
-import binascii
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlencode
 
@@ -21,9 +19,10 @@ from yarl import URL
 
 from puna.errors import Denied
 from puna.fetcher import Fetcher, Question
+from puna.library.sources.logins import Logins
 from puna.origin import Origin, web_url
 from puna.units import Size
-from puna.wire.registry import DockerConfig, DockerLogin, TokenReply
+from puna.wire.registry import TokenReply
 from puna.world import World
 
 if TYPE_CHECKING:  # loads cryptography, which few pulls need
@@ -33,7 +32,6 @@ _MOST_TOKEN = Size(1 << 20)
 _FORM = re.compile(r"\s*(bearer|basic)\b\s*(.*)", re.IGNORECASE | re.DOTALL)
 _FIELD = re.compile(r'(\w+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s",]+))')
 _OLLAMA_DOMAINS = ("ollama.ai", "ollama.com")
-_DOCKER_HUB = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
 _OK = 200
 
 
@@ -74,48 +72,6 @@ def _challenge(match: re.Match[str]) -> Challenge:
     return Challenge(is_bearer, fields.get("realm", ""), fields.get("service", ""), scopes)
 
 
-class Logins:
-    """Who we are at which registry, as `Authorization` headers by host and port."""
-
-    def __init__(self, basic_by_host: Mapping[str, str]) -> None:
-        self._basic_by_host = basic_by_host
-
-    def of(self, host: str) -> str:
-        """Return the header for a registry; empty if nobody logged in there."""
-        names = sorted(_DOCKER_HUB) if host in _DOCKER_HUB else [host]
-        return next(filter(None, map(self._basic_by_host.get, names)), "")
-
-
-def read_logins(logins: Iterable[str], docker: Path) -> Logins:
-    """Read the logins of the settings and those in Docker's folder; the settings win.
-
-    Programs that Docker asks for logins (`credsStore`) are not started.
-    """
-    found = {}
-    try:
-        config = DockerConfig.model_validate_json((docker / "config.json").read_bytes())
-    except (OSError, ValidationError):
-        config = DockerConfig()
-    for place, login in config.auths.items():
-        host = place.partition("://")[2] or place
-        found[host.partition("/")[0].lower()] = _basic(login)
-    for text in logins:
-        host, _, user = text.partition("=")
-        found[host.lower()] = f"Basic {base64.b64encode(user.encode()).decode()}"
-    return Logins(found)
-
-
-def _basic(login: DockerLogin) -> str:
-    if login.username:
-        pair = f"{login.username}:{login.password}".encode()
-        return f"Basic {base64.b64encode(pair).decode()}"
-    try:
-        base64.b64decode(login.auth, validate=True)
-    except binascii.Error:
-        return ""
-    return f"Basic {login.auth}" if login.auth else ""
-
-
 class Access:
     """Gets one registry's door opened."""
 
@@ -129,7 +85,7 @@ class Access:
 
     async def answer(self, challenge: Challenge | None, registry: Origin) -> None:
         """Do what the registry asks for. Raises `Unauthorized`, and what asking raises."""
-        login = self._logins.of(registry.netloc)
+        login = await self._logins.find(registry.netloc)
         if challenge is None or not challenge.is_bearer:
             if not login:
                 raise Unauthorized

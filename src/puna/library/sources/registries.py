@@ -16,8 +16,9 @@ from yarl import URL
 from puna.errors import Invalid
 from puna.fetcher import PATIENCE, Fetcher, Question
 from puna.library.download import Streams
-from puna.library.sources.access import Access, Logins, read_logins
+from puna.library.sources.access import Access
 from puna.library.sources.hub import THE_HUB, HubSettings
+from puna.library.sources.logins import Logins, read_logins
 from puna.library.sources.registry import Place, Repository
 from puna.models.name import ModelName
 from puna.net import Unreachable

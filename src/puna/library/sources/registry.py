@@ -52,6 +52,11 @@ class RegistryBusy(Unavailable):
 
     code = "registry_busy"
 
+    def __init__(self, message: str, *, hint: str = "", retry_after: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after = retry_after
+        """When to come back, as the registry wrote it: seconds, or a date."""
+
 
 class WrongSize(Failed):
     """A blob in the registry does not have the size that its manifest says."""
@@ -227,7 +232,7 @@ async def refuse(reply: Reply) -> None:
             reason = ""
     shown = f"{reply.origin} answered {reply.status}{f': {one_line(reason)}' if reason else ''}"
     if is_busy(reply.status):
-        raise RegistryBusy(shown)
+        raise RegistryBusy(shown, retry_after=reply.headers.get("Retry-After", ""))
     if reply.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
         raise Unauthorized(f"unauthorized: {one_line(reason) or 'access denied'}")
     raise RegistryRefused(shown)

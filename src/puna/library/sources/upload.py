@@ -20,12 +20,12 @@ from yarl import URL
 from puna.errors import PunaError, Unavailable
 from puna.fetcher import Question, Reply
 from puna.library.blobs import BlobMissing
+from puna.library.sources.patience import pause_before
 from puna.library.sources.registry import Repository, refuse
 from puna.library.threads import first_of, in_thread
 from puna.models.manifest import Layer
 from puna.models.name import InvalidName, ModelName
 from puna.models.regular_file import open_regular
-from puna.units import Span
 from puna.world import World
 
 _TRIES = 6
@@ -75,10 +75,10 @@ class Upload:
             try:
                 if not await self._repository.has(self.layer.digest):
                     await self._send_once()
-            except Unavailable:
+            except Unavailable as error:
                 if attempt == _TRIES - 1:
                     raise
-                await self._world.wait(Span.of(seconds=2**attempt))
+                await self._world.wait(pause_before(attempt + 1, error, self._world))
             else:
                 self.most = self.layer.size
                 return
