@@ -47,6 +47,14 @@ def test_listing_without_a_server_loads_nothing_slow() -> None:
     assert not loaded("list", PUNA_HOST="127.0.0.1:9") & (SLOW | {"email", "http", "ssl"})
 
 
+@pytest.mark.parametrize(
+    "words", [("",), ("run", "smo"), ("pull", "bie"), ("rm", "a", "")], ids=str
+)
+def test_completing_a_word_loads_nothing_slow(words: tuple[str, ...]) -> None:
+    modules = loaded("__complete", "--", *words, PUNA_HOST="127.0.0.1:9")
+    assert not modules & (SLOW | {"email", "http", "ssl", "tomllib"})
+
+
 def test_asking_once_loads_no_line_editor(node: FakeNode) -> None:
     modules = loaded("run", "smollm2:135m", "hi", **node.environ())
     assert not modules & {"prompt_toolkit", "pydantic", "asyncio", "rich"}

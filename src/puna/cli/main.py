@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout
+from enum import StrEnum
 from importlib import import_module
 from typing import NamedTuple, TextIO
 
@@ -20,6 +21,17 @@ from puna.errors import PunaError
 from puna.settings import SETTINGS, read_desk
 
 
+class Takes(StrEnum):
+    """What the words after a command are, for completion."""
+
+    OTHER = ""
+    MODEL = "model"
+    MODELS = "models"
+    FETCHABLE = "fetchable"
+    """A model that is here, or one that could be fetched."""
+    COMMAND = "command"
+
+
 class Entry(NamedTuple):
     """Where a command lives, and what it does in one line."""
 
@@ -28,6 +40,7 @@ class Entry(NamedTuple):
     meaning: str
     settings: tuple[str, ...] = ("host", "api_key", "client_key")
     """The settings that bear on it, for its help."""
+    takes: Takes = Takes.OTHER
 
 
 COMMANDS = {
@@ -39,17 +52,20 @@ COMMANDS = {
         "run",
         "Run a model: ask once, or talk",
         ("host", "api_key", "home", "no_history", "editor"),
+        Takes.FETCHABLE,
     ),
     "create": Entry("puna.cli.create", "create", "Make a model by a Modelfile"),
-    "pull": Entry("puna.cli.models", "pull", "Fetch a model"),
-    "push": Entry("puna.cli.models", "push", "Send a model to a registry"),
-    "show": Entry("puna.cli.models", "show", "Show what is known of a model"),
-    "list": Entry("puna.cli.listing", "list_models", "List models"),
-    "ps": Entry("puna.cli.listing", "ps", "List models in memory"),
-    "stop": Entry("puna.cli.stop", "stop", "Take a model out of memory"),
-    "cp": Entry("puna.cli.models", "cp", "Copy a model to another name"),
-    "rm": Entry("puna.cli.models", "rm", "Remove models"),
-    "fit": Entry("puna.cli.fit", "fit", "Tell whether a model fits this machine"),
+    "pull": Entry("puna.cli.models", "pull", "Fetch a model", takes=Takes.FETCHABLE),
+    "push": Entry("puna.cli.models", "push", "Send a model to a registry", takes=Takes.MODEL),
+    "show": Entry("puna.cli.models", "show", "Show what is known of a model", takes=Takes.MODEL),
+    "list": Entry("puna.cli.listing", "list_models", "List models", takes=Takes.MODEL),
+    "ps": Entry("puna.cli.listing", "ps", "List models in memory", takes=Takes.MODEL),
+    "stop": Entry("puna.cli.stop", "stop", "Take a model out of memory", takes=Takes.MODEL),
+    "cp": Entry("puna.cli.models", "cp", "Copy a model to another name", takes=Takes.MODEL),
+    "rm": Entry("puna.cli.models", "rm", "Remove models", takes=Takes.MODELS),
+    "fit": Entry(
+        "puna.cli.fit", "fit", "Tell whether a model fits this machine", takes=Takes.MODEL
+    ),
     "search": Entry(
         "puna.cli.browse",
         "search",
@@ -61,7 +77,13 @@ COMMANDS = {
     "settings": Entry(
         "puna.cli.settings", "settings", "Show settings and where they came from", ()
     ),
-    "help": Entry("puna.cli.main", "help_command", "Show help for a command", ()),
+    "completion": Entry(
+        "puna.cli.completion.commands", "completion", "Complete words in bash, zsh or fish", ()
+    ),
+    "help": Entry("puna.cli.main", "help_command", "Show help for a command", (), Takes.COMMAND),
+}
+HIDDEN = {
+    "__complete": Entry("puna.cli.completion.commands", "answer", "Answer a shell", ()),
 }
 ALIASES = {"start": "serve", "ls": "list"}
 VERSION = Entry("puna.cli.version", "version", "Show the version of puna and of the server")
@@ -78,7 +100,7 @@ class LazyCommands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import one command; an unknown name is none."""
         del ctx
-        entry = COMMANDS.get(ALIASES.get(cmd_name, cmd_name))
+        entry = COMMANDS.get(ALIASES.get(cmd_name, cmd_name)) or HIDDEN.get(cmd_name)
         if entry is None:
             return None
         return load_command(entry)

@@ -66,7 +66,10 @@ class RunCommand(click.Command):
 @click.option("--nowordwrap", is_flag=True, help="Do not wrap words at the edge of the screen.")
 @click.option("--format", "format_text", metavar="FORMAT", help="json, or a JSON schema.")
 @click.option(
-    "--think", metavar="[LEVEL]", help="Think first: true, false, low, medium, high or max."
+    "--think",
+    metavar="[LEVEL]",
+    help="Think first: true, false, low, medium, high or max.",
+    shell_complete=lambda *_: list(THINK_WORDS),
 )
 @click.option("--hidethinking", is_flag=True, help="Do not show thoughts.")
 @click.option(

@@ -96,6 +96,12 @@ class Library:
             tuple(models), tuple(model for model in found if isinstance(model, DamagedModel))
         )
 
+    def names(self) -> tuple[ModelName, ...]:
+        """Return the name of every model, in alphabetical order. No manifest is read."""
+        names = [file.name for file in self.store.manifests.files()]
+        names += self._bundled.names()
+        return tuple({name.key: name for name in sorted(names, key=lambda name: name.key)}.values())
+
     def find(self, name: ModelName, *, typed: str = "") -> LocalModel:
         """Return the model of this name; case does not count, and a listed short name is one.
 

@@ -78,6 +78,10 @@ class BundledModels:
                 label = offer.name.shortest if offer.name else one_line(offer.text, 80)
                 yield DamagedModel(offer.name, label, error)
 
+    def names(self) -> list[ModelName]:
+        """Return the names that packages offer, be their files damaged or not."""
+        return [offer.name for offer in self._offers() if offer.name]
+
     def find(self, name: ModelName) -> LocalModel | None:
         """Return the bundled model of this name. Raises `DamagedPackage`, `UselessEntryPoint`."""
         for offer in self._offers():
