@@ -152,8 +152,9 @@ def test_a_blob_may_be_larger_than_any_other_body(serving: Serving) -> None:
         ({"from": "tiny", "requires": "banana"}, 400, "semver"),
         ({"from": "tiny", "remote_host": "https://x"}, 400, "remote_host"),
         ({"from": "tiny", "model": "a b"}, 400, "invalid model name"),
-        ({"from": "tiny", "quantize": "q4_0"}, 400, "unsupported quantization type Q4_0"),
-        ({"from": "tiny", "quantize": "q4_k_m"}, 400, "quantize to Q4_K_M"),
+        ({"from": "tiny", "quantize": "q9_x"}, 400, "unsupported quantization type Q9_X - supp"),
+        ({"from": "tiny", "quantize": "q4_k_m"}, 400, "only supported for F16, BF16 and F32"),
+        ({"from": "tiny", "draft_quantize": "q8_0"}, 400, "requires a DRAFT model"),
     ],
 )
 def test_what_cannot_be_made_is_said(

@@ -11,9 +11,10 @@ from pathlib import Path
 import click
 
 from puna.cli.bars import draw_progress
-from puna.cli.reach import require_node
 from puna.cli.session import Session, pass_session
+from puna.cli.start import ensure_node
 from puna.errors import Invalid
+from puna.library.weights.split import PartMissing, names_beside
 from puna.models.modelfile_parse import Modelfile, decode_modelfile, parse_modelfile
 from puna.models.name import InvalidName, ModelName
 from puna.models.regular_file import open_regular
@@ -30,9 +31,14 @@ _CHUNK = 1 << 20
 @click.option(
     "-f", "--file", "path", default="Modelfile", show_default=True, help="Name of the Modelfile."
 )
-@click.option("-q", "--quantize", default="", metavar="LEVEL", help="Quantize to this level.")
+@click.option(
+    "-q", "--quantize", default="", metavar="LEVEL", help="Quantize to this level (e.g. q4_K_M)."
+)
+@click.option(
+    "--draft-quantize", default="", metavar="LEVEL", help="Quantize the draft model to this level."
+)
 @pass_session
-def create(session: Session, model: str, *, path: str, quantize: str) -> None:
+def create(session: Session, /, model: str, *, path: str, **levels: str) -> None:
     """Make MODEL by a Modelfile."""
     try:
         ModelName.parse(model)
@@ -42,8 +48,9 @@ def create(session: Session, model: str, *, path: str, quantize: str) -> None:
     made = _read(source)
     for name in made.dropped:
         session.terminal.say(f"Warning: parameter {name} is deprecated and left out")
-    client = require_node(session)
-    draw_progress(session.terminal, session.world, _work(client, model, made, source, quantize))
+    client = ensure_node(session)
+    asked: dict[str, object] = {"model": model, **{k: v for k, v in levels.items() if v}}
+    draw_progress(session.terminal, session.world, _work(client, asked, made, source))
 
 
 def _read(path: Path) -> Modelfile:
@@ -55,15 +62,14 @@ def _read(path: Path) -> Modelfile:
 
 
 def _work(
-    client: NodeClient, model: str, made: Modelfile, source: Path, quantize: str
+    client: NodeClient, asked: dict[str, object], made: Modelfile, source: Path
 ) -> Iterator[Progress]:
     yield Step("gathering model components")
     folder = source.parent
     names = [text for text in made.sources if _file(folder, text) is None]
     if len(names) > 1:
         raise Invalid(f"no such file: {names[1]}", hint="a model can come from one other model")
-    body: dict[str, object] = {"model": model, "from": names[0] if names else ""}
-    body |= {"quantize": quantize} if quantize else {}
+    body = {**asked, "from": names[0] if names else ""}
     for field, texts in (
         ("files", [text for text in made.sources if text not in names]),
         ("adapters", list(made.adapters)),
@@ -90,7 +96,7 @@ def _files(folder: Path, text: str) -> list[Path]:
     if path is None:
         raise Invalid(f"no such file: {text}")
     if path.is_file():
-        return [path]
+        return _with_parts(path)
     found = sorted(path.glob("*.gguf")) or sorted(path.glob("*.safetensors"))
     if not found:
         raise Invalid("no Modelfile or safetensors files found", hint=f"looked in {path}")
@@ -99,6 +105,18 @@ def _files(folder: Path, text: str) -> list[Path]:
         if not each.resolve().is_relative_to(root):
             raise Invalid(f"insecure path: {each} leads out of {path}")
     return found
+
+
+def _with_parts(path: Path) -> list[Path]:
+    """Return a file, with the other parts if it is one of a split model."""
+    paths = [path.with_name(name) for name in names_beside(path.name)] or [path]
+    for each in paths:
+        if not each.exists():
+            raise PartMissing(
+                f"no such file: {each}: a split model needs all its {len(paths)} parts",
+                hint="put all of them into one folder",
+            )
+    return paths
 
 
 def _sent(client: NodeClient, file: Path) -> Generator[Progress, None, str]:

@@ -174,6 +174,11 @@ class Incoming:
         self._hash = hashlib.sha256()
         self.size = Size(0)
 
+    @property
+    def digest(self) -> Digest:
+        """The digest of what was written so far."""
+        return Digest.parse(f"sha256:{self._hash.hexdigest()}")
+
     def write(self, chunk: bytes) -> None:
         """Add a piece. Raises `StoreFull` and its kin."""
         with disk_errors(self._blobs.folder.parent):
@@ -189,7 +194,7 @@ class Incoming:
 
     def commit(self, want: Digest) -> None:
         """Keep what was written, if its digest is `want`. Raises `DigestMismatch`."""
-        got = f"sha256:{self._hash.hexdigest()}"
+        got = self.digest
         if got != want:
             raise DigestMismatch(want=want, got=got)
         make_durable(self._file)

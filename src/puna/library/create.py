@@ -16,15 +16,16 @@ from puna.chat.families import check_families
 from puna.chat.gotemplate.json_text import json_text
 from puna.chat.gotemplate.template import read_template
 from puna.chat.gotemplate.values import GoStruct, Value
-from puna.errors import Invalid, NotFound, Unsupported
+from puna.errors import Invalid
 from puna.library.draft import Draft
 from puna.library.local import Facts, LocalModel
 from puna.library.sameness import Overlay, same_model
 from puna.library.store import ModelStore
+from puna.library.weights.given import Given, Workshop, first_steps
 from puna.models.details import details_of
 from puna.models.digest import Digest, digest_of
-from puna.models.gguf import GgufHeader
 from puna.models.manifest import Layer, Manifest, MediaType, make_manifest
+from puna.models.mix import Level
 from puna.models.modelfile_parse import BAD_VERSION, VERSION
 from puna.models.name import ModelName
 from puna.models.options import OPTION_TABLE, parse_options
@@ -42,12 +43,6 @@ _HEAVY = frozenset(
     {MediaType.MODEL, MediaType.PROJECTOR, MediaType.ADAPTER, MediaType.DRAFT, MediaType.TENSOR}
 )
 _NEVER = datetime.fromtimestamp(0, UTC)
-
-
-class BlobNotUploaded(NotFound):
-    """A recipe names a blob that is not in the store."""
-
-    code = "blob_not_uploaded"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +63,20 @@ class Recipe:
     """Role and text of each turn that starts every conversation."""
     claims: Mapping[str, object] = field(default_factory=dict)
     """What the config says beside what the weights do: `renderer`, `parser`, `requires`."""
+    level: Level | None = None
+    """The level to quantize the weights to."""
+    draft_level: Level | None = None
+
+    @property
+    def given(self) -> Given:
+        """What the weights are made of."""
+        return Given(
+            files=self.files,
+            adapters=self.adapters,
+            drafts=self.drafts,
+            level=self.level,
+            draft_level=self.draft_level,
+        )
 
 
 def check_recipe(recipe: Recipe, *, has_base: bool) -> None:
@@ -76,6 +85,8 @@ def check_recipe(recipe: Recipe, *, has_base: bool) -> None:
         raise Invalid("neither 'from' or 'files' was specified")
     if len(recipe.adapters) > 1:
         raise Invalid("only one adapter is currently supported")
+    if recipe.draft_level and not recipe.drafts:
+        raise Invalid("--draft-quantize requires a DRAFT model")
     for name in (*recipe.files, *recipe.adapters, *recipe.drafts):
         path = PurePosixPath(name.replace("\\", "/"))
         if path.is_absolute() or ".." in path.parts or ":" in name:
@@ -114,13 +125,12 @@ def create(
     Raises `BlobNotUploaded`, `BadGguf`, `Unsupported`, and the store's errors.
     """
     with store.draft() as draft:
-        if recipe.files or recipe.adapters or recipe.drafts:
-            yield Step("parsing GGUF")
+        yield from first_steps(recipe.given)
         if renderer := recipe.claims.get("renderer"):
             yield Step(
                 f"renderer {renderer} has no effect: the model's own template writes prompts"
             )
-        given = list(_from_files(store, recipe, facts))
+        given = yield from Workshop(store, draft, facts).layers(recipe.given, base)
         layers = _deduplicated([*_inherited(recipe, base, given), *given])
         new: dict[Digest, bytes] = {}
         layers = list(_with_texts(layers, recipe, base, new))
@@ -147,59 +157,6 @@ def _inherited(recipe: Recipe, base: LocalModel | None, given: Sequence[Layer]) 
         for layer in base.manifest.layers:
             if layer.media_type not in gone:
                 yield replace(layer, source=layer.source or base.label)
-
-
-def _from_files(store: ModelStore, recipe: Recipe, facts: Facts) -> Iterator[Layer]:
-    found = [
-        _file_layer(store, name, digest, _kind_of(_header(store, name, digest, facts)))
-        for name, digest in recipe.files.items()
-    ]
-    if sum(layer.media_type == MediaType.MODEL for layer in found) > 1:
-        raise Invalid("several of the files are weights", hint="a model has one file of weights")
-    yield from found
-    for name, digest in recipe.adapters.items():
-        if _kind_of(_header(store, name, digest, facts)) is not MediaType.ADAPTER:
-            raise Invalid(f"{one_line(name, 100)} is no adapter: its general.type is not adapter")
-        yield _file_layer(store, name, digest, MediaType.ADAPTER)
-    for name, digest in recipe.drafts.items():
-        if _kind_of(_header(store, name, digest, facts)) is not MediaType.MODEL:
-            raise Invalid(f"{one_line(name, 100)} is no model that could guess ahead")
-        yield _file_layer(store, name, digest, MediaType.DRAFT)
-
-
-def _header(store: ModelStore, name: str, digest: Digest, facts: Facts) -> GgufHeader:
-    shown = one_line(name, 100)
-    if store.blobs.size(digest) is None:
-        raise BlobNotUploaded(
-            f"blob {digest} of {shown} is not in the store",
-            hint=f"send it first, with POST /api/blobs/{digest}",
-        )
-    if PurePosixPath(name).suffix in {".safetensors", ".bin", ".pth", ".json", ".model"}:
-        raise Unsupported(
-            f"{shown} is no GGUF file, and this version of puna does not convert models",
-            hint="convert it with llama.cpp's convert_hf_to_gguf.py, or take a GGUF repository",
-        )
-    header = facts.header(store.blobs.path(digest))
-    if (header.integer("split.count") or 1) > 1:
-        raise Unsupported(
-            f"{shown} is one part of a split model", hint="merge its parts with llama-gguf-split"
-        )
-    return header
-
-
-def _kind_of(header: GgufHeader) -> MediaType:
-    if header.architecture == "clip":
-        return MediaType.PROJECTOR
-    if header.metadata.get("general.type") == "adapter":
-        return MediaType.ADAPTER
-    return MediaType.MODEL
-
-
-def _file_layer(store: ModelStore, name: str, digest: Digest, kind: MediaType) -> Layer:
-    size = store.blobs.size(digest)
-    if size is None:
-        raise BlobNotUploaded(f"blob {digest} of {one_line(name, 100)} is not in the store")
-    return Layer(kind, digest, size)
 
 
 def _deduplicated(layers: Iterable[Layer]) -> list[Layer]:
@@ -253,7 +210,7 @@ def _config(
     if base is not None:
         config |= json.loads(base.contents.read(base.manifest.config.digest))
     weights = [layer for layer in layers if layer.media_type == MediaType.MODEL]
-    is_new = base is None or weights[-1].digest in recipe.files.values()
+    is_new = base is None or weights[-1].digest not in {b.digest for b in base.manifest.layers}
     if is_new:
         details = details_of(facts.header(store.blobs.path(weights[-1].digest)))
         config |= {

@@ -103,6 +103,23 @@ class Draft:
                 incoming.commit(want)
             self._seals.put(want)
 
+    @contextmanager
+    def build(self) -> Iterator[Incoming]:
+        """Take in a blob that is made here: its content gives it its digest, after the block.
+
+        After any error nothing of it stays.
+        """
+        token = self._world.token() + self._world.token()
+        self._protect(partial_name(token))
+        with disk_errors(self._store):
+            incoming = self._blobs.receive(token)
+        with incoming:
+            yield incoming
+            self._protect(incoming.digest.blob_name)
+            with disk_errors(self._store):
+                incoming.commit(incoming.digest)
+            self._seals.put(incoming.digest)
+
     def adopt(self, source: Path, digest: Digest, size: int) -> None:
         """Put the file `source` into the store: by a second name for it, or else by a copy.
 

@@ -6,17 +6,16 @@ weights. So a split model is stored as what `gguf-split --merge` would make of i
 the first shard without the words about the split, and the tensors of all in their order.
 """
 
-import struct
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from puna.models.gguf import GgufHeader, TensorRecord, metadata_entries, read_header
 from puna.models.gguf_check import BadGguf
+from puna.models.gguf_write import NewTensor, head_bytes, padded
 from puna.models.regular_file import open_regular
 from puna.units import Size
 
 _CHUNK = 1 << 22
-_VERSION = 3
 _SPLIT = "split."
 
 
@@ -55,20 +54,8 @@ def _check(headers: Sequence[GgufHeader]) -> None:
 def _start(first: Path, tensors: Sequence[TensorRecord], alignment: int) -> bytes:
     """Return all that stands before the tensors' numbers."""
     entries = [raw for key, raw in metadata_entries(first).items() if not key.startswith(_SPLIT)]
-    parts = [b"GGUF", struct.pack("<IQQ", _VERSION, len(tensors), len(entries)), *entries]
-    offset = 0
-    for tensor in tensors:
-        parts.append(_record(tensor, offset))
-        offset += _padded(tensor.size, alignment)
-    start = b"".join(parts)
-    return start + bytes(_padded(len(start), alignment) - len(start))
-
-
-def _record(tensor: TensorRecord, offset: int) -> bytes:
-    name = tensor.name.encode()
-    shape = struct.pack(f"<I{len(tensor.shape)}Q", len(tensor.shape), *tensor.shape)
-    place = struct.pack("<IQ", tensor.type.number, offset)
-    return struct.pack("<Q", len(name)) + name + shape + place
+    new = [NewTensor(tensor.name, tensor.type, tensor.shape) for tensor in tensors]
+    return head_bytes(entries, new, alignment=alignment)
 
 
 def _contents(header: GgufHeader) -> Iterator[bytes]:
@@ -83,8 +70,4 @@ def _contents(header: GgufHeader) -> Iterator[bytes]:
                     raise BadGguf(f'shard "{header.path.name}" has become shorter')
                 left -= len(chunk)
                 yield chunk
-            yield bytes(_padded(tensor.size, header.alignment) - tensor.size)
-
-
-def _padded(size: int, alignment: int) -> int:
-    return -(-size // alignment) * alignment
+            yield bytes(padded(tensor.size, header.alignment) - tensor.size)

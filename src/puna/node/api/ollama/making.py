@@ -2,7 +2,6 @@
 
 import asyncio
 from contextlib import ExitStack
-from typing import NoReturn
 
 from fastapi import Request
 from pydantic import JsonValue
@@ -14,16 +13,14 @@ from puna.library.create import Recipe
 from puna.library.store import ModelStore
 from puna.library.threads import in_thread
 from puna.models.digest import Digest, InvalidDigest
+from puna.models.mix import Level
 from puna.models.name import InvalidName, ModelName
 from puna.node.api.body import read_body
 from puna.node.api.desk import desk_of
 from puna.node.api.ollama.convert import NotYet
 from puna.node.api.ollama.progress import progress_reply
 from puna.node.api.streaming import ClientVanished
-from puna.text import one_line
 from puna.wire import ollama as wire
-
-_QUANTIZATIONS = ("F32", "F16", "Q4_K_S", "Q4_K_M", "Q8_0", "Q4_K")
 
 
 async def has_blob(request: Request) -> Response:
@@ -88,8 +85,6 @@ async def create(request: Request) -> Response:
 
 def read_recipe(asked: wire.CreateRequest) -> Recipe:
     """Return what is to be made. Raises `Invalid`, and `Unsupported` for what puna cannot do."""
-    if target := asked.quantize or asked.quantization or asked.draft_quantize:
-        _refuse_to_quantize(target)
     licenses = [asked.license] if isinstance(asked.license, str) else asked.license or []
     if asked.remote_host:
         raise NotYet("models on other hosts (remote_host) are not in this version of puna")
@@ -106,6 +101,8 @@ def read_recipe(asked: wire.CreateRequest) -> Recipe:
         parameters=_parameters(asked.parameters or {}),
         messages=said or None,
         claims={name: value for name, value in claims.items() if value},
+        level=_level(asked.quantize or asked.quantization),
+        draft_level=_level(asked.draft_quantize),
     )
 
 
@@ -126,16 +123,8 @@ def _claims(asked: wire.CreateRequest) -> dict[str, object]:
     }
 
 
-def _refuse_to_quantize(target: str) -> NoReturn:
-    if target.upper() not in _QUANTIZATIONS:
-        raise Invalid(
-            f"unsupported quantization type {one_line(target, 40).upper()} - supported types are "
-            f"{', '.join(_QUANTIZATIONS[:-1])}"
-        )
-    raise NotYet(
-        f"quantize to {target.upper()}: this version of puna does not change weights",
-        hint="quantize with llama-quantize, or pull a model that has been",
-    )
+def _level(text: str | None) -> Level | None:
+    return Level.parse(text) if text else None
 
 
 def _name(asked: wire.CreateRequest) -> ModelName:

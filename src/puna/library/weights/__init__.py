@@ -1,0 +1,1 @@
+"""Weights become other weights: quantized, converted, put together; natively in children."""
