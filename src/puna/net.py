@@ -1,9 +1,8 @@
 """The only maker of HTTP clients: what reaches another program goes through here.
 
-Three kinds, for three needs: an aiohttp session over a Unix socket (or a loopback port) for the
-engine's child process, one for strangers on the internet (fetcher.py adds what makes it safe), and
-a small blocking connection for the command line, which has no time to import an asynchronous
-client.
+Two kinds, for two needs: a session for strangers on the internet (fetcher.py adds what makes it
+safe), and a small blocking connection for the command line, which has no time to import an
+asynchronous client. (The engine's child has a line of its own, node/engine/line.py.)
 """
 
 import errno
@@ -11,7 +10,6 @@ import http.client
 import os
 import socket
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, Self
 
@@ -37,40 +35,6 @@ class Unreachable(Unavailable):
         self.refused = refused
 
 
-def engine_session(
-    socket_path: Path | None,
-    *,
-    base_url: str,
-    headers: Mapping[str, str] | None = None,
-    keeps_connections: bool = False,
-) -> "aiohttp.ClientSession":
-    """Make a session to an engine: over `socket_path` if given, else over TCP to `base_url`.
-
-    No timeout on the whole: a generation takes as long as it takes. The caller closes the session.
-    With `keeps_connections` a request costs half as much, and whoever makes it must be ready to
-    make it again: llama.cpp closes kept connections when it likes, also in the middle of one.
-    """
-    import aiohttp  # noqa: PLC0415 - 0.4 s to import, and the command line needs only the other half of this file
-
-    force_close = not keeps_connections
-    connector: aiohttp.BaseConnector = (
-        aiohttp.UnixConnector(path=str(socket_path), limit=0, force_close=force_close)
-        if socket_path is not None
-        else aiohttp.TCPConnector(limit=0, force_close=force_close)
-    )
-    timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT_S)
-    return aiohttp.ClientSession(
-        base_url,
-        connector=connector,
-        headers=dict(headers or {}),
-        timeout=timeout,
-        read_bufsize=2**18,
-        trust_env=False,
-        cookie_jar=aiohttp.DummyCookieJar(),
-        auto_decompress=False,
-    )
-
-
 def stranger_session(
     resolver: "AbstractResolver", *, agent: str, patience_s: float, verifies: bool = True
 ) -> "aiohttp.ClientSession":
@@ -79,7 +43,7 @@ def stranger_session(
     `patience_s` is how long a connection, an answer or the next byte of it may take. It reads no
     environment (so no `.netrc`), keeps no cookies and unpacks nothing. The caller closes it.
     """
-    import aiohttp  # noqa: PLC0415 - see above
+    import aiohttp  # noqa: PLC0415 - 0.4 s to import, and the command line needs only the other half of this file
 
     connector = aiohttp.TCPConnector(
         limit=0, resolver=resolver, use_dns_cache=False, ssl=verifies, ttl_dns_cache=None

@@ -3,39 +3,33 @@
 Its promise is to cost next to nothing: the child's threads spin on all cores, so each microsecond
 here is taken from the model. Closing a stream closes its connection at once, for that is how
 llama.cpp learns that nobody listens any more. Why HTTP, and what it costs:
-docs/decisions/0006-engine-connection.md.
+docs/decisions/0006-engine-connection.md and 0022-lean-line.md.
 """
 
 import json
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 
-import aiohttp
-
 from puna.chat.messages import Json
 from puna.errors import PunaError
 from puna.node.engine.events import EventReader, error_of
+from puna.node.engine.line import Door, Line
 from puna.node.engine.request import Finish, Piece
 
 _FIRST_ERROR = 400
+_MOST_KEPT = 8
 
 
 class Connection:
     """The child's HTTP server. `lost` says why it stopped answering.
 
-    Questions go over `asking`, whose connections are kept, and are asked once more when such a
-    connection breaks; generations go over `session`, a connection each.
+    Questions go over connections that are kept, and are asked once more when such a one breaks:
+    llama.cpp closes them when it likes. A generation has a connection of its own.
     """
 
-    def __init__(
-        self,
-        session: aiohttp.ClientSession,  # noqa: TID251 - the type only; puna.net made it
-        asking: aiohttp.ClientSession,  # noqa: TID251 - the same
-        *,
-        lost: Callable[[], Awaitable[PunaError]],
-    ) -> None:
-        self._session = session
-        self._asking = asking
+    def __init__(self, door: Door, *, lost: Callable[[], Awaitable[PunaError]]) -> None:
+        self._door = door
         self._lost = lost
+        self._kept: list[Line] = []
 
     async def ask(
         self, path: str, question: Mapping[str, Json] | None = None
@@ -44,14 +38,14 @@ class Connection:
 
         Without a question it is a GET.
         """
-        method = "GET" if question is None else "POST"
-        body = None if question is None else _body(question)
+        method, body = ("GET", None) if question is None else ("POST", _body(question))
+        request = self._door.request(method, path, body, keeps=True)
         try:
-            status, answer = await _answer(self._asking, method, path, body)
-        except (aiohttp.ClientError, OSError):
-            try:  # kept connections may have ended by themselves; a dead child has no new one
-                status, answer = await _answer(self._session, method, path, body)
-            except (aiohttp.ClientError, OSError) as error:
+            status, answer = await self._answer(self._kept.pop() if self._kept else None, request)
+        except OSError:
+            try:  # a kept connection may have ended by itself; a dead child has no new one
+                status, answer = await self._answer(None, request)
+            except OSError as error:
                 raise await self._lost() from error
         if status >= _FIRST_ERROR or not isinstance(answer, dict):
             raise error_of(answer)
@@ -61,37 +55,43 @@ class Connection:
         self, question: Mapping[str, Json], events: EventReader
     ) -> AsyncGenerator[Piece | Finish, None]:
         """Yield what `/completion` generates, then one `Finish`. Raises as `ask`."""
+        request = self._door.request("POST", "/completion", _body(question), keeps=False)
+        line: Line | None = None
         try:
-            reply = await self._session.post("/completion", data=_body(question))
-        except (aiohttp.ClientError, OSError) as error:
-            raise await self._lost() from error
-        try:
-            if reply.status >= _FIRST_ERROR:
-                raise error_of(_parsed(await reply.read()))
-            async for block in reply.content.iter_any():
+            line = await self._door.enter()
+            line.send(request)
+            if await line.status() >= _FIRST_ERROR:
+                raise error_of(_parsed(await line.body()))
+            async for block in line.blocks():
                 for part in events.parts_of(block):
                     yield part
             if not events.is_finished:
                 raise await self._lost()
-        except (aiohttp.ClientError, OSError) as error:
+        except OSError as error:
             raise await self._lost() from error
         finally:
-            reply.close()
+            if line is not None:
+                line.close()
 
     async def close(self) -> None:
         """Drop every connection."""
-        await self._session.close()
-        await self._asking.close()
+        while self._kept:
+            self._kept.pop().close()
 
-
-async def _answer(
-    session: aiohttp.ClientSession,  # noqa: TID251 - the type only
-    method: str,
-    path: str,
-    body: bytes | None,
-) -> tuple[int, object]:
-    async with session.request(method, path, data=body) as reply:
-        return reply.status, _parsed(await reply.read())
+    async def _answer(self, kept: Line | None, request: bytes) -> tuple[int, object]:
+        line = kept or await self._door.enter()
+        try:
+            line.send(request)
+            status = await line.status()
+            body = await line.body()
+        except BaseException:  # also when nobody waits any more: the rest would be read as the next
+            line.close()
+            raise
+        if line.is_open and len(self._kept) < _MOST_KEPT:
+            self._kept.append(line)
+        else:
+            line.close()
+        return status, _parsed(body)
 
 
 def _body(question: Mapping[str, Json]) -> bytes:

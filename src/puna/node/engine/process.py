@@ -18,13 +18,13 @@ from puna.errors import Invalid, PunaError
 from puna.hardware.processor import detect_processor
 from puna.models.gguf import read_header
 from puna.models.regular_file import UnusableFile, open_regular
-from puna.net import engine_session
 from puna.node.engine.child import Child
 from puna.node.engine.connection import Connection
 from puna.node.engine.den import Den, has_unix_sockets, sweep_dens
 from puna.node.engine.engine import Engine, EngineDied, EngineFactory, LoadFailed
 from puna.node.engine.events import EngineFailed, EventReader
 from puna.node.engine.last_words import load_failure
+from puna.node.engine.line import Door
 from puna.node.engine.parameters import (
     InvalidSchema,
     Place,
@@ -297,17 +297,9 @@ def _connect(child: Child, den: Den | None, place: Place, address: str) -> Conne
             return EngineDied(child.epitaph)
         return EngineFailed("the engine broke off the connection")
 
-    headers = {} if den else {"Authorization": f"Bearer {place.key}"}
-    session, asking = (
-        engine_session(
-            den.socket if den else None,
-            base_url="http://engine" if den else address,
-            headers=headers,
-            keeps_connections=keeps,
-        )
-        for keeps in (False, True)
-    )
-    return Connection(session, asking, lost=lost)
+    if den:
+        return Connection(Door(path=den.socket), lost=lost)
+    return Connection(Door.at(address, key=place.key), lost=lost)
 
 
 async def _facts(connection: Connection, child: Child, spec: LoadSpec) -> EngineFacts:
