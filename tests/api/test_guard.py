@@ -44,6 +44,12 @@ def a_ring(home: Path) -> KeyRing:
         ("172.32.0.1", False),
         ("203.0.113.5", False),
         ("[2001:db8::1]", False),
+        ("[::1].evil.com", False),
+        ("[::1]evil.com:80", False),
+        ("127.0.0.1:80.evil.com", False),
+        ("localhost:80@evil.com", False),
+        ("localhost, evil.com", False),
+        ("local host", False),
     ],
 )
 def test_a_host_must_name_this_machine(tmp_path: Path, host: str, *, is_allowed: bool) -> None:
@@ -97,6 +103,13 @@ def test_settings_add_origins_with_wildcards(tmp_path: Path, setting: str, origi
 async def test_a_foreign_host_gets_403_with_an_empty_body(stage: Stage) -> None:
     reply = await stage.ask("GET", "/api/tags", Host="evil.com")
     assert (reply.status, reply.body) == (403, b"")
+
+
+async def test_two_hosts_are_one_too_many(stage: Stage) -> None:
+    head = (
+        b"GET /api/tags HTTP/1.1\r\nHost: localhost\r\nHost: evil.com\r\nConnection: close\r\n\r\n"
+    )
+    assert (await stage.raw(head)).startswith(b"HTTP/1.1 403 ")
 
 
 async def test_a_foreign_origin_gets_403_even_for_a_plain_question(stage: Stage) -> None:

@@ -217,3 +217,9 @@ async def test_a_node_that_others_reach_opens_no_files(tmp_path: Path) -> None:
         body = {"model": str(file), "messages": []}
         reply = await stage.ask("POST", "/api/chat", body, Authorization="Bearer k")
     assert (reply.status, reply.headers["Puna-Error-Code"]) == (403, "files_are_local")
+
+
+@pytest.mark.parametrize("path", ["/api/generate", "/api/show", "/api/embed"])
+async def test_a_path_that_no_system_has_is_no_model(stage: Stage, path: str) -> None:
+    reply = await stage.ask("POST", path, {"model": "/srv/a\0b", "input": "x"})
+    assert (reply.status, reply.error) == (400, "invalid model name")

@@ -1,5 +1,6 @@
 """A template that is hostile or absurd is stopped, with one line that says why."""
 
+import time
 from contextlib import suppress
 from datetime import date
 
@@ -11,11 +12,12 @@ from puna.chat.gotemplate.execute import Limits
 from puna.chat.gotemplate.template import read_template
 from puna.chat.gotemplate.values import Value
 
+TODAY = date(2026, 11, 24)
 SMALL = Limits(steps=20_000, characters=50_000)
 
 
 def written(template: str, values: Value = None, limits: Limits = SMALL) -> str:
-    return read_template(template).render(values, today=date(2026, 11, 24), limits=limits)
+    return read_template(template).render(values, today=TODAY, limits=limits)
 
 
 @pytest.mark.parametrize(
@@ -91,3 +93,11 @@ def test_whatever_the_text_is_the_answer_is_a_text_or_one_error(text: str) -> No
 def test_the_names_that_a_template_uses_are_known_in_lower_case() -> None:
     template = read_template("{{range .Messages}}{{.Content}}{{end}}{{(index .Tools 0).Type}}")
     assert template.names == {"messages", "content", "tools", "type"}
+
+
+@pytest.mark.parametrize("call", ["json .", 'printf "%q" .', 'printf "%+q" .'])
+def test_a_long_text_is_quoted_at_once(call: str) -> None:
+    """A template that quotes its own quotes again and again once took minutes."""
+    begun = time.process_time()
+    assert len(read_template(f"{{{{{call}}}}}").render('"\\' * 2_000_000, today=TODAY)) > 8_000_000
+    assert time.process_time() - begun < 1

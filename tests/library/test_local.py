@@ -5,12 +5,12 @@ import pytest
 
 from puna.chat.messages import Message, Role
 from puna.errors import Unsupported
-from puna.library.blobs import BlobMissing
+from puna.library.blobs import BlobDamaged, BlobMissing
 from puna.library.local import DamagedLayer, Facts, LocalModel
 from puna.models.details import Capability
 from puna.models.gguf import BadGguf
 from puna.models.name import ModelName
-from tests.builders import LLAMA, a_config, a_gguf, a_layer, a_manifest
+from tests.builders import LLAMA, a_config, a_digest, a_gguf, a_layer, a_manifest
 from tests.stores import a_library, blob_name, put, put_blob, put_manifest
 
 
@@ -114,3 +114,29 @@ def test_many_files_do_not_fill_the_memory_and_stay_right(tmp_path: Path) -> Non
         path.write_bytes(a_gguf({**LLAMA, "llama.context_length": 100 + number}))
     lengths = [facts.details(path, (), "").context_length for path in (*paths, *paths)]
     assert lengths == [100, 101, 102, 103, 104] * 2
+
+
+def test_a_licence_that_is_listed_a_thousand_times_is_read_once(tmp_path: Path) -> None:
+    text = b"L" * 2**20
+    put_blob(tmp_path, a_config())
+    put_blob(tmp_path, text)
+    layers = [a_layer("license", text)] * 4000
+    put_manifest(tmp_path, "tiny", a_manifest(*layers, config=a_config()))
+    assert a_library(tmp_path).find(ModelName("tiny")).licenses == (text.decode(),)
+
+
+def test_more_licences_than_anybody_reads_are_refused(tmp_path: Path) -> None:
+    texts = [bytes([number]) * 9 * 2**20 for number in range(4)]
+    for text in texts:
+        put_blob(tmp_path, text)
+    layers = [a_layer("license", text) for text in texts]
+    put_manifest(tmp_path, "tiny", a_manifest(*layers, config=a_config()))
+    with pytest.raises(DamagedLayer, match=r'"tiny:latest" has more than 33 MB of license'):
+        _ = a_library(tmp_path).find(ModelName("tiny")).licenses
+
+
+def test_a_flipped_bit_in_a_text_is_seen(tmp_path: Path) -> None:
+    found = model(tmp_path, template=b"{{ .Prompt }}")
+    put_blob(tmp_path, b"{{ .Prompt }}").write_bytes(b"{{ .Prompt |}")
+    with pytest.raises(BlobDamaged, match=a_digest(b"{{ .Prompt }}")):
+        _ = found.template

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from puna.library.store import BlobDamaged, ModelStore
+from puna.library.blobs import BlobDamaged
+from puna.library.store import ModelStore
 from puna.models.digest import Digest, digest_of
 from puna.world import RealWorld
 from tests.stores import blob_name, put_blob

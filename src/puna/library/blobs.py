@@ -22,7 +22,7 @@ from typing import Self
 
 from puna.errors import Failed
 from puna.library.disk import disk_errors, make_durable, open_new, sync_folder, write_all
-from puna.models.digest import Digest
+from puna.models.digest import Digest, digest_of
 from puna.models.regular_file import UnusableFile, open_regular
 from puna.units import Size
 
@@ -48,6 +48,18 @@ class BlobMissing(Failed):
     """A model names a blob that is not in the store, or is not what the model says."""
 
     code = "blob_missing"
+
+
+class BlobDamaged(Failed):
+    """A blob is not what its name says: somebody or something changed it."""
+
+    code = "blob_damaged"
+
+    def __init__(self, digest: Digest) -> None:
+        super().__init__(
+            f"blob {digest} is damaged: its content has another digest",
+            hint="pull the model again, or remove it with `puna rm`",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,16 +91,22 @@ class Blobs:
         return None
 
     def read(self, digest: Digest) -> bytes:
-        """Return a small blob (a template, a licence) whole. Raises `BlobMissing`."""
+        """Return a small blob (a template, a licence) whole. Raises `BlobMissing`, `BlobDamaged`.
+
+        It is compared with its digest each time: a template with a flipped bit is none.
+        """
         size = self.size(digest)
         if size is None or size > MAX_TEXT:
             what = "is not in the store" if size is None else f"has {size}, too much for a text"
             raise BlobMissing(f"blob {digest} {what}", hint="pull the model again")
         try:
             with open_regular(self.path(digest)) as file:
-                return file.read(MAX_TEXT)
+                content = file.read(MAX_TEXT)
         except UnusableFile as error:
             raise BlobMissing(f"blob {digest}: {error.message}") from error
+        if digest_of(content) != digest:
+            raise BlobDamaged(digest)
+        return content
 
     def refresh(self, digest: Digest) -> None:
         """Make a blob look new, which protects it from the pruning of programs without claims."""

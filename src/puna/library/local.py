@@ -5,7 +5,7 @@ when asked for, so that one bad blob spoils one answer and no other. What was le
 is kept by path, time and size of the file (`Facts`), since lists ask for it again and again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -16,7 +16,7 @@ from puna.chat.messages import Message, Role
 from puna.errors import Failed, PunaError, Unsupported
 from puna.library.blobs import MAX_TEXT
 from puna.models.digest import Digest
-from puna.models.manifest import ConfigBlob, Layer, Manifest, MediaType
+from puna.models.manifest import ConfigBlob, Manifest, MediaType
 from puna.models.name import ModelName
 from puna.models.strict_json import BadJson, JsonValue, parse_json
 from puna.units import Size
@@ -175,15 +175,16 @@ class LocalModel:
 
     @property
     def licenses(self) -> tuple[str, ...]:
-        """The licence texts. Raises `BlobMissing`."""
-        return tuple(self._decoded(layer) for layer in self.manifest.layers_of(MediaType.LICENSE))
+        """The licence texts. Raises `BlobMissing`, `DamagedLayer`."""
+        texts = (raw.decode("utf-8", "replace") for raw in self._contents(MediaType.LICENSE))
+        return tuple(texts)
 
     @property
     def parameters(self) -> Mapping[str, object]:
         """The model's own options. Raises `BlobMissing`, `DamagedLayer`."""
         parameters: dict[str, object] = {}
-        for layer in self.manifest.layers_of(MediaType.PARAMS):
-            value = self._json(layer)
+        for raw in self._contents(MediaType.PARAMS):
+            value = self._json(raw)
             if not isinstance(value, dict):
                 raise DamagedLayer(f'the parameters of "{self.label}" are no JSON object')
             parameters |= value
@@ -194,8 +195,8 @@ class LocalModel:
         """The conversation that it starts with. Raises `BlobMissing`, `DamagedLayer`."""
         return tuple(
             self._message(item)
-            for layer in self.manifest.layers_of(MediaType.MESSAGES)
-            for item in self._items(layer)
+            for raw in self._contents(MediaType.MESSAGES)
+            for item in self._items(raw)
         )
 
     def _paths(self, kind: MediaType) -> tuple[Path, ...]:
@@ -203,19 +204,27 @@ class LocalModel:
 
     def _text(self, *kinds: MediaType) -> str:
         layers = self.manifest.layers_of(*kinds)
-        return self._decoded(layers[-1]) if layers else ""
+        return self.contents.read(layers[-1].digest).decode("utf-8", "replace") if layers else ""
 
-    def _decoded(self, layer: Layer) -> str:
-        return self.contents.read(layer.digest).decode("utf-8", "replace")
+    def _contents(self, kind: MediaType) -> Iterator[bytes]:
+        """Yield the texts of a kind, each once; a list of them may name one a thousand times."""
+        left = int(MAX_TEXT)
+        for digest in dict.fromkeys(layer.digest for layer in self.manifest.layers_of(kind)):
+            raw = self.contents.read(digest)
+            left -= len(raw)
+            if left < 0:
+                what = kind.rpartition(".")[2]
+                raise DamagedLayer(f'"{self.label}" has more than {MAX_TEXT} of {what}')
+            yield raw
 
-    def _json(self, layer: Layer) -> JsonValue:
+    def _json(self, raw: bytes) -> JsonValue:
         try:
-            return parse_json(self.contents.read(layer.digest), limit=MAX_TEXT)
+            return parse_json(raw, limit=MAX_TEXT)
         except BadJson as error:
             raise DamagedLayer(f'a layer of "{self.label}" cannot be read: {error}') from error
 
-    def _items(self, layer: Layer) -> list[JsonValue]:
-        value = self._json(layer)
+    def _items(self, raw: bytes) -> list[JsonValue]:
+        value = self._json(raw)
         if not isinstance(value, list):
             raise DamagedLayer(f'the messages of "{self.label}" are no JSON list')
         return value

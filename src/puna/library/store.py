@@ -13,8 +13,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from puna.errors import Failed, NotFound, PunaError
-from puna.library.blobs import BlobFile, BlobMissing, Blobs, is_partial, is_partial_download
+from puna.errors import NotFound, PunaError
+from puna.library.blobs import (
+    BlobDamaged,
+    BlobFile,
+    BlobMissing,
+    Blobs,
+    is_partial,
+    is_partial_download,
+)
 from puna.library.claims import Claims, FoundClaim
 from puna.library.disk import disk_errors, remove_tree
 from puna.library.draft import Draft
@@ -44,18 +51,6 @@ class ModelNotFound(NotFound):
     def __init__(self, name: ModelName, *, typed: str = "", hint: str = "") -> None:
         shown = typed or name.shortest.removesuffix(f":{DEFAULT_TAG}")
         super().__init__(f"model '{shown}' not found", hint=hint)
-
-
-class BlobDamaged(Failed):
-    """A blob is not what its name says: somebody or something changed it."""
-
-    code = "blob_damaged"
-
-    def __init__(self, digest: Digest) -> None:
-        super().__init__(
-            f"blob {digest} is damaged: its content has another digest",
-            hint="pull the model again, or remove it with `puna rm`",
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,7 +88,7 @@ class Node:
 
         Raises `InvalidName`, `ModelNotFound`, `FilesAreLocal`, and what a damaged model raises.
         """
-        if not name.startswith("/"):
+        if not name.startswith("/") or "\0" in name:
             return self._served.named(name)
         if not self.settings.host.is_loopback:
             raise FilesAreLocal(

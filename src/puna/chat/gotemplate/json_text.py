@@ -2,7 +2,6 @@ r"""JSON as Go's `encoding/json` writes it: sorted keys, `<` as `\u003c`, floats
 
 import base64
 import math
-import re
 
 from puna.chat.gotemplate.quoting import quoted
 from puna.chat.gotemplate.values import (
@@ -20,11 +19,13 @@ from puna.chat.gotemplate.values import (
     unboxed,
 )
 
-_SPECIAL = re.compile('["\\\\<>&\x00-\x1f\u2028\u2029\ud800-\udfff]')
-_SHORT = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\b": "\\b"}
-_SHORT |= {"\f": "\\f"}
+_SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\b": "\\b", "\f": "\\f", '"': '\\"', "\\": "\\\\"}
+_LETTERS = {
+    **{code: f"\\u{code:04x}" for code in (*range(0x20), *map(ord, "<>&\u2028\u2029"))},
+    **dict.fromkeys(range(55296, 57344), "\\ufffd"),
+    **{ord(letter): short for letter, short in _SHORT.items()},
+}
 _SMALL, _LARGE = 1e-6, 1e21
-_SURROGATES = range(0xD800, 0xE000)
 
 
 class NoJson(ValueError):
@@ -84,15 +85,7 @@ def _object(pairs: list[tuple[str, Value]]) -> str:
 
 
 def _string(text: str) -> str:
-    return f'"{_SPECIAL.sub(_escape, text)}"'
-
-
-def _escape(match: re.Match[str]) -> str:
-    letter = match[0]
-    if letter in _SHORT:
-        return _SHORT[letter]
-    code = ord(letter)
-    return "\\ufffd" if code in _SURROGATES else f"\\u{code:04x}"
+    return f'"{text.translate(_LETTERS)}"'
 
 
 def _float(number: float) -> str:

@@ -76,7 +76,24 @@ def _piece(piece: str, quote: str) -> bytes:
 
 def quoted(text: str, *, quote: str = '"', ascii_only: bool = False) -> str:
     """Return a text as Go quotes it."""
-    return quote + "".join(_shown(letter, quote, ascii_only=ascii_only) for letter in text) + quote
+    table = _TABLES.setdefault((quote, ascii_only), _Letters(quote, ascii_only=ascii_only))
+    return quote + text.translate(table) + quote
+
+
+class _Letters(dict[int, str]):
+    """How each letter is written, found out once: a template can have a megabyte quoted."""
+
+    def __init__(self, quote: str, *, ascii_only: bool) -> None:
+        super().__init__()
+        self._quote = quote
+        self._ascii_only = ascii_only
+
+    def __missing__(self, code: int) -> str:
+        shown = self[code] = _shown(chr(code), self._quote, ascii_only=self._ascii_only)
+        return shown
+
+
+_TABLES: dict[tuple[str, bool], _Letters] = {}
 
 
 def _shown(letter: str, quote: str, *, ascii_only: bool) -> str:
