@@ -193,4 +193,5 @@ async def staged(
         await asyncio.wait(state.tasks)
     for connection in tuple(state.connections):
         connection.transport.close()
+    await desk.batches.close()
     await node.close(limit=Span(0))

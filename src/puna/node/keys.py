@@ -19,6 +19,7 @@ from pathlib import Path
 
 from puna.errors import Conflict, Denied, Failed, Invalid, NotFound
 from puna.library.lock import exclusive
+from puna.node.private import write_private
 from puna.units import Span
 from puna.world import World
 
@@ -29,7 +30,6 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 _LIFE = re.compile(r"(\d{1,5})([mhdw])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _PAUSE = timedelta(minutes=10)
-_PRIVATE = 0o600
 _MOST_CHARS = 2**24
 
 
@@ -209,14 +209,14 @@ class KeyRing:
         with exclusive(self._file.with_suffix(".lock"), limit=Span.of(seconds=2)):
             uses = self.last_used() | self._noted
             texts = {prefix: moment.isoformat() for prefix, moment in uses.items()}
-            _write_private(self._uses, json.dumps(texts, indent=1), mark=self._world.token())
+            _write(self._uses, json.dumps(texts, indent=1), mark=self._world.token())
 
     def _change(self, change: Callable[[Sequence[Key]], Sequence[Key]]) -> None:
         self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with exclusive(self._file.with_suffix(".lock")):
             keys = change(_read_keys(self._file) if self._file.exists() else ())
             text = json.dumps({"version": 1, "keys": [_row(key) for key in keys]}, indent=1)
-            _write_private(self._file, text, mark=self._world.token())
+            _write(self._file, text, mark=self._world.token())
 
     def _state_now(self) -> tuple[int, int, int] | None:
         try:
@@ -271,16 +271,5 @@ def _key(row: dict[str, object]) -> Key:
     )
 
 
-def _write_private(path: Path, text: str, *, mark: str) -> None:
-    """Write a file that only its owner reads, whole or not at all."""
-    draft = path.with_name(f".{path.name}.{mark}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _PRIVATE)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
+def _write(path: Path, text: str, *, mark: str) -> None:
+    write_private(path, f"{text}\n".encode(), mark=mark)

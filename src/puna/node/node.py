@@ -28,6 +28,7 @@ from puna.node.engine.request import Finish, Purpose
 from puna.node.placing import LoadWish, Plans, can_guess, without_effect
 from puna.node.prompt import count, prepare
 from puna.node.reranking import RerankAsk, Reranking, rerank
+from puna.node.scheduler.crowd import Crowd
 from puna.node.scheduler.scheduler import Scheduler
 from puna.node.scheduler.state import Limits, Running, Wanted
 from puna.node.scoring import ScoreAsk, Scores, score
@@ -211,6 +212,10 @@ class Node:
     async def unload(self, model: ServedModel) -> None:
         """Take a model out of memory once nobody uses it; do nothing if it is not there."""
         await self._scheduler.unload(model.weights)
+
+    def crowd(self, model: ServedModel, purpose: Purpose) -> Crowd:
+        """Tell how busy others keep a model, for work in the background."""
+        return self._scheduler.crowd(model.weights, purpose)
 
     @property
     def waiting(self) -> int:

@@ -107,6 +107,14 @@ class Gate:
             who = f"tokens {key.prefix}"
             self._rates.spend(who, tokens, per_minute=per_minute, now=self.world.elapsed())
 
+    def wait_for_tokens(self, key: Key | str) -> float:
+        """Return how many seconds are left until a key may use a token again."""
+        per_minute = self._tokens_of(key)
+        if not isinstance(key, Key) or not per_minute:
+            return 0.0
+        now = self.world.elapsed()
+        return self._rates.wait_for(f"tokens {key.prefix}", per_minute=per_minute, now=now)
+
     def _check_form(self, headers: Headers) -> None:
         if self.needs_key:
             said = "no Bearer key" if "authorization" in headers else "no key"

@@ -24,8 +24,14 @@ from puna.node.api.docs import PAGE
 from puna.node.api.endpoint import Endpoint
 from puna.node.api.guard import Guard, Rules
 from puna.node.api.ollama import embedding as ollama_embedding, routes as ollama
-from puna.node.api.openai import embeddings as openai_embeddings, routes as openai
+from puna.node.api.openai import (
+    batches as openai_batches,
+    embeddings as openai_embeddings,
+    files as openai_files,
+    routes as openai,
+)
 from puna.node.api.reply import LastResort, add_error_replies
+from puna.node.api.rows import RowCalls
 from puna.node.api.watch import AccessLog, Watch
 from puna.node.keys import KeyRing
 from puna.version import __version__
@@ -38,13 +44,15 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *scoring.ENDPOINTS,
     *openai.ENDPOINTS,
     *openai_embeddings.ENDPOINTS,
+    *openai_files.ENDPOINTS,
+    *openai_batches.ENDPOINTS,
     *catalog.ENDPOINTS,
     *health.ENDPOINTS,
     *anthropic.ENDPOINTS,
 )
 """Every path of the node."""
 _FIXED = frozenset(each.path for each in ENDPOINTS if not each.parameter) | {"/docs"}
-_OPEN = tuple(each.prefix for each in ENDPOINTS if each.parameter)
+_OPEN = tuple(each for each in ENDPOINTS if each.parameter)
 _FAILURES: Mapping[str, type[BaseModel]] = {
     OLLAMA.name: ErrorReply,
     OPENAI.name: openai_wire.Failure,
@@ -79,8 +87,11 @@ def make_app(desk: Desk) -> ASGIApp:
 
 def _watched(api: FastAPI, desk: Desk) -> ASGIApp:
     node, settings = desk.node, desk.node.settings
-    gate = Gate(settings, KeyRing(settings.home, node.world), node.world)
-    inner = LastResort(Guard(Paths(api), Rules.of(settings), gate), desk)
+    ring = KeyRing(settings.home, node.world)
+    gate = Gate(settings, ring, node.world)
+    paths = Paths(api)
+    desk.batches.answer_with(RowCalls(LastResort(paths, desk), desk, gate, ring.good))
+    inner = LastResort(Guard(paths, Rules.of(settings), gate), desk)
     log = AccessLog(settings.home / "logs" / "access.log") if settings.access_log else None
     return Watch(inner, gate, desk.metrics, log=log, route_of=_route_of)
 
@@ -89,7 +100,7 @@ def _route_of(path: str) -> str:
     """Return the path as the table has it, empty for one that is not there."""
     if path in _FIXED:
         return path
-    return next((each for each in _OPEN if path.startswith(each)), "")
+    return next((each.route for each in _OPEN if each.value_in(path)), "")
 
 
 class Paths:
@@ -100,7 +111,6 @@ class Paths:
         self._calls = {
             (each.method, each.path): each.call for each in ENDPOINTS if not each.parameter
         }
-        self._open = tuple(each for each in ENDPOINTS if each.parameter)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request. What a path raises rises."""
@@ -114,10 +124,9 @@ class Paths:
 
     def _call_of(self, scope: Scope, method: str, path: str) -> Call | None:
         """Find the call of a path with a parameter, and let the request know the parameter."""
-        for each in self._open:
-            rest = path[len(each.prefix) :]
-            if each.method == method and rest and path.startswith(each.prefix):
-                scope["path_params"] = {each.parameter: rest}
+        for each in _OPEN:
+            if each.method == method and (value := each.value_in(path)):
+                scope["path_params"] = {each.parameter: value}
                 return each.call
         return None
 

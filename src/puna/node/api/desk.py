@@ -9,7 +9,9 @@ from starlette.types import Scope
 from puna.errors import Invalid
 from puna.node.api.metrics import Metrics
 from puna.node.api.streaming import OpenAnswers
+from puna.node.batches.batches import Batches
 from puna.node.node import Node
+from puna.node.shelf import Shelf
 
 _KEY = "puna.desk"
 _REQUEST = "puna.request"
@@ -23,6 +25,13 @@ class Desk:
     node: Node
     answers: OpenAnswers = field(default_factory=OpenAnswers)
     metrics: Metrics = field(default_factory=Metrics)
+    shelf: Shelf = field(init=False)
+    batches: Batches = field(init=False)
+
+    def __post_init__(self) -> None:
+        home, world = self.node.settings.home, self.node.world
+        object.__setattr__(self, "shelf", Shelf(home / "files", world))
+        object.__setattr__(self, "batches", Batches(home / "batches", self.shelf, world))
 
 
 def seat(desk: Desk, scope: Scope) -> None:

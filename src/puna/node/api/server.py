@@ -144,12 +144,14 @@ async def _serve(settings: NodeSettings, listener: socket.socket, world: World) 
     for number in (signal.SIGINT, signal.SIGTERM):
         with suppress(NotImplementedError):  # Windows: uvicorn's own way has to do
             loop.add_signal_handler(number, server.stop)
+    await desk.batches.resume()
     _say(f"puna {__version__} listens on {_bound(settings.host, listener).url}")
     ending = asyncio.create_task(_end_answers(server, desk, world))
     try:
         await server.serve(sockets=[listener])
     finally:
         ending.cancel()
+        await desk.batches.close()
         await node.close(limit=_ENGINES_END)
 
 

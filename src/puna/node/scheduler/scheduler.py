@@ -19,6 +19,7 @@ from puna.errors import Failed, PunaError
 from puna.ids import EngineId, RequestId
 from puna.node.engine.engine import Engine, EngineFactory, LoadFailed
 from puna.node.engine.request import LoadSpec, Purpose
+from puna.node.scheduler.crowd import BACKGROUND, Crowd, crowd_of
 from puna.node.scheduler.effects import (
     Effect,
     Grant,
@@ -55,6 +56,7 @@ from puna.world import World
 
 _logger = logging.getLogger(__name__)
 _GRACE = Span.of(seconds=5)
+_LONG_AGO = Span.of(hours=24)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,8 @@ class Scheduler:
         self._events: asyncio.Queue[Event] = asyncio.Queue()
         self._request_ids = itertools.count(1)
         self._answers: dict[RequestId, asyncio.Future[Lease | PunaError]] = {}
+        self._background: set[RequestId] = set()
+        self._last_wish = Span(-_LONG_AGO)
         self._engines: dict[EngineId, Engine] = {}
         self._lives: dict[EngineId, asyncio.Task[None]] = {}
         self._owner: asyncio.Task[None] | None = None
@@ -111,6 +115,8 @@ class Scheduler:
         request = RequestId(next(self._request_ids))
         answer: asyncio.Future[Lease | PunaError] = asyncio.get_running_loop().create_future()
         self._answers[request] = answer
+        if BACKGROUND.get():
+            self._background.add(request)
         self._tell(Requested(self._world.elapsed(), request, wanted, keep_alive))
         try:
             outcome = await answer
@@ -120,6 +126,9 @@ class Scheduler:
             yield outcome
         finally:
             del self._answers[request]
+            if request not in self._background:
+                self._last_wish = self._world.elapsed()
+            self._background.discard(request)
             self._tell(Departed(self._world.elapsed(), request))
 
     async def load(self, wanted: Wanted, *, keep_alive: Span | None = None) -> Span:
@@ -157,6 +166,13 @@ class Scheduler:
             ),
             None,
         )
+
+    def crowd(self, weights: Path, purpose: Purpose) -> Crowd:
+        """Tell how busy others keep a model, for work that should come after theirs."""
+        now = self._world.elapsed()
+        is_busy = len(self._answers) > len(self._background)
+        quiet = Span(0) if is_busy else Span(now - self._last_wish)
+        return crowd_of(self._state, (weights, purpose), self._background, at=now, quiet=quiet)
 
     @property
     def waiting(self) -> int:

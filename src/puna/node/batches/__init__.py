@@ -1,0 +1,1 @@
+"""Batches: files of requests that the node answers in the background."""
