@@ -8,8 +8,7 @@ import pytest
 
 from puna.node.engine.scripted import Script
 from tests.api.stage import Reply, Stage, staged
-
-PIXEL = "iVBORw0KGgo="
+from tests.pictures import an_image
 
 
 async def message(stage: Stage, *blocks: object, **fields: object) -> Reply:
@@ -131,11 +130,14 @@ async def test_what_cannot_be_done_is_refused(
         ({"type": "text"}, "messages[0].content[0]: text is required"),
         ({"type": "document"}, "messages[0].content[0]: a block of this type is not supported"),
         ({"type": "image"}, "messages[0].content[0]: source is required"),
-        ({"type": "image", "source": {"type": "url"}}, "image URLs are not currently supported"),
+        (
+            {"type": "image", "source": {"type": "url", "url": "https://x/y.png"}},
+            "image URLs are not currently supported",
+        ),
         ({"type": "image", "source": {"type": "file"}}, "an image's source is of type base64"),
         ({"type": "image", "source": {"type": "base64", "data": "!"}}, "not base64"),
         (
-            {"type": "image", "source": {"type": "base64", "data": PIXEL}},
+            {"type": "image", "source": {"type": "base64", "data": an_image().base64}},
             "does not support vision",
         ),
         ({"type": "tool_use", "id": "a", "name": "f"}, "input is an object"),

@@ -1,7 +1,5 @@
 """Conversations of OpenAI's and Anthropic's clients, as the turns that a model sees."""
 
-import base64
-
 import pytest
 from pydantic import JsonValue
 
@@ -19,9 +17,10 @@ from puna.node.api.openai.convert import (
 )
 from puna.node.api.openai.tools import read_tool_use
 from puna.wire import anthropic, openai
+from tests.pictures import an_image
 
-PICTURE = b"\x89PNG\r\n"
-ENCODED = base64.b64encode(PICTURE).decode()
+PICTURE = an_image()
+ENCODED = PICTURE.base64
 WEATHER: dict[str, JsonValue] = {
     "type": "function",
     "function": {
@@ -63,7 +62,7 @@ def test_a_picture_in_the_request_is_seen() -> None:
     link = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{ENCODED}"}}
     parts = [{"type": "text", "text": "What is it?"}, link]
     turns = openai_turns({"role": "user", "content": parts})
-    assert turns == (Message(Role.USER, "What is it?", images=(PICTURE,)),)
+    assert turns == (Message(Role.USER, "What is it?", images=(PICTURE,), places=(11,)),)
 
 
 @pytest.mark.parametrize("arguments", ["[1]", "{", '"x"', "[" * 100_000])
@@ -189,7 +188,7 @@ def test_results_of_tools_are_turns_before_the_words() -> None:
 def test_a_picture_in_a_block_is_seen() -> None:
     source = {"type": "base64", "media_type": "image/png", "data": ENCODED}
     turns = anthropic_turns({"role": "user", "content": [{"type": "image", "source": source}]})
-    assert turns == (Message(Role.USER, "", images=(PICTURE,)),)
+    assert turns == (Message(Role.USER, "", images=(PICTURE,), places=(0,)),)
 
 
 @pytest.mark.parametrize(

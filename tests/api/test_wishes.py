@@ -1,6 +1,5 @@
 """What a request becomes: questions to the node, seeds that differ, notes on what was not done."""
 
-import base64
 from pathlib import Path
 
 import pytest
@@ -10,12 +9,13 @@ from puna.errors import Invalid
 from puna.node.answer import Begun, Ended
 from puna.node.api.notes import Notes
 from puna.node.api.ollama.convert import Wishes, with_own_words
-from puna.node.api.parts import Content, decoded_picture, picture
+from puna.node.api.parts import Content, picture
 from puna.node.api.wishes import Wish, plan
 from puna.node.engine.request import Finish, StopReason
 from puna.node.prompt import Cut, Prompt, Verbatim
 from puna.units import Span
 from tests.api.stage import Stage, a_model, staged
+from tests.pictures import an_image
 
 FRAME = Wishes(verb="generate", template=False)
 
@@ -82,17 +82,19 @@ def test_nothing_to_note_is_nothing_said() -> None:
 
 @pytest.mark.parametrize("kind", ["image/png", "image/jpeg", "image/webp", ""])
 def test_a_picture_in_a_data_uri(kind: str) -> None:
-    encoded = base64.b64encode(b"pixels").decode()
-    assert picture(f"data:{kind};base64,{encoded}") == Content(images=(b"pixels",))
+    image = an_image()
+    found = picture(f"data:{kind};base64,{image.base64}", "here")
+    assert found == Content(images=(image,))
 
 
 @pytest.mark.parametrize("uri", ["", "data:text/html;base64,AAAA", "file:///etc/passwd", "AAAA"])
 def test_what_is_no_picture_is_refused(uri: str) -> None:
-    with pytest.raises(Invalid, match="invalid image input"):
-        picture(uri)
+    with pytest.raises(Invalid, match="here: invalid image input"):
+        picture(uri, "here")
 
 
-@pytest.mark.parametrize("text", ["!", "AAA", "AA AA", "é"])
-def test_a_picture_is_base64(text: str) -> None:
-    with pytest.raises(Invalid, match="not base64"):
-        decoded_picture(text)
+def test_texts_stand_on_lines_of_their_own_and_images_between_them() -> None:
+    image = an_image()
+    shown = Content(images=(image,))
+    joined = Content.joined([Content("a"), Content("b"), shown, Content("c"), shown])
+    assert joined == Content("a\nbc", (image, image), (3, 4))

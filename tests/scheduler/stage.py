@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from traceback import FrameSummary, extract_tb
 
+from puna.chat.images import Image
 from puna.chat.messages import NO_TOOLS, Message, Think, ToolUse
 from puna.errors import PunaError
 from puna.node.engine.engine import Engine, EngineDied
@@ -72,6 +73,9 @@ class StubEngine:
         raise NotImplementedError
 
     async def tokenize(self, text: str, *, add_special: bool) -> tuple[int, ...]:
+        raise NotImplementedError
+
+    async def image_tokens(self, image: Image) -> int:
         raise NotImplementedError
 
     async def detokenize(self, tokens: Sequence[int]) -> str:

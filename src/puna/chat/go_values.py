@@ -45,13 +45,14 @@ def tools_value(tools: Sequence[Tool]) -> Value:
 
 def _message(message: Message) -> GoStruct:
     calls = [_call(place, each) for place, each in enumerate(message.tool_calls)]
+    images = [each.content for each in message.images]
     return GoStruct(
         _MESSAGE,
         {
             "Role": str(message.role),
             "Content": message.content,
             "Thinking": message.thinking,
-            "Images": GoList(_NO_LIST["Images"], message.images, is_nil=not message.images),
+            "Images": GoList(_NO_LIST["Images"], images, is_nil=not images),
             "ToolCalls": GoList(_NO_LIST["ToolCalls"], calls, is_nil=not calls),
             "ToolName": message.tool_name,
             "ToolCallID": message.tool_call_id,

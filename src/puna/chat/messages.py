@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from puna.chat.images import Image
+
 Json = Mapping[str, "Json"] | Sequence["Json"] | str | int | float | bool | None
 
 
@@ -34,8 +36,9 @@ class Message:
     """A text that is no `Role` is for templates that know it, such as granite's `control`."""
     content: str
     thinking: str = ""
-    images: tuple[bytes, ...] = ()
-    """The bytes of image files, in the order in which the text refers to them."""
+    images: tuple[Image, ...] = ()
+    places: tuple[int, ...] = ()
+    """Where in the text each image stands, in characters; without places all stand in front."""
     tool_calls: tuple[ToolCall, ...] = ()
     tool_name: str = ""
     """For a tool's result: the function that was called."""

@@ -105,6 +105,7 @@ def merge_turns(messages: Sequence[Message]) -> tuple[Message, ...]:
             last,
             content=f"{last.content}\n\n{message.content}",
             images=(*last.images, *message.images),
+            places=(),
             tool_calls=(*last.tool_calls, *message.tool_calls),
         )
     return tuple(merged)

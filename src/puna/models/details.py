@@ -193,8 +193,8 @@ def _capabilities(
         or header.architecture in _HARMONY_FAMILIES,
         Capability.INSERT: bool(_INSERT.search(go_template))
         or any(all(key in header.metadata for key in keys) for keys in _FIM_KEYS),
-        Capability.VISION: any(_has_encoder(part, "vision") for part in parts),
-        Capability.AUDIO: any(_has_encoder(part, "audio") for part in parts),
+        Capability.VISION: any(has_encoder(part, "vision") for part in parts),
+        Capability.AUDIO: any(has_encoder(part, "audio") for part in parts),
     }
     return frozenset(capability for capability, is_true in claims.items() if is_true)
 
@@ -222,7 +222,8 @@ def pooling_of(header: GgufHeader) -> FilePooling | None:
     return FilePooling(number) if number in set(FilePooling) else None
 
 
-def _has_encoder(header: GgufHeader, sense: str) -> bool:
+def has_encoder(header: GgufHeader, sense: str) -> bool:
+    """Tell whether a file has what makes tokens of images (`vision`) or of sounds (`audio`)."""
     return bool(
         header.integer(header.own_key(f"{sense}.block_count"))
         or header.metadata.get(f"clip.has_{sense}_encoder") is True

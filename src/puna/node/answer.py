@@ -64,7 +64,7 @@ class Ended:
     load_span: Span
     total_span: Span
     prompt_tokens: tuple[int, ...] = ()
-    """Empty unless they were wanted."""
+    """Empty unless they were wanted, and where images are among them."""
 
 
 Event = Begun | Piece | Thought | Called | Ended
@@ -123,6 +123,8 @@ def frame_for(engine: Engine, ask: Ask) -> Frame:
 
 
 async def _tokens_of(engine: Engine, prompt: Prompt) -> tuple[int, ...]:
+    if prompt.illustrated is not None:
+        return ()
     if prompt.tokens is not None:
         return prompt.tokens
     return await engine.tokenize(prompt.text, add_special=True)
@@ -130,11 +132,9 @@ async def _tokens_of(engine: Engine, prompt: Prompt) -> tuple[int, ...]:
 
 def _completion(ask: Ask, prompt: Prompt, *, context: int) -> Completion:
     return Completion(
-        prompt=prompt.text if prompt.tokens is None else prompt.tokens,
+        prompt=prompt.given,
         sampling=ask.options.sampling,
-        max_tokens=most_tokens(
-            ask.options.num_predict, context=context, used=len(prompt.tokens or ())
-        ),
+        max_tokens=most_tokens(ask.options.num_predict, context=context, used=prompt.counted or 0),
         grammar=ask.grammar,
         logprobs=ask.logprobs,
         shift=ask.shift,

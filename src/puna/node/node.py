@@ -117,7 +117,14 @@ class Node:
             and self._guesses(model.weights)
         )
         wish = LoadWish(
-            model.label, model.header, loading, purpose, model.draft, guesses, model.adapters
+            model.label,
+            model.header,
+            loading,
+            purpose,
+            draft=model.draft,
+            guesses=guesses,
+            adapters=model.adapters,
+            projector=model.projector if purpose is Purpose.ANSWER else None,
         )
         wanted = self._plans.plan(wish, loaded=self._scheduler.loaded(model.weights, purpose))
         self._models[model.weights] = model.local

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from puna.errors import Failed
 from puna.models.fit import DEFAULT_SLOTS, Plan, Room, RoomKind, choose_slots, fit_plan
+from puna.models.fit_projector import projector_size
 from puna.models.gguf import GgufHeader
 from puna.models.options import Loading
 from puna.node.aim import Aim
@@ -49,6 +50,8 @@ class LoadWish:
     """Whether it may guess ahead, as far as was found out."""
     adapters: tuple[GgufHeader, ...] = ()
     """The files of its adapters, which are loaded beside the weights."""
+    projector: GgufHeader | None = None
+    """The file of the part that sees images, if it has one."""
 
 
 def plan_load(
@@ -81,6 +84,7 @@ def plan_load(
         pooling=aim.pooling,
         speculation=speculation_for(wish, settings),
         adapters=tuple(each.path for each in wish.adapters),
+        projector=wish.projector.path if wish.projector else None,
     )
     wanted = Wanted(wish.label, spec, _automatic(wish, context, loaded))
     if loaded is not None and wanted.accepts(loaded):
@@ -114,7 +118,7 @@ class Plans:
 
 
 def _files(wish: LoadWish) -> tuple[GgufHeader, ...]:
-    return wish.header, *wish.adapters
+    return wish.header, *wish.adapters, *([wish.projector] if wish.projector else [])
 
 
 def _are_same(some: tuple[GgufHeader, ...], others: tuple[GgufHeader, ...]) -> bool:
@@ -148,7 +152,12 @@ def context_for(wish: LoadWish, settings: NodeSettings) -> int:
 
 
 def speculation_for(wish: LoadWish, settings: NodeSettings) -> Speculation | None:
-    """Return how tokens are guessed ahead: by a draft model if there is one, else if it is set."""
+    """Return how tokens are guessed ahead: by a draft model if there is one, else if it is set.
+
+    A draft model sees no images, so with a projector none is used.
+    """
+    if wish.draft is not None and wish.projector is not None:
+        return None
     has_draft = wish.draft is not None
     if not (wish.guesses and can_guess(settings, has_draft=has_draft)):
         return None
@@ -194,7 +203,8 @@ def _slots_and_memory(
         keeps_all=wish.purpose is Purpose.SCORE,
     )
     drafting = _drafting(spec, wish.draft, plan)
-    beside = Size(drafting + sum(each.file_size for each in wish.adapters))
+    seeing = projector_size(wish.projector) if wish.projector else Size(0)
+    beside = Size(drafting + seeing + sum(each.file_size for each in wish.adapters))
     left = Size(max(0, free - beside))
     room = Room("memory", RoomKind.MEMORY, left, left)
     if aim.most_slots or not wanted:
@@ -214,9 +224,12 @@ def _slots_and_memory(
 
 
 def _company(wish: LoadWish, drafting: Size) -> str:
-    names = [
-        name for name, count in (("draft model", drafting), ("adapter", wish.adapters)) if count
-    ]
+    company = (
+        ("draft model", drafting),
+        ("adapter", wish.adapters),
+        ("projector", wish.projector),
+    )
+    names = [name for name, count in company if count]
     return f"its {' and '.join(names)}"
 
 

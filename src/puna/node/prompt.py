@@ -4,21 +4,25 @@ The rule is Ollama's: the oldest messages go first, never a system message and n
 if that is not enough, the beginning (`num_keep` tokens) and the end stay, so that about half of
 the context is used. Unlike Ollama, nothing is cut in silence: a `Cut` carries the numbers. The
 decisions are pure (`split`, `Search`, `drop_oldest`); only `prepare` asks the engine.
+
+Images go with the message that they belong to. What is left with images in it and is still too long
+is refused and not cut in the middle, where half an image would be left.
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from puna.chat.forcing import told_of_tools
 from puna.chat.forms import takes_tools
+from puna.chat.images import Image, check_inside
+from puna.chat.marks import Illustrated, Marks, cut_at_given_marks
 from puna.chat.messages import NO_TOOLS, Message, Role, Think, ToolMode, ToolUse
 from puna.chat.template import GoPrompt, write_prompt
 from puna.errors import Invalid
+from puna.node.counting import BLOCK, blocks, count_illustrated
 from puna.node.engine.engine import Engine
 
-_BLOCK = 2**16
-"""Characters of a block of a long text: reading the reply for one holds up no other client."""
 _SPARE = 16
 """Tokens that a tokenizer may add to a text: a beginning, an end, a blank."""
 _CHARS_A_TOKEN = 8
@@ -52,6 +56,8 @@ class Verbatim:
 
     text: str
     before: tuple[int, ...] = ()
+    images: tuple[Image, ...] = ()
+    """`[img-0]` in the text stands for the first; those without a mark stand in front."""
 
 
 Subject = Conversation | Verbatim
@@ -91,9 +97,28 @@ class Prompt:
     """A prompt that fits, and what was cut from it."""
 
     tokens: tuple[int, ...] | None
-    """None where the text itself can go to the engine: it is so short that it surely fits."""
+    """None where the text itself can go to the engine: it is so short that it surely fits, or it
+    has images, which are no tokens."""
     text: str
     cut: Cut | None = None
+    illustrated: Illustrated | None = None
+    """The prompt, if it has images; the text has `[img-0]` for the first one then."""
+    counted: int | None = None
+    """How many tokens it has, images included; None where that was not asked for."""
+
+    @property
+    def given(self) -> tuple[int, ...] | str | Illustrated:
+        """What goes to the engine."""
+        if self.illustrated is not None:
+            return self.illustrated
+        return self.text if self.tokens is None else self.tokens
+
+
+def images_in(subject: Subject) -> tuple[Image, ...]:
+    """Return every image of a prompt, in the order in which the turns have them."""
+    if isinstance(subject, Verbatim):
+        return subject.images
+    return tuple(each for message in subject.messages for each in message.images)
 
 
 def split(*, context: int, num_keep: int) -> tuple[int, int]:
@@ -175,12 +200,13 @@ def guess_drops(messages: Sequence[Message], *, surplus: float) -> int:
 async def prepare(engine: Engine, subject: Subject, frame: Frame) -> Prompt:
     """Return the prompt for `subject`, cut if it must be and may be. Raises `PromptTooLong`."""
     before = subject.before
+    await _check_images(engine, subject)
     text = await _text_of(engine, subject)
-    if not (before or frame.counts) and _surely_fits(text, frame):
+    if isinstance(text, str) and not (before or frame.counts) and _surely_fits(text, frame):
         return Prompt(None, text)
     whole = await _measure(engine, text, frame, add_special=not before)
     if len(before) + whole.count <= frame.room:
-        return Prompt((*before, *(whole.tokens or ())), whole.text)
+        return whole.prompt(before)
     total = len(before) + whole.count
     if not frame.truncate:
         raise _too_long(whole, total, frame)
@@ -188,33 +214,48 @@ async def prepare(engine: Engine, subject: Subject, frame: Frame) -> Prompt:
     if isinstance(subject, Conversation) and not before:
         dropped, kept = await _drop_until_it_fits(engine, subject, frame, whole)
         if kept.count <= frame.room:
-            tokens = kept.tokens or ()
-            cut = Cut(total, len(tokens), frame.context, dropped, whole.is_estimate)
-            return Prompt(tokens, kept.text, cut)
-    if not frame.shift:
+            cut = Cut(total, kept.count, frame.context, dropped, whole.is_estimate)
+            return replace(kept.prompt(), cut=cut)
+    if not frame.shift or kept.illustrated is not None:
         raise _too_long(whole, total, frame)
     tokens = await _middle_cut(engine, before, kept, frame)
     cut = Cut(total, len(tokens), frame.context, dropped, whole.is_estimate)
-    return Prompt(tokens, kept.text, cut)
+    return Prompt(tokens, kept.text, cut, counted=len(tokens))
 
 
 async def count(engine: Engine, subject: Subject) -> int:
     """Return how many tokens the prompt for `subject` has, be it too long or not."""
+    await _check_images(engine, subject)
     text = await _text_of(engine, subject)
+    if isinstance(text, Illustrated):
+        return await count_illustrated(engine, text)
     total = len(subject.before)
-    for block in _blocks(text) if len(text) > _BLOCK else (text,):
+    for block in blocks(text) if len(text) > BLOCK else (text,):
         total += len(await engine.tokenize(block, add_special=not total))
     return total
+
+
+async def _check_images(engine: Engine, subject: Subject) -> None:
+    """Look at the images before anything decodes them. Raises `Invalid`."""
+    if images := images_in(subject):
+        if not engine.facts.sees_images:
+            raise Invalid("this model was loaded without what makes it see images")
+        await asyncio.to_thread(check_inside, images)
 
 
 def _too_long(whole: "_Written", count: int, frame: Frame) -> PromptTooLong:
     about = "about " if whole.is_estimate else ""
     return PromptTooLong(
         "the prompt is longer than the context length currently available: "
-        f"it has {about}{count} tokens, and a context of {frame.context} holds at most "
-        f"{frame.room} of prompt",
+        f"it has {about}{count} tokens{_of_images(whole)}, and a context of {frame.context} "
+        f"holds at most {frame.room} of prompt",
         hint="send less, raise the option num_ctx, or let it be cut with truncate and shift",
     )
+
+
+def _of_images(whole: "_Written") -> str:
+    count = len(whole.illustrated.images) if whole.illustrated else 0
+    return f" with {count} image{'s' if count > 1 else ''}" if count else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,19 +264,37 @@ class _Written:
 
     text: str
     count: int
-    has_special: bool
-    tokens: tuple[int, ...] | None
+    has_special: bool = True
+    tokens: tuple[int, ...] | None = None
+    illustrated: Illustrated | None = None
 
     @property
     def is_estimate(self) -> bool:
         """Whether the count is an estimate, which is only so far beyond the room."""
-        return self.tokens is None
+        return self.tokens is None and self.illustrated is None
+
+    def prompt(self, before: tuple[int, ...] = ()) -> Prompt:
+        """Return it as a prompt, after earlier tokens."""
+        if self.illustrated is not None:
+            return Prompt(None, self.text, illustrated=self.illustrated, counted=self.count)
+        tokens = (*before, *(self.tokens or ()))
+        return Prompt(tokens, self.text, counted=len(tokens))
 
 
-async def _text_of(engine: Engine, subject: Subject) -> str:
-    """Use the model's template; a base model has none and goes on from the bare text."""
+async def _text_of(engine: Engine, subject: Subject) -> str | Illustrated:
+    """Return what is asked, written out by the model's template, images in their places."""
+    images = images_in(subject)
     if isinstance(subject, Verbatim):
-        return subject.text
+        return cut_at_given_marks(subject.text, images) if images else subject.text
+    if not images:
+        return await _templated(engine, subject)
+    marks = Marks.of(subject.messages)
+    marked = replace(subject, messages=tuple(marks.placed(subject.messages)))
+    return marks.cut(await _templated(engine, marked))
+
+
+async def _templated(engine: Engine, subject: Conversation) -> str:
+    """Use the model's template; a base model has none and goes on from the bare text."""
     messages, go = subject.messages, subject.written_by
     if subject.tools.mode is ToolMode.REQUIRED and subject.tools.tools:
         template = engine.facts.chat_template
@@ -260,28 +319,21 @@ def _surely_fits(text: str, frame: Frame) -> bool:
     return len(text) <= frame.room and len(text.encode()) + _SPARE <= frame.room
 
 
-async def _measure(engine: Engine, text: str, frame: Frame, *, add_special: bool) -> _Written:
-    if len(text) > max(_BLOCK, frame.room * _CHARS_A_TOKEN):
+async def _measure(
+    engine: Engine, text: str | Illustrated, frame: Frame, *, add_special: bool
+) -> _Written:
+    if isinstance(text, Illustrated):
+        size = await count_illustrated(engine, text)
+        return _Written(text.text, size, illustrated=text)
+    if len(text) > max(BLOCK, frame.room * _CHARS_A_TOKEN):
         count = read = 0
-        for block in _blocks(text):
+        for block in blocks(text):
             count += len(await engine.tokenize(block, add_special=add_special and not count))
             read += len(block)
             if count > frame.room:
                 return _Written(text, count * len(text) // read, add_special, None)
     tokens = await engine.tokenize(text, add_special=add_special)
     return _Written(text, len(tokens), add_special, tokens)
-
-
-def _blocks(text: str) -> Iterator[str]:
-    """Cut a text before blanks, where tokens begin anyway."""
-    start = 0
-    while start < len(text):
-        end = start + _BLOCK
-        if end < len(text):
-            blank = max(text.rfind(" ", start + 1, end), text.rfind("\n", start + 1, end))
-            end = blank if blank > 0 else end
-        yield text[start:end]
-        start = end
 
 
 async def _drop_until_it_fits(
@@ -333,7 +385,7 @@ async def _middle_cut(
     if written.tokens is not None:
         tokens = (*before, *written.tokens)
         return (*tokens[:head], *tokens[len(tokens) - tail :])
-    start = await engine.tokenize(written.text[:_BLOCK], add_special=written.has_special)
+    start = await engine.tokenize(written.text[:BLOCK], add_special=written.has_special)
     return (*(*before, *start)[:head], *await _last_tokens(engine, written.text, tail))
 
 

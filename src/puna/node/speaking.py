@@ -12,8 +12,10 @@ from dataclasses import dataclass, replace
 
 from puna.chat.forcing import opening_of_call, schema_of_call
 from puna.chat.forms import choose_parser, opened_thought
+from puna.chat.marks import Illustrated
 from puna.chat.messages import NO_TOOLS, Think, ToolCall, ToolMode, ToolUse
 from puna.chat.output import Form, Mused, OutputParser, Part, Said
+from puna.node.counting import count_illustrated
 from puna.node.engine.engine import Engine
 from puna.node.engine.request import Completion, Finish, Grammar, Piece, StopReason
 from puna.units import Span
@@ -218,6 +220,8 @@ class _Talk:
 
     async def _prompt_tokens(self) -> int:
         prompt = self._first.prompt
+        if isinstance(prompt, Illustrated):
+            return await count_illustrated(self._engine, prompt)
         if isinstance(prompt, str):
             return len(await self._engine.tokenize(prompt, add_special=True))
         return len(prompt)
@@ -282,6 +286,8 @@ def _thought_so_far(parser: OutputParser, form: Form, said: str) -> str:
 async def _extended(engine: Engine, completion: Completion, text: str) -> Completion:
     """Return a completion that goes on after some more text."""
     prompt = completion.prompt
+    if isinstance(prompt, Illustrated):
+        return replace(completion, prompt=prompt.followed_by(text))
     if isinstance(prompt, str):
         prompt = await engine.tokenize(prompt, add_special=True)
     more = await engine.tokenize(text, add_special=False)

@@ -74,7 +74,7 @@ def note_reading(tokens: int) -> None:
 
 def _tokens_of(prompt: Prompt) -> int:
     """Return the tokens of a prompt: of a short text that nobody counted, about as many."""
-    return len(prompt.text) // _CHARS_A_TOKEN if prompt.tokens is None else len(prompt.tokens)
+    return len(prompt.text) // _CHARS_A_TOKEN if prompt.counted is None else prompt.counted
 
 
 def _new_tokens(event: Event) -> int:

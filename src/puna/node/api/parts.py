@@ -1,13 +1,10 @@
-"""The parts of a message: texts, and pictures that travel inside the request."""
+"""What a turn holds beside words, as every dialect that sends parts has it. Pure."""
 
-import base64
-import binascii
 from dataclasses import dataclass
-from re import compile as compile_pattern
 
-from puna.errors import Invalid
+from puna.chat.images import BadImage, Image, decode_image
 
-_DATA_URI = compile_pattern(r"data:(?:image/(?:jpeg|jpg|png|webp|gif))?;base64,")
+_LINKS = ("http://", "https://")
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,30 +12,41 @@ class Content:
     """What one turn says and shows."""
 
     text: str = ""
-    images: tuple[bytes, ...] = ()
+    images: tuple[Image, ...] = ()
+    places: tuple[int, ...] = ()
+    """Where in the text each image stands."""
 
     @classmethod
     def joined(cls, parts: list["Content"]) -> "Content":
-        """Put the parts of one turn together, each text on its own line."""
-        texts = [part.text for part in parts if part.text]
-        return cls("\n".join(texts), tuple(image for part in parts for image in part.images))
+        """Put the parts of one turn together: texts on lines of their own, images in between."""
+        text, images, places = "", [], []
+        follows_text = False
+        for part in parts:
+            if part.text:
+                text += f"\n{part.text}" if follows_text else part.text
+                follows_text = True
+            for image in part.images:
+                images.append(image)
+                places.append(len(text))
+                follows_text = False
+        return cls(text, tuple(images), tuple(places))
 
 
-def picture(uri: str) -> Content:
-    """Return the picture in a data URI. Raises `Invalid`: nothing is fetched for a client."""
-    if uri.startswith(("http://", "https://")):
-        raise Invalid(
-            "image URLs are not currently supported, please use base64 encoded data instead"
+def picture(uri: str, place: str) -> Content:
+    """Return the picture in a data URI. Raises `BadImage`: links were followed before, or not."""
+    if is_link(uri):
+        raise BadImage(
+            f"{place}: image URLs are not currently supported, please use base64 encoded data "
+            "instead",
+            hint="send data:image/png;base64,...",
         )
-    match = _DATA_URI.match(uri[:100])
-    if match is None:
-        raise Invalid("invalid image input", hint="send data:image/png;base64,... or image/jpeg")
-    return decoded_picture(uri[match.end() :])
+    if not uri.startswith("data:"):
+        raise BadImage(
+            f"{place}: invalid image input", hint="send data:image/png;base64,... or image/jpeg"
+        )
+    return Content(images=(decode_image(uri, place),))
 
 
-def decoded_picture(text: str) -> Content:
-    """Return the picture that is written in base64. Raises `Invalid`."""
-    try:
-        return Content(images=(base64.b64decode(text, validate=True),))
-    except (binascii.Error, ValueError) as error:
-        raise Invalid("invalid image input: not base64") from error
+def is_link(uri: str) -> bool:
+    """Tell whether an image is to be fetched from somewhere."""
+    return uri[:8].lower().startswith(_LINKS)

@@ -19,7 +19,7 @@ from puna.node.engine.last_words import KEPT_BYTES, epitaph
 
 _PROGRAM = ("-P", "-X", "faulthandler", "-m", "puna.node.engine.worker")
 _GRACE_S = 2.0
-_LONGEST_REPORT = 2**24
+_LONGEST_REPORT = 2**28
 _LOST_SCHEMA = b"llg error"
 
 Report = Mapping[str, object]

@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Protocol
 
+from puna.chat.images import Image
 from puna.chat.messages import NO_TOOLS, Message, Think, ToolUse
 from puna.errors import Failed
 from puna.node.engine.request import Completion, EngineFacts, Finish, LoadSpec, Piece
@@ -39,6 +40,9 @@ class Engine(Protocol):
 
     async def detokenize(self, tokens: Sequence[int]) -> str:
         """Return the text of token ids. Raises `Invalid` for an id outside the vocabulary."""
+
+    async def image_tokens(self, image: Image) -> int:
+        """Return how many tokens an image takes. Raises `Invalid` if it cannot be decoded."""
 
     def complete(self, completion: Completion) -> AsyncGenerator[Piece | Finish, None]:
         """Generate. Yields pieces, then exactly one `Finish`.

@@ -12,9 +12,11 @@ snapshots of windows and states: llama.cpp's default of 32 a slot can be larger 
 
 import json
 import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from puna.chat.marks import Illustrated
 from puna.chat.messages import Json
 from puna.errors import Invalid
 from puna.models.fit_memory import SNAPSHOTS
@@ -152,6 +154,9 @@ def load_parameters(spec: LoadSpec, place: Place, *, threads: int) -> dict[str, 
         "endpoint_metrics": False,
         "cors_origins": "",
         "lora_adapters": [str(path) for path in spec.adapters],
+        "mmproj.path": str(spec.projector or ""),
+        # What it cannot decode llama.cpp gives to ffmpeg. No other program gets what clients send.
+        "video_ffmpeg_bin_dir": os.devnull,
         **_speculation(spec.speculation),
     }
 
@@ -216,10 +221,8 @@ def _check_load(spec: LoadSpec) -> None:
 
 def completion_parameters(completion: Completion, facts: EngineFacts) -> dict[str, Json]:
     """Return the body of llama.cpp's `/completion`. Raises `Invalid`."""
-    if not isinstance(completion.prompt, str):
-        check_tokens(completion.prompt, facts)
     parameters: dict[str, Json] = {
-        "prompt": completion.prompt,
+        "prompt": _prompt(completion.prompt, facts),
         "n_predict": _token_limit(completion, facts),
         "n_probs": _probabilities(completion.logprobs),
         "cache_prompt": True,
@@ -237,6 +240,20 @@ def completion_parameters(completion: Completion, facts: EngineFacts) -> dict[st
     if completion.logit_bias:
         parameters["logit_bias"] = _biases(completion.logit_bias, facts)
     return parameters | _sampling_parameters(completion.sampling, facts)
+
+
+def _prompt(prompt: tuple[int, ...] | str | Illustrated, facts: EngineFacts) -> Json:
+    if isinstance(prompt, str):
+        return prompt
+    if not isinstance(prompt, Illustrated):
+        check_tokens(prompt, facts)
+        return prompt
+    if not facts.sees_images:
+        raise Invalid("this model sees no images")
+    return {
+        "prompt_string": facts.image_mark.join(prompt.texts),
+        "multimodal_data": [image.base64 for image in prompt.images],
+    }
 
 
 def _biases(biases: Mapping[int, float], facts: EngineFacts) -> Json:
@@ -313,7 +330,7 @@ def _walk(root: object) -> Iterator[tuple[int, str, object]]:
 
 
 def _token_limit(completion: Completion, facts: EngineFacts) -> int:
-    if completion.shift:
+    if completion.shift or isinstance(completion.prompt, Illustrated):
         return min(completion.max_tokens, 2**31 - 1)
     if isinstance(completion.prompt, str):
         raise TypeError("a completion that may not shift needs its prompt as tokens")

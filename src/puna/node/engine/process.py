@@ -13,6 +13,8 @@ from pathlib import Path
 
 import psutil
 
+from puna.chat.images import Image
+from puna.chat.marks import Illustrated
 from puna.chat.messages import NO_TOOLS, Json, Message, Think, ToolUse
 from puna.errors import Invalid, PunaError
 from puna.hardware.processor import detect_processor
@@ -45,6 +47,7 @@ from puna.node.engine.request import (
 from puna.node.engine.scores import NotLoadedFor, Scored, ScoreQuestion
 from puna.node.engine.scoring import ScoringEngine
 from puna.node.engine.scripted import scripted_factory
+from puna.node.engine.seeing import Eyes
 from puna.node.engine.templating import template_question
 from puna.node.engine.vectors import (
     Embedded,
@@ -125,6 +128,7 @@ class LlamaEngine:
         self._child = child
         self._connection = connection
         self._facts = facts
+        self._eyes = Eyes(child, connection, facts.image_mark)
         self._ignored_by_schema: dict[str, tuple[str, ...]] = {}
 
     @property
@@ -164,9 +168,16 @@ class LlamaEngine:
         answer = await self._ask("/detokenize", {"tokens": tokens})
         return str(answer["content"])
 
+    async def image_tokens(self, image: Image) -> int:
+        """Return how many tokens an image takes. Raises `Invalid` if it cannot be decoded."""
+        self._check_alive()
+        return await self._eyes.tokens(image)
+
     async def complete(self, completion: Completion) -> AsyncGenerator[Piece | Finish, None]:
         """Generate. Closing the iterator closes the connection, which stops the computation."""
         self._check_alive()
+        if isinstance(completion.prompt, Illustrated):
+            completion = replace(completion, prompt=await self._eyes.prepared(completion.prompt))
         question = completion_parameters(completion, self._facts)
         ignored = await self._check_schema(question.get("json_schema"))
         events = EventReader(context=self._facts.context, alternatives=completion.logprobs or 0)
@@ -268,8 +279,9 @@ def _nothing() -> None:
 def _check_file(spec: LoadSpec) -> None:
     # llama.cpp would wait for ever at a named pipe.
     try:
-        for path in (spec.weights, *spec.adapters):
-            open_regular(path).close()
+        for path in (spec.weights, *spec.adapters, spec.projector):
+            if path is not None:
+                open_regular(path).close()
     except UnusableFile as error:
         raise LoadFailed(error.message, hint=error.hint) from error
 
@@ -312,6 +324,8 @@ async def _facts(connection: Connection, child: Child, spec: LoadSpec) -> Engine
         raise LoadFailed(f"{spec.weights.name} was loaded and then lost: {error}") from error
     slot = _number_at(settings, "default_generation_settings", "n_ctx")
     template = header.text("tokenizer.chat_template") or ""
+    senses = settings.get("modalities")
+    sees = isinstance(senses, Mapping) and senses.get("vision") is True
     return EngineFacts(
         context=min(spec.context, slot),
         slots=_number_at(settings, "total_slots"),
@@ -320,6 +334,7 @@ async def _facts(connection: Connection, child: Child, spec: LoadSpec) -> Engine
         has_chat_template=bool(template),
         chat_template=template,
         vocabulary=_number_at(models, "data", 0, "meta", "n_vocab"),
+        image_mark=str(settings.get("media_marker") or "") if sees else "",
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from puna.chat.marks import Illustrated
 from puna.models.options import Sampling
 from puna.units import Size, Span
 
@@ -81,6 +82,8 @@ class LoadSpec:
     speculation: Speculation | None = None
     adapters: tuple[Path, ...] = ()
     """Files of small weights that change the model (LoRA), each at full strength."""
+    projector: Path | None = None
+    """The file that makes tokens of images; without one the model sees none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,13 @@ class EngineFacts:
     """The text of the model's own template."""
     vocabulary: int = 0
     """Token ids run from 0 to below this; 0 means that the engine does not know."""
+    image_mark: str = ""
+    """What stands for an image in the engine's own prompts; empty if it sees none."""
+
+    @property
+    def sees_images(self) -> bool:
+        """Whether a prompt may have images in it."""
+        return bool(self.image_mark)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +120,10 @@ class Grammar:
 class Completion:
     """One generation. The caller has made sure that the prompt fits the context."""
 
-    prompt: tuple[int, ...] | str
+    prompt: tuple[int, ...] | str | Illustrated
     """Token ids; or a text, which is tokenised as `Engine.tokenize` does with `add_special`. With
-    a text the engine does not know how much of the context it takes, so `shift` must be on."""
+    a text the engine does not know how much of the context it takes, so `shift` must be on. A text
+    with images is for an engine that sees them, which never shifts."""
     sampling: Sampling
     max_tokens: int
     """The most tokens to generate; never negative.
@@ -126,7 +137,9 @@ class Completion:
     None reports nothing.
     """
     shift: bool = True
-    """When the context is full, forget the oldest part and go on; otherwise stop with LENGTH."""
+    """When the context is full, forget the oldest part and go on; otherwise stop with LENGTH.
+
+    An engine that sees images cannot forget, and stops."""
     logit_bias: Mapping[int, float] = field(default_factory=dict)
     """What is added to the logits of tokens, by id."""
     shown: tuple[str, ...] = ()

@@ -7,6 +7,7 @@ texts of a step in one go, over one copy of what they begin with (`scorer`).
 from collections.abc import AsyncGenerator, Sequence
 from typing import NoReturn, cast
 
+from puna.chat.images import Image
 from puna.chat.messages import NO_TOOLS, Message, Think, ToolUse
 from puna.errors import Invalid
 from puna.node.engine.child import Child
@@ -82,6 +83,11 @@ class ScoringEngine:
         """Refuse."""
         del tokens
         _refuse("detokenize")
+
+    async def image_tokens(self, image: Image) -> int:
+        """Refuse."""
+        del image
+        _refuse("see")
 
     def complete(self, completion: Completion) -> AsyncGenerator[Piece | Finish, None]:
         """Refuse."""

@@ -21,6 +21,8 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequenc
 from dataclasses import dataclass
 from zlib import crc32
 
+from puna.chat.images import Image
+from puna.chat.marks import Illustrated
 from puna.chat.messages import NO_TOOLS, Message, Think, ToolUse
 from puna.errors import Invalid, PunaError
 from puna.models.gguf import read_header
@@ -53,6 +55,7 @@ _PAUSE_EVERY = 8
 _NOTHING = Span(0)
 _DEEPEST_SCHEMA = 32
 _DIMENSIONS = 64
+_TILE = 32
 
 
 def echo(prompt: str) -> str:
@@ -120,6 +123,7 @@ class ScriptedEngine:
             has_chat_template=script.has_chat_template,
             chat_template=script.chat_template or _template_in(spec),
             vocabulary=_VOCABULARY,
+            image_mark="<image>" if spec.projector else "",
         )
 
     @property
@@ -150,20 +154,24 @@ class ScriptedEngine:
         self._check_alive()
         return "".join(_text_of(token) for token in tokens)
 
+    async def image_tokens(self, image: Image) -> int:
+        """Return a token for each tile of 32 by 32 pixels."""
+        self._check_alive()
+        return -(-image.width // _TILE) * -(-image.height // _TILE)
+
     async def complete(self, completion: Completion) -> AsyncGenerator[Piece | Finish, None]:
         """Answer by the script, one piece a token."""
         self._check_alive()
         if not completion.prompt:
             raise Invalid("the prompt is empty")
-        prompt = completion.prompt
-        if isinstance(prompt, str):
-            prompt = await self.tokenize(prompt, add_special=True)
-        room = self._facts.context - len(prompt)
+        prompt, count = await self._read(completion.prompt)
+        room = self._facts.context - count
         if room <= 0:
-            raise Invalid(f"the prompt has {len(prompt)} tokens, the context {self._facts.context}")
+            raise Invalid(f"the prompt has {count} tokens, the context {self._facts.context}")
         text, stop_word = self._answer(completion, prompt)
         reason = StopReason.STOP
-        limit = completion.max_tokens if completion.shift else min(completion.max_tokens, room)
+        shifts = completion.shift and not self._facts.sees_images
+        limit = completion.max_tokens if shifts else min(completion.max_tokens, room)
         tokens = tuple(itertools.islice(_tokens_of(text), limit + 1))
         if len(tokens) > limit:
             tokens, reason, stop_word = tokens[:limit], StopReason.LENGTH, ""
@@ -173,13 +181,27 @@ class ScriptedEngine:
             yield _piece(token, completion.logprobs)
         yield Finish(
             reason=reason,
-            prompt_tokens=len(prompt),
+            prompt_tokens=count,
             output_tokens=len(tokens),
             prompt_span=_NOTHING,
             output_span=Span(self._world.elapsed() - began),
             shifted=len(tokens) > room,
             stop_word=stop_word,
         )
+
+    async def _read(self, prompt: tuple[int, ...] | str | Illustrated) -> tuple[str, int]:
+        """Return the text of a prompt, with words for its images, and how many tokens it has."""
+        if isinstance(prompt, Illustrated):
+            if not self._facts.sees_images:
+                raise Invalid("this model sees no images")
+            counts = [await self.image_tokens(each) for each in prompt.images]
+            counts += [len(tuple(_tokens_of(text))) for text in prompt.texts]
+            seen = (f"<{part}>" if isinstance(part, Image) else part for part in prompt.parts)
+            return "".join(seen), 1 + sum(counts)
+        tokens = (
+            await self.tokenize(prompt, add_special=True) if isinstance(prompt, str) else prompt
+        )
+        return "".join(_text_of(token) for token in tokens if token not in _SPECIAL), len(tokens)
 
     async def embed(self, inputs: Sequence[Input], *, normalize: bool = True) -> Embedded:
         """Return how often each word occurs, so texts with the same words have the same vector."""
@@ -236,9 +258,8 @@ class ScriptedEngine:
         if self._end.is_set():
             raise EngineDied(self._last_words)
 
-    def _answer(self, completion: Completion, tokens: Sequence[int]) -> tuple[str, str]:
+    def _answer(self, completion: Completion, prompt: str) -> tuple[str, str]:
         """Return the answer, and the stop string at which it ends."""
-        prompt = "".join(_text_of(token) for token in tokens if token not in _SPECIAL)
         if completion.grammar is not None:
             return _fitting(completion.grammar), ""
         text = self._script.answer(prompt)

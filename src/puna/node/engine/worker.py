@@ -76,6 +76,11 @@ def main(parent: int) -> None:
     schemas = SchemaCheck(xllamacpp.xllamacpp.__file__)
     while True:
         question = json.loads(lines.get())
+        if "image" in question:
+            from puna.node.engine.converting import png_of  # noqa: PLC0415 - few need its weight
+
+            _say(report, {"check": question["check"], **png_of(question["image"])})
+            continue
         answer = schemas.check(question["schema"])
         _say(
             report,
@@ -148,11 +153,13 @@ def _give_large_blocks_back() -> None:
 
 def _read_input(lines: queue.SimpleQueue[bytes]) -> None:
     # Not sys.stdin: its buffer is locked while this waits, and that breaks the usual way out.
-    rest = b""
+    rest = bytearray()
     while block := os.read(0, 2**16):
-        *whole, rest = (rest + block).split(b"\n")
-        for line in whole:
-            lines.put(line)
+        first, *others = block.split(b"\n")
+        rest += first
+        for line in others:
+            lines.put(bytes(rest))
+            rest = bytearray(line)
     # Not sys.exit: taking llama.cpp's server apart can hang, and nothing here needs saving.
     os._exit(0)
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from pydantic import JsonValue
 
+from puna.chat.images import decode_image
 from puna.chat.messages import Message, Role, Think, Tool, ToolCall, ToolMode, ToolUse
 from puna.errors import Invalid
 from puna.models.details import Capability
@@ -16,7 +17,7 @@ from puna.node.api.ollama.convert import Wishes, read_keep_alive, with_own_words
 from puna.node.api.ollama.lines import as_json
 from puna.node.api.openai.convert import effort_named
 from puna.node.api.openai.tools import only
-from puna.node.api.parts import Content, decoded_picture
+from puna.node.api.parts import Content, picture
 from puna.node.api.wishes import Wish
 from puna.node.engine.request import Grammar
 from puna.node.prompt import Conversation
@@ -26,7 +27,6 @@ from puna.wire import anthropic as wire
 _ROLES = {"user": Role.USER, "assistant": Role.ASSISTANT, "system": Role.SYSTEM}
 _NO_SCHEMA: Mapping[str, JsonValue] = {"type": "object", "properties": {}}
 _OPTIONS = ("temperature", "top_p", "top_k")
-_URL = "image URLs are not currently supported, please use base64 encoded data instead"
 
 
 def message_wish(asked: wire.MessagesRequest, model: ServedModel) -> Wish:
@@ -122,6 +122,7 @@ class _Turn:
             said.text,
             thinking="\n".join(self._thoughts),
             images=said.images,
+            places=said.places,
             tool_calls=tuple(self._calls),
         )
         return (*self._results, own)
@@ -141,6 +142,7 @@ class _Turn:
             Role.TOOL,
             content.text,
             images=content.images,
+            places=content.places,
             tool_name=self._names.get(call_id, ""),
             tool_call_id=call_id,
         )
@@ -175,10 +177,10 @@ def _read_block(block: Mapping[str, JsonValue], place: str) -> Content:
     if not isinstance(source, dict):
         raise Invalid(f"{place}: source is required")
     if source.get("type") == "url":
-        raise Invalid(_URL)
+        return picture(_text(source, "url", place), place)
     if source.get("type") != "base64":
-        raise Invalid(f"{place}: an image's source is of type base64")
-    return decoded_picture(_text(source, "data", place))
+        raise Invalid(f"{place}: an image's source is of type base64 or url")
+    return Content(images=(decode_image(_text(source, "data", place), place),))
 
 
 def _text(block: Mapping[str, JsonValue], name: str, place: str) -> str:

@@ -47,7 +47,7 @@ class MessageWriter:
         return body + b"".join(event for run in runs_of(items) for event in self._events(run))
 
     def _start(self, begun: Begun) -> bytes:
-        usage = wire.Usage(input_tokens=len(begun.prompt.tokens or ()), output_tokens=0)
+        usage = wire.Usage(input_tokens=begun.prompt.counted or 0, output_tokens=0)
         message = self._message([], usage, reason=None, stop=None)
         start = {"type": "message_start", "message": message.model_dump(exclude_defaults=True)}
         return _event("message_start", start) + _event("ping", {"type": "ping"})

@@ -13,6 +13,7 @@ from pydantic import JsonValue
 
 from puna.chat.families import check_families
 from puna.chat.gotemplate.template import read_template
+from puna.chat.images import Image, decode_image
 from puna.chat.messages import Message, Role, Think, Tool, ToolCall, ToolMode, ToolUse
 from puna.chat.template import GoPrompt
 from puna.errors import Failed, Invalid
@@ -25,6 +26,7 @@ from puna.node.served import ServedModel
 from puna.units import FOREVER, Span
 from puna.wire import ollama as wire
 
+_MARK = "[img]"
 _LEVELS = ("high", "medium", "low", "max")
 _MOST_ALTERNATIVES = 20
 _ROLES = frozenset(Role)
@@ -184,8 +186,6 @@ def check_abilities(model: ServedModel, asked_name: str, wishes: Wishes) -> None
     ):
         if is_asked and ability not in able:
             raise MissingAbility(f"{model.full_name} does not support {ability}")
-        if is_asked and ability is Capability.VISION:
-            raise NotYet(f"{ability} is not in this version of puna")
     if wishes.template:
         _check_template(model)
 
@@ -206,6 +206,13 @@ def check_generate(asked: wire.GenerateRequest) -> None:
     """Refuse what contradicts itself, and what this version would otherwise ignore."""
     if asked.raw and (asked.template or asked.system or asked.context):
         raise Invalid("raw mode does not support template, system, or context")
+    if asked.images and asked.suffix:
+        raise Invalid("a gap has no images: suffix and images do not go together")
+    if asked.images and asked.context:
+        raise Invalid(
+            "context and images do not go together: images are no tokens",
+            hint="send the conversation to /api/chat",
+        )
 
 
 def thinking_of(model: ServedModel, wish: Think | None) -> Think | None:
@@ -227,17 +234,19 @@ def generate_subject(
     `today` is for a template in the request.
     """
     prompt = asked.prompt or ""
+    images = read_images(asked.images, "images")
     if asked.raw:
-        return Verbatim(prompt)
+        return Verbatim(prompt, images=images)
     go = GoPrompt(read_template(asked.template), today) if asked.template else None
     if asked.suffix and prompt:
         return gap_subject(model, prompt, asked.suffix, go)
+    text, places = cut_image_marks(prompt, len(images))
     system = asked.system or model.system
     history = () if asked.context else model.messages
     messages = (
         *((Message(Role.SYSTEM, system),) if system else ()),
         *history,
-        Message(Role.USER, prompt),
+        Message(Role.USER, text, images=images, places=places),
     )
     return Conversation(
         messages,
@@ -292,14 +301,35 @@ def read_message(number: int, message: wire.Message) -> Message:
         raise Invalid(
             f"messages[{number}]: role is required", hint=f"a role is one of {', '.join(Role)}"
         )
+    images = read_images(message.images, f"messages[{number}].images")
+    content, places = cut_image_marks(message.content or "", len(images))
     return Message(
         Role(name) if name in _ROLES else name,
-        message.content or "",
+        content,
+        images=images,
+        places=places,
         thinking=message.thinking or "",
         tool_calls=tuple(_read_call(number, each) for each in message.tool_calls or ()),
         tool_name=message.tool_name or "",
         tool_call_id=message.tool_call_id or "",
     )
+
+
+def read_images(images: Sequence[str] | None, place: str) -> tuple[Image, ...]:
+    """Return the images of a list in base64. Raises `BadImage`."""
+    return tuple(decode_image(each, f"{place}[{n}]") for n, each in enumerate(images or ()))
+
+
+def cut_image_marks(text: str, count: int) -> tuple[str, tuple[int, ...]]:
+    """Return a text without its marks `[img]`, and where each of `count` images stands.
+
+    The marks are for the images in their order; without one an image stands in front.
+    """
+    places: list[int] = []
+    while len(places) < count and _MARK in text:
+        places.append(text.index(_MARK))
+        text = text.replace(_MARK, "", 1)
+    return text, (*places, *([0] * (count - len(places))))
 
 
 def _read_call(number: int, call: wire.ToolCall) -> ToolCall:

@@ -16,7 +16,7 @@ from puna.node.api.ollama.convert import (
 from puna.node.api.ollama.lines import AnswerForm, AnswerWriter, Shape
 from puna.node.api.once import in_time
 from puna.node.api.streaming import JSON, Flow, reply_with
-from puna.node.prompt import Subject
+from puna.node.prompt import Subject, images_in
 from puna.node.served import ServedModel
 from puna.wire import ollama as wire
 
@@ -90,7 +90,8 @@ def _marker(desk: Desk, call: Call, reason: str) -> bytes:
 def _rendered(desk: Desk, call: Call, text: str) -> bytes:
     """Return the reply that shows the prompt instead of answering it."""
     model, now = call.asked.model or "", desk.node.world.now()
-    shown = wire.DebugInfo(rendered_template=text)
+    images = len(images_in(call.subject()))
+    shown = wire.DebugInfo(rendered_template=text, image_count=images)
     if call.shape is Shape.CHAT:
         message = wire.AssistantMessage(role="", content="")
         return wire.ChatReply(

@@ -113,7 +113,9 @@ class AnswerWriter:
         counters = _counters(ended)
         if self._form.shape is Shape.CHAT:
             return reason + _logprobs(chosen) + counters + self._said(ended)
-        context = [*ended.prompt_tokens, *self._tokens] if self._form.tells_context else []
+        # Without the prompt's tokens, as with images, those of the answer lead nowhere.
+        is_told = self._form.tells_context and ended.prompt_tokens
+        context = [*ended.prompt_tokens, *self._tokens] if is_told else []
         tokens = b',"context":' + as_json(context) if context else b""
         return reason + tokens + counters + _logprobs(chosen) + self._said(ended)
 

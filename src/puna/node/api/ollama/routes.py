@@ -128,7 +128,7 @@ async def generate(request: Request) -> Response:
         subject=lambda: generate_subject(
             asked, model, terms.think, today=desk.node.world.now().date()
         ),
-        is_empty=not asked.prompt,
+        is_empty=not (asked.prompt or asked.images),
         tells_context=not asked.raw,
     )
     return await reply_to(desk, call)

@@ -170,6 +170,7 @@ def _read_message(message: wire.Message, place: str, names: Mapping[str, str]) -
         content.text,
         thinking=message.reasoning or message.reasoning_content or "",
         images=content.images,
+        places=content.places,
         tool_calls=tuple(
             _read_call(call, f"{place}.tool_calls[{n}]")
             for n, call in enumerate(message.tool_calls or ())
@@ -210,7 +211,7 @@ def _read_part(part: JsonValue, place: str) -> Content:
         link = part.get("image_url")
         uri = link.get("url") if isinstance(link, dict) else link
         if isinstance(uri, str):
-            return picture(uri)
+            return picture(uri, place)
         raise Invalid(f"{place}: image_url is required")
     if kind == "input_audio":
         raise Invalid(f"{place}: audio is not supported")

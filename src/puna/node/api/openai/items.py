@@ -139,7 +139,15 @@ class _Items:
             raise Invalid(f"{place}: role is one of {', '.join(_ROLES)}")
         content = read_content(item.get("content"), f"{place}.content")
         thought = self._take_thought() if role is Role.ASSISTANT else ""
-        self.turns.append(Message(role, content.text, thinking=thought, images=content.images))
+        self.turns.append(
+            Message(
+                role,
+                content.text,
+                thinking=thought,
+                images=content.images,
+                places=content.places,
+            )
+        )
 
     def _call(self, item: Mapping[str, JsonValue], place: str) -> None:
         name, call_id = _text(item, "name", place), _text(item, "call_id", place)
@@ -154,6 +162,7 @@ class _Items:
                 last.content,
                 thinking=last.thinking,
                 images=last.images,
+                places=last.places,
                 tool_calls=(*last.tool_calls, call),
             )
         else:
@@ -168,6 +177,7 @@ class _Items:
                 Role.TOOL,
                 content.text,
                 images=content.images,
+                places=content.places,
                 tool_name=self._names.get(call_id, ""),
                 tool_call_id=call_id,
             )
