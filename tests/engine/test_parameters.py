@@ -1,10 +1,12 @@
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given, strategies as st
 
+from puna.chat.marks import Illustrated
 from puna.chat.messages import Json
 from puna.errors import Invalid
 from puna.models.options import Sampling
@@ -24,6 +26,7 @@ from puna.node.engine.request import (
     Speculation,
 )
 from puna.units import Size
+from tests.pictures import an_image
 
 SPEC = LoadSpec(Path("/models/x.gguf"), context=1024, slots=4, memory=Size(0))
 FACTS = EngineFacts(
@@ -266,3 +269,26 @@ def test_biases_reach_tokens_of_the_vocabulary_only() -> None:
     assert ask(replace(COMPLETION, logit_bias={5: -1e9}))["logit_bias"] == [[5, -1e6]]
     with pytest.raises(Invalid, match="token 100 is not"):
         ask(replace(COMPLETION, logit_bias={100: 1.0}))
+
+
+def test_a_projector_is_loaded_and_no_other_program_gets_what_it_cannot_read() -> None:
+    blind, seeing = load(SPEC), load(replace(SPEC, projector=Path("/models/eyes.gguf")))
+    assert (blind["mmproj.path"], seeing["mmproj.path"]) == ("", "/models/eyes.gguf")
+    assert blind["video_ffmpeg_bin_dir"] == seeing["video_ffmpeg_bin_dir"] == os.devnull
+
+
+def test_images_go_beside_a_text_with_the_engines_own_marks() -> None:
+    red, blue = an_image("red"), an_image("blue")
+    prompt = Illustrated(("a", red, "b [img-0] ", blue, "c"))
+    facts = replace(FACTS, image_mark="<mark>")
+    asked = completion_parameters(replace(COMPLETION, prompt=prompt, shift=False), facts)
+    assert asked["prompt"] == {
+        "prompt_string": "a<mark>b [img-0] <mark>c",
+        "multimodal_data": [red.base64, blue.base64],
+    }
+    assert asked["n_predict"] == COMPLETION.max_tokens
+
+
+def test_a_model_that_sees_nothing_gets_no_images() -> None:
+    with pytest.raises(Invalid, match="sees no images"):
+        ask(replace(COMPLETION, prompt=Illustrated(("", an_image(), "?"))))

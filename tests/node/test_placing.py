@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from puna.models.fit import estimate_fit
+from puna.models.fit_projector import projector_size
 from puna.models.gguf import GgufHeader, read_header
 from puna.models.options import Loading
 from puna.node.engine.request import CacheType, LoadSpec, Speculation
@@ -28,6 +29,10 @@ PLENTY = Size(64 * 10**9)
 NOTHING_ASKED = Loading()
 
 
+def plenty() -> Size:
+    return PLENTY
+
+
 @pytest.fixture
 def header(tmp_path: Path) -> GgufHeader:
     """A model that learnt 8192 tokens of context."""
@@ -38,6 +43,15 @@ def header(tmp_path: Path) -> GgufHeader:
 
 def settings(**changes: object) -> NodeSettings:
     return replace(load_settings({}).node, **changes)  # type: ignore[arg-type]
+
+
+def with_eyes(folder: Path) -> GgufHeader:
+    """A projector: what makes a model see."""
+    file = folder / "mmproj.gguf"
+    metadata = {"general.architecture": "clip", "clip.vision.image_size": 448}
+    sizes = {"clip.vision.patch_size": 14, "clip.vision.embedding_length": 1024}
+    file.write_bytes(a_gguf({**metadata, **sizes}, {"v.weight": ("F16", (1024, 1024))}))
+    return read_header(file)
 
 
 def plan(
@@ -222,3 +236,27 @@ def test_a_model_that_gets_an_adapter_is_planned_again(header: GgufHeader) -> No
     adapter = replace(header, path=Path("/models/lora"))
     wish = LoadWish("model", header, NOTHING_ASKED, adapters=(adapter,))
     assert plans.plan(wish, loaded=loaded).spec.adapters == (Path("/models/lora"),)
+
+
+def test_a_projector_is_loaded_with_its_model_and_counted(
+    header: GgufHeader, tmp_path: Path
+) -> None:
+    eyes = with_eyes(tmp_path)
+    blind = plan_load(LoadWish("m", header, NOTHING_ASKED), settings(), loaded=None, free=plenty)
+    wish = LoadWish("m", header, NOTHING_ASKED, projector=eyes)
+    seeing = plan_load(wish, settings(), loaded=None, free=plenty)
+    assert (blind.spec.projector, seeing.spec.projector) == (None, eyes.path)
+    assert seeing.spec.memory - blind.spec.memory == projector_size(eyes)
+    assert not seeing.accepts(blind.spec)
+
+
+def test_a_projector_that_does_not_fit_is_named(header: GgufHeader, tmp_path: Path) -> None:
+    wish = LoadWish("m", header, NOTHING_ASKED, projector=with_eyes(tmp_path))
+    needed = plan_load(wish, settings(), loaded=None, free=plenty).spec.memory
+    with pytest.raises(TooBig, match="for its projector of memory"):
+        plan_load(wish, settings(), loaded=None, free=lambda: Size(needed // 4))
+
+
+def test_a_model_that_sees_uses_no_draft(header: GgufHeader, tmp_path: Path) -> None:
+    wish = LoadWish("m", header, NOTHING_ASKED, draft=header, projector=with_eyes(tmp_path))
+    assert speculation_for(wish, settings(speculation="on")) is None
