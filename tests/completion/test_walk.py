@@ -96,5 +96,5 @@ def test_the_quick_names_of_the_list_are_those_of_the_list() -> None:
 def test_what_the_table_says_of_a_commands_words_is_so(name: str) -> None:
     takes = COMMANDS[name].takes
     arguments = [p for p in load_command(COMMANDS[name]).params if p.param_type_name == "argument"]
-    assert arguments[0].name in {"model", "models", "source", "prefix", "command"}
+    assert arguments[0].name in {"model", "models", "source", "prefix", "command", "integration"}
     assert (arguments[0].nargs == -1) == (takes is Takes.MODELS)

@@ -30,6 +30,7 @@ class Takes(StrEnum):
     FETCHABLE = "fetchable"
     """A model that is here, or one that could be fetched."""
     COMMAND = "command"
+    PROGRAM = "program"
 
 
 class Entry(NamedTuple):
@@ -73,6 +74,13 @@ COMMANDS = {
         ("host", "api_key", "hub_endpoint"),
     ),
     "browse": Entry("puna.cli.browse", "browse", "Browse models, and whether they would fit"),
+    "launch": Entry(
+        "puna.cli.launch.commands",
+        "launch",
+        "Start Claude Code, Codex or OpenCode with a model",
+        ("host", "api_key", "client_key", "home", "context_length"),
+        Takes.PROGRAM,
+    ),
     "keys": Entry("puna.cli.keys", "keys", "Make, list and revoke keys of the server", ("home",)),
     "settings": Entry(
         "puna.cli.settings", "settings", "Show settings and where they came from", ()
@@ -173,6 +181,9 @@ def puna(ctx: click.Context, *, version: bool, verbose: bool, nowordwrap: bool) 
         ctx.invoke(load_command(VERSION))
         ctx.exit()
     if ctx.invoked_subcommand is None:
+        if session.terminal.is_conversation and session.terminal.has_escapes:
+            import_module("puna.cli.welcome").welcome(ctx, puna, ctx.obj)
+            return
         session.terminal.line(ctx.get_help())
 
 

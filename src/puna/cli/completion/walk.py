@@ -7,6 +7,7 @@ of the command itself.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 
 import click
 from click.shell_completion import CompletionItem
@@ -164,6 +165,10 @@ def _asked(command: click.Command, parameter: click.Parameter, word: str) -> Can
 def _positional(takes: Takes, place: int, word: str, models: Models) -> Candidates:
     if takes is Takes.COMMAND:
         rows = (Candidate(name, row.meaning) for name, row in COMMANDS.items())
+        return _chosen(rows, word) if place == 0 else Candidates()
+    if takes is Takes.PROGRAM:
+        programs = import_module("puna.cli.launch.programs").PROGRAMS
+        rows = (Candidate(each.name, each.title) for each in programs)
         return _chosen(rows, word) if place == 0 else Candidates()
     if place > 0 and takes is not Takes.MODELS:
         return Candidates()

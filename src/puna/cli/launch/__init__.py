@@ -1,0 +1,1 @@
+"""Other programs, started against a model of this node."""
