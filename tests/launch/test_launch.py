@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from puna.cli.launch.commands import wanted_context
+from puna.node.card import ModelCard
 from tests.fakes.console import puna
 from tests.fakes.node import FakeNode, a_card, a_running, an_error
 
@@ -241,3 +243,67 @@ def test_our_own_file_that_was_changed_is_kept_elsewhere(
     said = puna("launch", "codex", "--restore", environ=environ).err
     assert "it had been changed since" in said
     assert Path(said.strip().rpartition(" ")[2]).read_text() == "mine = 1\n"
+
+
+@pytest.mark.parametrize(
+    ("trained", "chosen", "wanted"),
+    [
+        (131072, 0, 65536),
+        (8192, 0, 8192),
+        (131072, 16384, 16384),
+        (131072, 100000, 100000),
+        (8192, 16384, 8192),
+        (None, 0, 0),
+        (None, 16384, 16384),
+        ("many", 0, 0),
+    ],
+)
+def test_the_context_wanted_is_what_helps_or_what_is_set(
+    trained: object, chosen: int, wanted: int
+) -> None:
+    facts = {"general.architecture": "llama", "llama.context_length": trained}
+    assert wanted_context(ModelCard(metadata=facts), chosen) == wanted
+
+
+def test_a_context_that_is_set_is_the_one_loaded(node: FakeNode, environ: dict[str, str]) -> None:
+    puna("launch", "claude", "--model", MODEL, environ=environ | {"OLLAMA_CONTEXT_LENGTH": "6000"})
+    assert node.bodies("/api/generate")[0]["options"] == {"num_ctx": 6000}
+
+
+@pytest.mark.parametrize(
+    ("keep_alive", "sent"), [("-1", "-1m"), ("1h", "1h0m0s"), ("0", "0s")], ids=str
+)
+def test_afterwards_the_model_stays_as_long_as_is_set(
+    keep_alive: str, sent: str, node: FakeNode, environ: dict[str, str]
+) -> None:
+    setting = {"OLLAMA_KEEP_ALIVE": keep_alive}
+    puna("launch", "claude", "--model", MODEL, environ=environ | setting)
+    assert node.bodies("/api/generate")[-1]["keep_alive"] == sent
+
+
+def test_a_model_that_has_left_memory_is_not_loaded_again(
+    node: FakeNode, environ: dict[str, str]
+) -> None:
+    node.running = []
+    assert puna("launch", "codex", "--model", MODEL, environ=environ).code == 0
+    assert len(node.bodies("/api/generate")) == 1
+
+
+def test_a_program_where_its_own_installer_puts_it_is_found(
+    home: Path, environ: dict[str, str]
+) -> None:
+    place = home / ".claude" / "local"
+    place.mkdir(parents=True)
+    (home / "bin" / "claude").rename(place / "claude")
+    assert puna("launch", "claude", "--model", MODEL, environ=environ).code == 0
+    assert told(home)[1] == ["--model", MODEL]
+
+
+def test_a_configuration_needs_no_program(home: Path, environ: dict[str, str]) -> None:
+    environ = environ | {"PATH": "/nowhere"}
+    ran = puna("launch", "codex", "--config", "--model", MODEL, environ=environ)
+    assert ran.code == 0
+    assert ran.err.splitlines() == [
+        f"wrote {home / CONFIGS['codex']}",
+        "Start it with `codex --profile puna`; `puna launch codex --restore` takes this back",
+    ]
