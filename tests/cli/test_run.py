@@ -11,6 +11,7 @@ from puna.node.client import NodeClient, caller_for
 from puna.settings import Address
 from tests.fakes.console import Ran, a_terminal, puna
 from tests.fakes.node import FakeNode, a_card, an_error
+from tests.pictures import a_picture, as_text
 
 MODEL = "smollm2:135m"
 FIRST_LINE = "smollm2:135m runs on CPU, 2 threads: 310 MB of memory, context 4 x 8192\n"
@@ -215,3 +216,25 @@ def test_a_client_that_stops_reading_stops_the_model(node: FakeNode) -> None:
 def test_a_question_is_valid_json_whatever_was_typed(node: FakeNode) -> None:
     run(node, MODEL, "caf\udce9 \u0000")
     assert json.dumps(questions(node)[0]["prompt"]) == '"caf\\ufffd \\u0000"'
+
+
+def test_an_image_in_the_prompt_is_shown_to_a_model_that_sees(
+    node: FakeNode, tmp_path: Path
+) -> None:
+    file = tmp_path / "photo.png"
+    file.write_bytes(a_picture())
+    node.card = a_card(capabilities=["completion", "vision"])
+    ran = run(node, MODEL, f"what is in this picture? {file}")
+    assert (ran.code, ran.err) == (0, f"Added image '{file}'\n{FIRST_LINE}")
+    asked = {"prompt": "what is in this picture?", "images": [as_text(a_picture())]}
+    assert questions(node) == [{"model": MODEL, **asked, "stream": True}]
+
+
+def test_an_image_that_cannot_be_shown_is_an_error(node: FakeNode, tmp_path: Path) -> None:
+    file = tmp_path / "photo.png"
+    file.write_bytes(b"hello")
+    node.card = a_card(capabilities=["completion", "vision"])
+    ran = run(node, MODEL, str(file))
+    assert ran.code == 1
+    assert f"Error: '{file}': invalid image input: this is no image of a known format" in ran.err
+    assert questions(node) == []

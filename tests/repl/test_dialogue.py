@@ -7,6 +7,7 @@ import pytest
 
 from tests.fakes.console import Ran, a_terminal, puna
 from tests.fakes.node import Canned, FakeNode, a_card, a_running, a_tag, an_error
+from tests.pictures import a_picture, as_text
 
 MODEL = "smollm2:135m"
 
@@ -258,3 +259,57 @@ def test_a_model_that_does_not_load_is_no_dialogue(node: FakeNode) -> None:
 def test_a_node_that_goes_away_is_said(node: FakeNode) -> None:
     node.canned["/api/chat"] = Canned(b'{"message":{"content":"ha"},"done":false}\n')
     assert "error: the server broke off in the middle of its answer\n" in talk(node, "hi").err
+
+
+def seeing(node: FakeNode, folder: Path) -> Path:
+    """Let the model see, and return an image for it."""
+    node.card = a_card(capabilities=["completion", "vision"])
+    file = folder / "my photo.png"
+    file.write_bytes(a_picture())
+    return file
+
+
+def test_an_image_is_shown_and_stays_in_the_conversation(node: FakeNode, tmp_path: Path) -> None:
+    file = seeing(node, tmp_path)
+    ran = talk(node, f"what is '{file}'?", "and its colour?")
+    assert f"Added image '{file}'" in ran.err
+    shown = {"role": "user", "content": "what is ?", "images": [as_text(a_picture())]}
+    told = {"role": "assistant", "content": "A bun and meat."}
+    asked = {"role": "user", "content": "and its colour?"}
+    assert chats(node)[1]["messages"] == [shown, told, asked]
+
+
+def test_a_line_may_begin_with_the_path_of_an_image(node: FakeNode, tmp_path: Path) -> None:
+    file = seeing(node, tmp_path)
+    escaped = str(file).replace(" ", "\\ ")
+    assert "Unknown command" not in talk(node, f"{escaped} what is it?").out
+    assert said(chats(node)[0]) == [("user", "what is it?")]
+
+
+def test_a_missing_image_is_said_and_a_command_stays_one(node: FakeNode, tmp_path: Path) -> None:
+    seeing(node, tmp_path)
+    ran = talk(node, "/no/such.png what?", "/no/such what?", "/show x.png")
+    assert "Couldn't find '/no/such.png'" in ran.err
+    assert "Unknown command '/no/such'" in ran.out
+    assert len(chats(node)) == 1
+
+
+def test_a_file_that_is_no_image_ends_no_dialogue(node: FakeNode, tmp_path: Path) -> None:
+    seeing(node, tmp_path).write_bytes(b"hello")
+    ran = talk(node, f"what is '{tmp_path}/my photo.png'?", "hello")
+    assert "error: " in ran.err
+    assert "invalid image input" in ran.err
+    assert len(chats(node)) == 1
+
+
+def test_saving_says_that_images_are_not_kept(node: FakeNode, tmp_path: Path) -> None:
+    file = seeing(node, tmp_path)
+    ran = talk(node, f"{file} what?", "/save mine")
+    assert "The images of the conversation are not kept" in ran.err
+    assert said(node.bodies("/api/create")[0])[0] == ("user", "what?")
+
+
+def test_help_tells_how_to_show_images(node: FakeNode, tmp_path: Path) -> None:
+    assert "to include" not in talk(node, "/?").err
+    seeing(node, tmp_path)
+    assert "Use /path/to/file to include .jpg, .png, or .webp images." in talk(node, "/?").err

@@ -15,6 +15,7 @@ import click
 from puna.cli.answer import Manner, speak
 from puna.cli.find import find_model, meant_name, placement_line
 from puna.cli.naming import is_file, is_link, model_text
+from puna.cli.pictures import read_prompt
 from puna.cli.session import Session, pass_session
 from puna.cli.spinner import Spinner
 from puna.cli.start import ensure_node
@@ -84,7 +85,8 @@ def run(
 ) -> None:
     """Ask MODEL once with PROMPT, or talk with it when there is none.
 
-    MODEL is a name, or a GGUF file such as ./model.gguf. What is piped in comes before PROMPT. An
+    MODEL is a name, or a GGUF file such as ./model.gguf. A model that sees is shown the images that
+    PROMPT names, such as ./photo.jpg. What is piped in comes before PROMPT. An
     empty PROMPT ("") only loads the model. A server is started in the background if none runs.
     """
     wish = read_wish(session, model, flags)
@@ -170,8 +172,12 @@ def load(session: Session, client: NodeClient, question: Question) -> None:
 
 
 def _ask_once(session: Session, client: NodeClient, wish: Wish, prompt: str) -> None:
+    asked = read_prompt(prompt, sees=wish.card.sees_images)
+    for note in asked.notes:
+        session.terminal.say(note)
     load(session, client, wish.load_question)
-    chunks = generate(client, replace(wish.question, prompt=prompt))
+    question = replace(wish.question, prompt=asked.text, images=asked.images)
+    chunks = generate(client, question)
     if speak(session.terminal, chunks, wish.manner).was_stopped:
         raise KeyboardInterrupt
 

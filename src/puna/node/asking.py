@@ -4,6 +4,7 @@ import json
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 
+from puna.chat.images import Image
 from puna.chat.messages import Message
 from puna.node.client import NodeClient
 from puna.node.replies import Fields
@@ -16,6 +17,8 @@ class Question:
 
     model: str
     prompt: str = ""
+    images: tuple[Image, ...] = ()
+    """What is shown with the prompt; messages have their own."""
     messages: tuple[Message, ...] = ()
     options: Mapping[str, object] = field(default_factory=dict)
     format: object = None
@@ -86,17 +89,26 @@ def load(client: NodeClient, question: Question) -> None:
 def generate(client: NodeClient, question: Question) -> Generator[Chunk]:
     """Yield the answer to a prompt as it is made. Closing the iterator stops the model."""
     body = question.to_body() | {"prompt": question.prompt, "stream": True}
+    if question.images:
+        body["images"] = [image.base64 for image in question.images]
     for reply in client.stream("/api/generate", body, is_last=_is_done):
         yield _chunk(reply, text=reply.text("response"), said=reply)
 
 
 def chat(client: NodeClient, question: Question) -> Generator[Chunk]:
     """Yield the answer to a conversation as it is made. Closing stops the model."""
-    messages = [{"role": item.role, "content": item.content} for item in question.messages]
+    messages = [_turn(item) for item in question.messages]
     body = question.to_body() | {"messages": messages, "stream": True}
     for reply in client.stream("/api/chat", body, is_last=_is_done):
         said = reply.fields("message")
         yield _chunk(reply, text=said.text("content"), said=said)
+
+
+def _turn(message: Message) -> dict[str, object]:
+    turn: dict[str, object] = {"role": message.role, "content": message.content}
+    if message.images:
+        turn["images"] = [image.base64 for image in message.images]
+    return turn
 
 
 def _is_done(reply: Fields) -> bool:

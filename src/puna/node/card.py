@@ -63,6 +63,11 @@ class ModelCard:
         """Whether the model can write its thoughts apart from its answer."""
         return "thinking" in self.capabilities
 
+    @property
+    def sees_images(self) -> bool:
+        """Whether the model can be shown images."""
+        return "vision" in self.capabilities
+
     @classmethod
     def of(cls, reply: Fields) -> "ModelCard":
         """Read the reply of `/api/show`."""

@@ -7,7 +7,7 @@ from puna.cli.repl.dialogue import Dialogue
 from puna.cli.repl.saving import save
 from puna.cli.repl.setting import set_value
 from puna.cli.repl.showing import show_part
-from puna.cli.repl.words import HELP, HELP_SET, HELP_SHORTCUTS, HELP_SHOW
+from puna.cli.repl.words import HELP, HELP_IMAGES, HELP_SET, HELP_SHORTCUTS, HELP_SHOW
 from puna.cli.run import Wish, load, with_thinking
 from puna.cli.view import model_table
 from puna.node.card import show_card
@@ -24,6 +24,11 @@ _HELP_TOPICS = {
 }
 
 
+def is_command(line: str) -> bool:
+    """Tell whether a line begins with the name of a command."""
+    return line.split(maxsplit=1)[0] in _COMMANDS
+
+
 def do_command(dialogue: Dialogue, line: str) -> None:
     """Do what a line that begins with `/` says. Raises what the node raises."""
     word = line.split(maxsplit=1)[0]
@@ -37,6 +42,8 @@ def do_command(dialogue: Dialogue, line: str) -> None:
 def _help(dialogue: Dialogue, line: str) -> None:
     topic = line.split()[1:2]
     dialogue.say(_HELP_TOPICS.get(topic[0], HELP) if topic else HELP)
+    if not topic and dialogue.conversation.card.sees_images:
+        dialogue.say(HELP_IMAGES)
 
 
 def _clear(dialogue: Dialogue, _: str) -> None:

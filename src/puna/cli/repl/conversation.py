@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 
+from puna.chat.images import Image
 from puna.chat.messages import Message, Role
 from puna.cli.answer import Answered, Manner
 from puna.cli.run import Wish
@@ -32,20 +33,21 @@ class Conversation:
         """The model that answers."""
         return self.question.model
 
-    def next_question(self, text: str) -> Question:
-        """Return what asks the model for an answer to `text`."""
+    def next_question(self, text: str, images: tuple[Image, ...] = ()) -> Question:
+        """Return what asks the model for an answer to `text`, shown with `images`."""
         system = () if self.system is None else (Message(Role.SYSTEM, self.system),)
-        asked = Message(Role.USER, text)
+        asked = Message(Role.USER, text, images=images)
         return replace(
             self.question,
             messages=(*system, *self.messages, asked),
             options={name: _json(value) for name, value in self.options.items()},
         )
 
-    def keep(self, text: str, answered: Answered) -> None:
+    def keep(self, text: str, answered: Answered, images: tuple[Image, ...] = ()) -> None:
         """Remember a turn. One that was stopped before its first word leaves no trace."""
         if answered.text:
-            self.messages += [Message(Role.USER, text), Message(Role.ASSISTANT, answered.text)]
+            asked = Message(Role.USER, text, images=images)
+            self.messages += [asked, Message(Role.ASSISTANT, answered.text)]
 
     def clear(self) -> None:
         """Forget the turns; the system message and the options stay."""

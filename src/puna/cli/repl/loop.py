@@ -7,7 +7,8 @@ how to leave.
 from importlib import import_module
 
 from puna.cli.answer import speak
-from puna.cli.repl.commands import LEAVE, do_command
+from puna.cli.pictures import begins_with_file, read_prompt
+from puna.cli.repl.commands import LEAVE, do_command, is_command
 from puna.cli.repl.conversation import Conversation
 from puna.cli.repl.dialogue import Dialogue
 from puna.cli.repl.entry import without_fence
@@ -57,7 +58,7 @@ def run_dialogue(dialogue: Dialogue, reader: Reader) -> None:
 def _take(dialogue: Dialogue, text: str) -> None:
     """Do one command or answer one message; a failure is said and the dialogue goes on."""
     try:
-        if text.startswith("/"):
+        if text.startswith("/") and (is_command(text) or not begins_with_file(text)):
             do_command(dialogue, text)
         elif message := without_fence(text).strip("\n"):
             _answer(dialogue, message)
@@ -73,9 +74,12 @@ def _answer(dialogue: Dialogue, message: str) -> None:
     if not message.strip():
         return
     conversation = dialogue.conversation
-    chunks = chat(dialogue.client, conversation.next_question(message))
+    asked = read_prompt(message, sees=conversation.card.sees_images)
+    for note in asked.notes:
+        dialogue.say(note)
+    chunks = chat(dialogue.client, conversation.next_question(asked.text, asked.images))
     answered = speak(dialogue.session.terminal, chunks, conversation.manner)
-    conversation.keep(message, answered)
+    conversation.keep(asked.text, answered, asked.images)
 
 
 def _show_stored_messages(dialogue: Dialogue) -> None:

@@ -23,6 +23,8 @@ def save(dialogue: Dialogue, line: str) -> None:
         return
     for _ in create(dialogue.client, recipe_of(dialogue.conversation, name)):
         pass
+    if any(each.images for each in dialogue.conversation.messages):
+        dialogue.say("The images of the conversation are not kept: a model has texts only")
     dialogue.reply(f"Created new model '{name}'")
 
 

@@ -24,6 +24,8 @@ Available Commands:
 Use """ to begin a multi-line message.
 '''
 
+HELP_IMAGES = "Use /path/to/file to include .jpg, .png, or .webp images."
+
 HELP_SET = """\
 Available Commands:
   /set parameter ...     Set a parameter
