@@ -45,6 +45,12 @@ class UnsafeRedirect(Denied):
     code = "unsafe_redirect"
 
 
+class TooNear(Denied):
+    """An address leads into this network or machine, where only its own people may go."""
+
+    code = "too_near"
+
+
 class TooLong(Failed):
     """An answer is longer than any honest one, or packed so that its length cannot be known."""
 
@@ -63,6 +69,8 @@ class Question:
     authorization: str | None = None
     sent_by: Origin | None = None
     """The server that named this place, if one did."""
+    nearest: Nearness = Nearness.OWN
+    """How near the place may be, whoever named it."""
 
 
 class Reply:
@@ -136,7 +144,7 @@ class Fetcher:
     async def ask(self, question: Question) -> AsyncIterator[Reply]:
         """Send a request; a redirect is an answer like any other.
 
-        Raises `Unreachable`, `Stalled`, `UnsafeRedirect`.
+        Raises `Unreachable`, `Stalled`, `UnsafeRedirect`, `TooNear`.
         """
         url, origin = question.url, Origin.of(question.url)
         proxy = self._proxies.between(origin.scheme, origin.host)
@@ -158,7 +166,10 @@ class Fetcher:
                 yield Reply(response, url)
 
     async def _admit(self, question: Question, origin: Origin, *, is_direct: bool) -> None:
-        """Raise `UnsafeRedirect` if who named this place must not send us there."""
+        """Raise `TooNear` or `UnsafeRedirect` if who named this place must not send us there."""
+        is_free = question.nearest is Nearness.OWN
+        if not is_free and await self._near(origin, is_direct=is_direct) > question.nearest:
+            raise TooNear(f"{origin} is inside this network or machine")
         by = question.sent_by
         if by is None or by == origin:
             return

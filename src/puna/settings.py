@@ -82,6 +82,7 @@ class NodeSettings:
     rate_limit: int
     token_limit: int
     access_log: bool
+    image_urls: bool
     origins: tuple[str, ...]
     home: Path
     models: Path
@@ -422,6 +423,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("require_keys", _flag, "false", "ask for a key on this machine too"),
     Setting("rate_limit", _whole, "0", "requests a minute for each key; 0 is no limit"),
     Setting("token_limit", _whole, "0", "tokens a minute for each key; 0 is no limit"),
+    Setting("image_urls", _flag, "false", "fetch images that requests link to, from public places"),
     Setting("access_log", _flag, "false", "log each request, without prompts, to logs/access.log"),
     Setting(
         "origins",

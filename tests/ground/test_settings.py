@@ -23,6 +23,7 @@ EXAMPLES: list[tuple[str, str, object]] = [
     ("require_keys", "true", True),
     ("rate_limit", "60", 60),
     ("token_limit", "9000", 9000),
+    ("image_urls", "1", True),
     ("access_log", "true", True),
     ("origins", "https://a.example, app://*", ("https://a.example", "app://*")),
     ("home", "/srv/puna", Path("/srv/puna")),

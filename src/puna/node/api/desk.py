@@ -1,5 +1,6 @@
 """What every path needs: the node, and the answers under way. It travels with the request."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -12,6 +13,7 @@ from puna.node.api.streaming import OpenAnswers
 from puna.node.batches.batches import Batches
 from puna.node.node import Node
 from puna.node.shelf import Shelf
+from puna.origin import Nearness, nearness_of
 
 _KEY = "puna.desk"
 _REQUEST = "puna.request"
@@ -25,6 +27,8 @@ class Desk:
     node: Node
     answers: OpenAnswers = field(default_factory=OpenAnswers)
     metrics: Metrics = field(default_factory=Metrics)
+    nearness: Callable[[str], Nearness] = nearness_of
+    """Tells how near an address is that a client wants something fetched from."""
     shelf: Shelf = field(init=False)
     batches: Batches = field(init=False)
 

@@ -38,7 +38,7 @@ def picture(uri: str, place: str) -> Content:
         raise BadImage(
             f"{place}: image URLs are not currently supported, please use base64 encoded data "
             "instead",
-            hint="send data:image/png;base64,...",
+            hint="whoever runs the node can let it fetch images: PUNA_IMAGE_URLS=1",
         )
     if not uri.startswith("data:"):
         raise BadImage(

@@ -9,6 +9,7 @@ from puna.node.api.body import read_body
 from puna.node.api.desk import desk_of, required
 from puna.node.api.dialect import EVENTS
 from puna.node.api.endpoint import Endpoint
+from puna.node.api.links import bring_images
 from puna.node.api.once import in_time
 from puna.node.api.streaming import Flow, reply_with
 from puna.node.api.wishes import plan
@@ -21,6 +22,7 @@ async def messages(request: Request) -> Response:
     """Answer a conversation, as Anthropic's messages do."""
     asked = await read_body(request, wire.MessagesRequest)
     desk = desk_of(request)
+    await bring_images(desk, [each.content for each in asked.messages or ()])
     model = desk.node.find(required(asked.model))
     planned = plan(desk.node, model, message_wish(asked, model))
     form = MessageForm(
@@ -37,6 +39,7 @@ async def count_tokens(request: Request) -> Response:
     """Count the tokens of a conversation as the model would see it."""
     asked = await read_body(request, wire.CountRequest)
     desk = desk_of(request)
+    await bring_images(desk, [each.content for each in asked.messages or ()])
     model = desk.node.find(required(asked.model))
     planned = plan(desk.node, model, prompt_wish(asked, model))
     counting = desk.node.count(planned.asks[0])

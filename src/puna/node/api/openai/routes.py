@@ -12,6 +12,7 @@ from puna.node.api.choices import Told, together
 from puna.node.api.desk import Desk, desk_of, required
 from puna.node.api.dialect import EVENTS
 from puna.node.api.endpoint import Endpoint
+from puna.node.api.links import bring_images
 from puna.node.api.openai.chat import ChatWriter
 from puna.node.api.openai.convert import chat_wish, completion_wish, read_prompts
 from puna.node.api.openai.form import Form
@@ -30,6 +31,7 @@ async def chat_completions(request: Request) -> Response:
     """Answer a conversation, as OpenAI's chat completions do."""
     asked = await read_body(request, wire.ChatRequest)
     desk = desk_of(request)
+    await bring_images(desk, [each.content for each in asked.messages or ()])
     model = desk.node.find(required(asked.model))
     wish = chat_wish(asked, model)
     planned = plan(desk.node, model, wish)
@@ -53,6 +55,7 @@ async def responses(request: Request) -> Response:
     """Answer a conversation, as OpenAI's responses do; nothing is kept."""
     asked = await read_body(request, ResponsesRequest)
     desk = desk_of(request)
+    await bring_images(desk, [asked.input])
     world = desk.node.world
     model = desk.node.find(required(asked.model))
     planned = plan(desk.node, model, response_wish(asked, model))
