@@ -2,97 +2,64 @@
 
 All prompts are the same words, then a text, then the same words again, and a label is read off as
 what the model would say next if it could say nothing but a label. What all prompts begin with is
-computed once, and nothing is generated. `open_scorer` decides what computes; the answers mean the
-same on every path.
+computed once, and nothing is generated.
+
+`open_scorer` decides what computes, by trying out what could: which path is fast depends on the
+types of the file's weights as much as on the machine. The answers mean the same on every path.
+On the float path they do not depend on which texts are asked together, beyond the last digits of a
+32-bit float. llama.cpp's kernels round differently for other company, so who wants the same bytes
+again asks the same texts together.
 """
 
-import math
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from enum import StrEnum
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Protocol
 
-from puna.errors import Invalid
+from puna.errors import Unavailable
+from puna.hardware.memory import available_memory
 from puna.hardware.processor import detect_processor
-from puna.models.gguf import read_header
-from puna.node.engine.engine import Engine
-from puna.node.engine.process import llama_factory
-from puna.node.engine.request import LoadSpec, Purpose
-from puna.node.engine.scores import ScoreQuestion
-from puna.node.engine.scoring import CannotBeScored
+from puna.models.fit import Plan, Room, RoomKind, fit_plan
+from puna.models.gguf import GgufHeader, read_header
+from puna.node.engine.engine import LoadFailed
+from puna.node.engine.floats.shape import FloatShape, NotFloat, read_shape
+from puna.node.engine.label_engines import (
+    FLOAT_NODES,
+    KERNEL_NODES,
+    KERNEL_ROWS,
+    ChildScorer,
+    LabelLoad,
+    UnknownBuild,
+)
+from puna.node.engine.label_question import (
+    Choice,
+    ComputePath,
+    LabelQuestion,
+    LabelScorer,
+    LabelScores,
+    NotLabels,
+    check_labels,
+)
+from puna.node.engine.process import load_llama
+from puna.node.engine.request import LoadSpec
 from puna.units import Size
 from puna.world import World
 
+__all__ = ["Choice", "ComputePath", "LabelQuestion", "LabelScorer", "LabelScores", "NotLabels"]
+__all__ += ["check_labels", "open_scorer"]
+
 _CONTEXT = 4096
-_BATCH = 512
-_AT_ONCE = 64
+_PROCESS_BYTES = 70_000_000
+"""What a core's process holds besides: the interpreter, numpy and llama.cpp's library."""
+_FAR_APART = 4.0
+"""By how much two paths' logarithms may differ before one of them must be wrong."""
 
 
-class NotLabels(Invalid):
-    """The labels cannot be told apart, or there are too few."""
+class LabelsNeedNumpy(Unavailable):
+    """A package is missing that all ways to tell labels need."""
 
-    code = "not_labels"
-
-
-class ComputePath(StrEnum):
-    """What computes the answers."""
-
-    FLOAT = "float"
-    """puna's own forward pass in 32-bit floats."""
-    KERNELS = "kernels"
-    """llama.cpp's kernels for the file's own types, asked through its C API."""
-    SLOTS = "slots"
-    """Requests to llama.cpp's server, one a text."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LabelQuestion:
-    """The words around every text, and the labels as they would stand right after them."""
-
-    prefix: str
-    labels: tuple[str, ...]
-    suffix: str = ""
-    blank: str = ""
-    """A text that says nothing; what the model thinks of the labels there is its bias."""
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """Which path computes, and why that one, in words for people."""
-
-    path: ComputePath
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class LabelScores:
-    """For each text the logarithm of each label's probability, the labels' adding up to 1."""
-
-    rows: tuple[tuple[float, ...] | None, ...]
-    """In the order of the texts; none where the text was refused."""
-    tokens: int = 0
-    """Tokens of all prompts, as if each were computed alone."""
-    computed: int = 0
-    """Tokens that were really computed."""
-    refusals: Mapping[int, str] = field(default_factory=dict)
-    """Why a text has no answer, by its place."""
-
-
-class LabelScorer(Protocol):
-    """A model that was loaded for one question. Raises `EngineDied` once it is gone."""
-
-    @property
-    def choice(self) -> Choice:
-        """What computes, and why."""
-
-    @property
-    def baseline(self) -> tuple[float, ...]:
-        """The labels' logarithms after the blank text."""
-
-    async def score(self, texts: Sequence[str]) -> LabelScores:
-        """Score many texts; equal ones are computed once. Calls may run side by side."""
+    code = "labels_need_numpy"
 
 
 @asynccontextmanager
@@ -107,89 +74,139 @@ async def open_scorer(
     """Load a model to tell labels; it is gone at the end of the context.
 
     `path` is for who must have one and no other, such as a job that was begun on it. Raises
-    `NotLabels`, `LoadFailed`, `BadGguf`, `CannotBeScored`.
+    `NotLabels`, `LoadFailed`, `BadGguf`, `LabelsNeedNumpy`.
     """
     check_labels(question)
-    del path
-    count = threads or detect_processor().best_threads
+    if find_spec("numpy") is None:
+        raise LabelsNeedNumpy(
+            "telling labels needs numpy", hint='install it with: pip install "puna[batch]"'
+        )
     header = read_header(weights)
     trained = header.integer(header.own_key("context_length")) or _CONTEXT
-    context = min(_CONTEXT, trained)
-    spec = LoadSpec(
-        weights,
-        context,
-        slots=1,
-        memory=Size(0),
-        batch=min(_BATCH, context),
-        purpose=Purpose.SCORE,
-    )
-    engine = await llama_factory(world, threads=count)(spec)
+    count = threads or detect_processor().best_threads
+    load = LabelLoad(weights, question, min(_CONTEXT, trained), count)
+    async with AsyncExitStack() as stack:
+        scorer = await (_load(load, header, world, path) if path else _choose(load, header, world))
+        stack.push_async_callback(scorer.stop)
+        yield scorer
+
+
+async def _load(
+    load: LabelLoad, header: GgufHeader, world: World, path: ComputePath
+) -> LabelScorer:
+    why = "it was asked for"
+    if path is ComputePath.SLOTS:
+        return await _load_slots(load, header, world, why)
+    if path is ComputePath.KERNELS:
+        _check_fits(load, header)
+        return _because(await ChildScorer.load(load, path), why)
     try:
-        yield await _Kernels.ready(engine, question)
-    finally:
+        shape = _float_shape(load, header)
+    except NotFloat as error:
+        raise LoadFailed(f"the float path does not take this model: {error}") from error
+    return _because(await ChildScorer.load(load, path), f"{why}; {_takes(load, shape)}")
+
+
+async def _choose(load: LabelLoad, header: GgufHeader, world: World) -> LabelScorer:
+    """Load what can be loaded, and keep the fastest."""
+    try:
+        shape = _float_shape(load, header)
+    except NotFloat as error:
+        return await _load_without_floats(load, header, world, str(error))
+    async with AsyncExitStack() as stack:
+        try:
+            kernels = await ChildScorer.load(load, ComputePath.KERNELS)
+        except UnknownBuild as error:
+            return await _load_slots(load, header, world, error.message)
+        stack.push_async_callback(kernels.stop)
+        floats = await ChildScorer.load(load, ComputePath.FLOAT)
+        stack.push_async_callback(floats.stop)
+        slow, fast = await kernels.pace(), await floats.pace()
+        stack.pop_all()
+    measured = f"measured: {fast:.0f} tokens a second by the float path, {slow:.0f} by llama.cpp"
+    apart = max(abs(a - b) for a, b in zip(kernels.baseline, floats.baseline, strict=True))
+    if apart <= _FAR_APART and fast > slow:
+        await kernels.stop()
+        return _because(floats, f"{measured}; {_takes(load, shape)}")
+    await floats.stop()
+    differ = f"the float path's answers are others than llama.cpp's, by {apart:.1f}"
+    return _because(kernels, measured if apart <= _FAR_APART else differ)
+
+
+async def _load_without_floats(
+    load: LabelLoad, header: GgufHeader, world: World, obstacle: str
+) -> LabelScorer:
+    _check_fits(load, header)
+    try:
+        kernels = await ChildScorer.load(load, ComputePath.KERNELS)
+    except UnknownBuild as error:
+        return await _load_slots(load, header, world, error.message)
+    return _because(kernels, f"the float path does not take this model: {obstacle}")
+
+
+async def _load_slots(load: LabelLoad, header: GgufHeader, world: World, why: str) -> LabelScorer:
+    from puna.node.engine.label_slots import SLOTS, SlotScorer, Vocabulary  # noqa: PLC0415 - numpy
+
+    engine = await load_llama(
+        LoadSpec(load.weights, load.context, SLOTS, Size(0), threads=load.threads), world
+    )
+    try:
+        over = [header.integer(f"tokenizer.ggml.{name}_token_id") for name in ("eos", "eot")]
+        line = await engine.tokenize("\n", add_special=False)
+        ends = tuple({each for each in over if each is not None} | set(line[-1:]))
+        scorer = await SlotScorer.begin(engine, load.question, Vocabulary(load.context, ends))
+    except BaseException:
         await engine.stop()
+        raise
+    scorer.choice = replace(scorer.choice, why=why)
+    return scorer
 
 
-def check_labels(question: LabelQuestion) -> None:
-    """Raise `NotLabels` for fewer than two labels, an empty one, or one that is there twice."""
-    labels = question.labels
-    if len(labels) < 2:  # noqa: PLR2004 - with one there is nothing to choose
-        raise NotLabels(f"at least two labels are needed, not {len(labels)}")
-    if not all(each.strip() for each in labels):
-        raise NotLabels("a label must not be empty")
-    if len(set(labels)) < len(labels):
-        twice = next(each for each in labels if labels.count(each) > 1)
-        raise NotLabels(f'the label "{twice.strip()}" is there twice')
+def _because(scorer: ChildScorer, why: str) -> ChildScorer:
+    scorer.choice = replace(scorer.choice, why=why)
+    return scorer
 
 
-class _Kernels:
-    """Labels by the engine that scores any answers."""
+def _float_shape(load: LabelLoad, header: GgufHeader) -> FloatShape:
+    """Return the shape of a model that the float path can take here. Raises `NotFloat`."""
+    shape = read_shape(header)
+    needed, free = _float_memory(load, shape), available_memory().available
+    if needed > free:
+        raise NotFloat(f"it would take {needed} of memory, and {free} can be had")
+    return shape
 
-    def __init__(self, engine: Engine, question: LabelQuestion) -> None:
-        self._engine = engine
-        self._question = question
-        self.choice = Choice(ComputePath.KERNELS, "it is the one that takes every model")
-        self.baseline: tuple[float, ...] = ()
 
-    @classmethod
-    async def ready(cls, engine: Engine, question: LabelQuestion) -> "_Kernels":
-        one = cls(engine, question)
-        one.baseline = (await one._some([question.blank]))[0]
-        return one
+def _float_memory(load: LabelLoad, shape: FloatShape) -> Size:
+    return Size(4 * shape.layers * shape.layer_numbers + load.threads * _core_memory(shape))
 
-    async def score(self, texts: Sequence[str]) -> LabelScores:
-        distinct = sorted(set(texts))
-        found: dict[str, tuple[float, ...]] = {}
-        refused: dict[str, str] = {}
-        for start in range(0, len(distinct), _AT_ONCE):
-            some = distinct[start : start + _AT_ONCE]
-            try:
-                found |= zip(some, await self._some(some), strict=True)
-            except CannotBeScored:
-                await self._each(some, found, refused)
-        return LabelScores(
-            tuple(found.get(text) for text in texts),
-            refusals={n: refused[text] for n, text in enumerate(texts) if text in refused},
+
+def _core_memory(shape: FloatShape) -> Size:
+    widest = shape.projected + 2 * shape.inner + 4 * shape.width + shape.heads * shape.head
+    return Size(_PROCESS_BYTES + 4 * FLOAT_NODES * widest)
+
+
+def _takes(load: LabelLoad, shape: FloatShape) -> str:
+    weights = Size(4 * shape.layers * shape.layer_numbers)
+    return (
+        f"it takes {weights} for the weights as floats, which {load.threads} processes share, and "
+        f"about {_core_memory(shape)} for each of them"
+    )
+
+
+def _check_fits(load: LabelLoad, header: GgufHeader) -> None:
+    """Raise `LoadFailed` where llama.cpp would take more memory than there is."""
+    free = available_memory().available
+    plan = Plan(
+        context=load.context,
+        parallel=1,
+        cache_type="f16",
+        batch=min(KERNEL_NODES, load.context),
+        outputs=KERNEL_ROWS,
+        keeps_all=True,
+    )
+    fit = fit_plan(header, plan, (Room("memory", RoomKind.MEMORY, free, free),))
+    if not fit.fits:
+        raise LoadFailed(
+            f"{load.weights.name} needs {fit.needed} of memory and {free} can be had",
+            hint="; ".join(fit.advice),
         )
-
-    async def _each(
-        self, texts: Sequence[str], found: dict[str, tuple[float, ...]], refused: dict[str, str]
-    ) -> None:
-        for text in texts:
-            try:
-                found[text] = (await self._some([text]))[0]
-            except CannotBeScored as error:
-                refused[text] = error.message
-
-    async def _some(self, texts: Sequence[str]) -> list[tuple[float, ...]]:
-        question = self._question
-        after = tuple(text + question.suffix for text in texts)
-        scored = await self._engine.score(ScoreQuestion(question.prefix, after, question.labels))
-        return [shares(row) for row in scored.logprobs]
-
-
-def shares(logprobs: Sequence[float]) -> tuple[float, ...]:
-    """Return the logarithms moved so that the probabilities add up to 1."""
-    top = max(logprobs)
-    total = top + math.log(math.fsum(math.exp(each - top) for each in logprobs))
-    return tuple(each - total for each in logprobs)

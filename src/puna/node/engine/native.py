@@ -76,6 +76,7 @@ _SIGNATURES: dict[str, tuple[object, ...]] = {
     "llama_init_from_model": (_PTR, _PTR, ContextParams),
     "llama_model_get_vocab": (_PTR, _PTR),
     "llama_vocab_n_tokens": (_I32, _PTR),
+    "llama_vocab_is_eog": (_FLAG, _PTR, _I32),
     "llama_get_memory": (_PTR, _PTR),
     "llama_tokenize": (_I32, _PTR, c.c_char_p, _I32, c.POINTER(_I32), _I32, _FLAG, _FLAG),
     "llama_decode": (_I32, _PTR, Batch),
@@ -99,6 +100,16 @@ def open_library(path: str) -> c.CDLL:
     _check(library)
     library.llama_backend_init()
     return library
+
+
+def load_model(library: c.CDLL, path: str, *, gpu_layers: int = 0, vocab_only: bool = False) -> int:
+    """Load a model, or only its tokens. Raises `RuntimeError`; the reason is in the log."""
+    params = library.llama_model_default_params()
+    params.n_gpu_layers, params.vocab_only = gpu_layers, vocab_only
+    model: int | None = library.llama_model_load_from_file(path.encode(), params)
+    if not model:
+        raise RuntimeError("the model could not be loaded")
+    return model
 
 
 def _check(library: c.CDLL) -> None:

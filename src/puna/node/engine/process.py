@@ -21,6 +21,7 @@ from puna.hardware.processor import detect_processor
 from puna.models.gguf import read_header
 from puna.models.regular_file import UnusableFile, open_regular
 from puna.node.engine.child import Child
+from puna.node.engine.choosing import choice_question, read_choice
 from puna.node.engine.connection import Connection
 from puna.node.engine.den import Den, has_unix_sockets, sweep_dens
 from puna.node.engine.engine import Engine, EngineDied, EngineFactory, LoadFailed
@@ -105,20 +106,34 @@ def llama_factory(
         _check_file(spec)
         if spec.purpose is Purpose.SCORE:
             return await _load_to_score(spec, threads)
-        async with AsyncExitStack() as stack:
-            den = Den.dig(dens) if use_sockets else None
-            leave = den.fill if den else _nothing
-            stack.callback(leave)
-            place = Place(str(den.socket)) if den else Place(_LOOPBACK, key=world.token())
-            child = await _start(load_parameters(spec, place, threads=threads), leave)
-            stack.push_async_callback(child.stop)
-            connection = _connect(child, den, place, await _address(child, spec))
-            stack.push_async_callback(connection.close)
-            facts = await _facts(connection, child, spec)
-            stack.pop_all()
-        return LlamaEngine(child, connection, replace(facts, threads=spec.threads or threads))
+        den = Den.dig(dens) if use_sockets else None
+        return await _load_to_answer(replace(spec, threads=spec.threads or threads), world, den)
 
     return load
+
+
+async def load_llama(spec: LoadSpec, world: World) -> "LlamaEngine":
+    """Load one model with llama.cpp to answer, on as many threads as the spec says."""
+    _check_file(spec)
+    den = None
+    if has_unix_sockets():
+        sweep_dens()
+        den = Den.dig(None)
+    return await _load_to_answer(spec, world, den)
+
+
+async def _load_to_answer(spec: LoadSpec, world: World, den: Den | None) -> "LlamaEngine":
+    async with AsyncExitStack() as stack:
+        leave = den.fill if den else _nothing
+        stack.callback(leave)
+        place = Place(str(den.socket)) if den else Place(_LOOPBACK, key=world.token())
+        child = await _start(load_parameters(spec, place, threads=spec.threads or 1), leave)
+        stack.push_async_callback(child.stop)
+        connection = _connect(child, den, place, await _address(child, spec))
+        stack.push_async_callback(connection.close)
+        facts = await _facts(connection, child, spec)
+        stack.pop_all()
+    return LlamaEngine(child, connection, replace(facts, threads=spec.threads or 1))
 
 
 class LlamaEngine:
@@ -212,6 +227,11 @@ class LlamaEngine:
         """Refuse: that is another load."""
         del question
         raise NotLoadedFor("score")
+
+    async def choose(self, prompt: Sequence[int], among: Sequence[int]) -> dict[int, float]:
+        """Return the probabilities of some tokens behind a prompt; they add up to 1."""
+        answer = await self._ask("/completion", choice_question(prompt, among))
+        return read_choice(answer)
 
     async def stop(self) -> None:
         """End the process and release its memory. Calling it again does nothing."""

@@ -8,6 +8,7 @@ followed). Standard input is also the lifeline: when it closes, the parent is go
 
 import contextlib
 import ctypes
+import functools
 import json
 import os
 import queue
@@ -15,15 +16,13 @@ import signal
 import sys
 import threading
 from collections.abc import Mapping
-from pathlib import Path
 from types import ModuleType
 from typing import BinaryIO, NoReturn
 
+from puna.node.engine.lifeline import die_with, go_first_when_memory_ends
 from puna.node.engine.schema_check import SchemaCheck
 from puna.node.engine.scorer import CannotScore, Scorer
 
-_PR_SET_PDEATHSIG = 1
-_FIRST_TO_GO = "500"
 _M_MMAP_THRESHOLD = -3
 _LARGE_BLOCK = 4 * 2**20
 """Bytes from which a block goes back to the system when it is freed, instead of leaving a hole."""
@@ -36,6 +35,8 @@ _NATIVE_SETTINGS = {
     # anything else wants a processor, such a thread keeps it from the one it waits for: decoding
     # fell from 75 tokens a second to 2. So it stays 75 where nothing else runs, and falls to 20.
     "GOMP_SPINCOUNT": "1000",
+    # numpy's products need no threads here: where they are large, each core has a process.
+    "OPENBLAS_NUM_THREADS": "1",
 }
 _ENUMS = {
     "cache_type_k": ("ggml_type", "GGML_TYPE_"),
@@ -50,8 +51,8 @@ _ENUMS = {
 def main(parent: int) -> None:
     """Load what the first line of input says, report, and answer until input ends."""
     report = _own_output()
-    _die_with(parent)
-    _go_first_when_memory_ends()
+    die_with(parent)
+    go_first_when_memory_ends()
     _prepare_native_environment()
     _give_large_blocks_back()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -62,6 +63,11 @@ def main(parent: int) -> None:
     parameters = json.loads(lines.get())
     if "score" in parameters:
         _score(xllamacpp.xllamacpp.__file__, parameters["score"], lines, report)
+    if "labels" in parameters:
+        from puna.node.engine.label_child import tell_labels  # noqa: PLC0415 - needs numpy
+
+        say = functools.partial(_say, report)
+        tell_labels(xllamacpp.xllamacpp.__file__, parameters["labels"], lines, say)
     settings = _settings(xllamacpp, parameters)
     try:
         server = xllamacpp.Server(settings)
@@ -117,20 +123,6 @@ def _own_output() -> BinaryIO:
     report = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     return report
-
-
-def _die_with(parent: int) -> None:
-    """Have the kernel kill this process when its parent dies, even by SIGKILL. Linux only."""
-    if sys.platform != "linux":
-        return
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)  # it died before the kernel knew
-
-
-def _go_first_when_memory_ends() -> None:
-    with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text(_FIRST_TO_GO)
 
 
 def _prepare_native_environment() -> None:

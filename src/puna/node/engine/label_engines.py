@@ -1,0 +1,151 @@
+"""Labels by a child of their own: puna's float path, or llama.cpp's kernels through its C API."""
+
+import asyncio
+from array import array
+from base64 import b64decode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self, cast
+
+from puna.chat.messages import Json
+from puna.node.engine.child import Child, Report
+from puna.node.engine.engine import EngineDied, LoadFailed
+from puna.node.engine.label_question import (
+    Choice,
+    ComputePath,
+    LabelQuestion,
+    LabelScores,
+)
+
+KERNEL_ROWS = 255
+"""llama.cpp has 256 sequences, and one is the prefix."""
+KERNEL_NODES = 2048
+_KERNEL_STEP = 512
+FLOAT_NODES = 768
+"""Where products are fast and what lies between them stays in the cache."""
+_PIECE = 4096
+_ANSWER_BYTES = 2**23
+_LAST_WORDS_S = 2.0
+_UNKNOWN_BUILD = frozenset({"WrongBuild", "AttributeError"})
+
+
+class UnknownBuild(LoadFailed):
+    """This build of llama.cpp has other layouts than those that are known."""
+
+    code = "unknown_build"
+
+
+@dataclass(frozen=True, slots=True)
+class LabelLoad:
+    """What is loaded to tell labels."""
+
+    weights: Path
+    question: LabelQuestion
+    context: int
+    threads: int
+
+    def to_words(self, path: ComputePath) -> Mapping[str, Json]:
+        """Return what the child is told."""
+        is_float = path is ComputePath.FLOAT
+        question = self.question
+        return {
+            "way": path.value,
+            "path": str(self.weights),
+            "threads": self.threads,
+            "gpu_layers": 0,
+            "context": self.context,
+            "batch": min(KERNEL_NODES, self.context),
+            "step": _KERNEL_STEP,
+            "rows": KERNEL_ROWS,
+            "cache_type": "f16",
+            "flash_attention": -1,
+            "task": {
+                "prefix": question.prefix,
+                "suffix": question.suffix,
+                "labels": question.labels,
+                "blank": question.blank,
+                "context": self.context,
+                "nodes": FLOAT_NODES if is_float else min(KERNEL_NODES, self.context),
+                "rows": 0 if is_float else KERNEL_ROWS,
+            },
+        }
+
+
+class ChildScorer:
+    """One question in one child. Satisfies `LabelScorer`."""
+
+    def __init__(self, child: Child, labels: int, choice: Choice) -> None:
+        self._child = child
+        self._labels = labels
+        self.choice = choice
+        self.baseline: tuple[float, ...] = ()
+
+    @classmethod
+    async def load(cls, load: LabelLoad, path: ComputePath) -> Self:
+        """Start a child. Raises `LoadFailed`, or `UnknownBuild` where another path may do."""
+        try:
+            child = await Child.start({"labels": load.to_words(path)}, at_end=_nothing)
+        except OSError as error:
+            raise LoadFailed(f"the engine's process does not start: {error}") from error
+        try:
+            report = await child.ready()
+            if "ready" not in report:
+                await _fail(child, report, load.weights)
+            scorer = cls(child, len(load.question.labels), Choice(path, "", str(report["build"])))
+            scorer.baseline = (await scorer.score([load.question.blank])).rows[0] or ()
+        except BaseException:
+            await child.stop()
+            raise
+        return scorer
+
+    async def pace(self) -> float:
+        """Return how many tokens a second it computes, by trying it out."""
+        return float(cast("float", (await self._ask({"pace": True}))["pace"]))
+
+    async def score(self, texts: Sequence[str]) -> LabelScores:
+        """Score many texts; equal ones are computed once. Calls may run side by side."""
+        distinct = sorted(set(texts))
+        size = max(1, min(_PIECE, _ANSWER_BYTES // (8 * self._labels)))
+        pieces = [distinct[start : start + size] for start in range(0, len(distinct), size)]
+        answers = await asyncio.gather(*(self._ask({"texts": piece}) for piece in pieces))
+        found: dict[str, tuple[float, ...] | None] = {}
+        refused: dict[str, str] = {}
+        for piece, answer in zip(pieces, answers, strict=True):
+            refusals = cast("Mapping[str, str]", answer["refusals"])
+            refused |= {piece[int(place)]: why for place, why in refusals.items()}
+            found |= zip(piece, _rows(str(answer["logprobs"]), self._labels), strict=True)
+        return LabelScores(
+            tuple(None if text in refused else found[text] for text in texts),
+            sum(cast("int", answer["tokens"]) for answer in answers),
+            sum(cast("int", answer["computed"]) for answer in answers),
+            {place: refused[text] for place, text in enumerate(texts) if text in refused},
+        )
+
+    async def stop(self) -> None:
+        """End the process and what it started. Calling it again does nothing."""
+        await self._child.stop()
+
+    async def _ask(self, words: Mapping[str, Json]) -> Report:
+        answer = {} if self._child.has_ended else await self._child.ask(words)
+        if not answer:
+            await self._child.ended()
+            raise EngineDied(self._child.epitaph)
+        return answer
+
+
+def _rows(text: str, width: int) -> list[tuple[float, ...]]:
+    numbers = array("f")
+    numbers.frombytes(b64decode(text))
+    return [tuple(numbers[start : start + width]) for start in range(0, len(numbers), width)]
+
+
+async def _fail(child: Child, report: Report, weights: Path) -> None:
+    await child.ended(within_s=_LAST_WORDS_S)
+    reason = str(report.get("failed") or child.epitaph)
+    kind = UnknownBuild if report.get("kind") in _UNKNOWN_BUILD else LoadFailed
+    raise kind(f"{weights.name} could not be loaded to tell labels: {reason}")
+
+
+def _nothing() -> None:
+    pass

@@ -1,0 +1,231 @@
+"""The child that tells labels: texts become trees of tokens, trees become labels' logarithms.
+
+The trees of a question go to whatever lane is free, and the next question's trees follow at once,
+so that no core waits for the last row of a question.
+"""
+
+import queue
+import sys
+import threading
+from base64 import b64encode
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from puna.node.engine.label_words import LabelWords
+from puna.node.engine.lane import Lane, LaneBroke
+from puna.node.engine.row_tree import RowTree, Tokens, grow, shared, stretches
+from puna.node.engine.vocabulary import SAMPLES, Vocabulary
+from puna.world import RealWorld
+
+Reply = Callable[[Mapping[str, object]], None]
+_GLIMPSE_NODES = 32
+_SAMPLE_NODES = 384
+_SAMPLE_LENGTH = 4
+_QUICK_S = 0.4
+
+
+class CannotTell(RuntimeError):
+    """The question is none for this model; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """The words around all texts, the labels, and what one tree may hold."""
+
+    prefix: str
+    suffix: str
+    labels: Sequence[str]
+    blank: str
+    context: int
+    nodes: int
+    rows: int
+    """The most rows of one tree; 0 where there is no such limit."""
+
+    @classmethod
+    def of(cls, words: Mapping[str, object]) -> "Task":
+        """Read a task from what the parent sent."""
+        names = cls.__match_args__
+        return cls(**{name: words[name] for name in names})  # type: ignore[arg-type]
+
+
+@dataclass(slots=True)
+class _Question:
+    """Texts whose trees are being computed."""
+
+    rows: Sequence[Tokens | None]
+    paths: Sequence[Tokens]
+    refusals: Mapping[int, str]
+    reply: Reply
+    left: int = 0
+    logits: dict[int, NDArray[np.float32]] = field(default_factory=dict)
+    computed: int = 0
+
+
+class LabelWork:
+    """One question's words, and the lanes that compute its texts."""
+
+    def __init__(self, task: Task, vocabulary: Vocabulary, lanes: Sequence[Lane]) -> None:
+        self._task = task
+        self._vocabulary = vocabulary
+        self._lanes = lanes
+        self._words = self._make_words()
+        self._longest = max(map(len, self._words.beginnings))
+        self._cut = vocabulary.cut(task.prefix, task.suffix)
+        self._trunk = self._make_trunk()
+        if len(self._trunk) >= task.context:
+            raise CannotTell(
+                f"the words before every text are {len(self._trunk)} tokens, and the context has "
+                f"room for {task.context}"
+            )
+        with ThreadPoolExecutor(len(lanes)) as pool:
+            list(pool.map(lambda lane: lane.begin(self._trunk, self._words.columns), lanes))
+        self._trees: queue.SimpleQueue[tuple[_Question, int, RowTree]] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+
+    def _make_words(self) -> LabelWords:
+        task = self._task
+        prompt = task.prefix + task.blank + task.suffix
+        labels = [self._vocabulary.answer(prompt, label) for label in task.labels]
+        if not all(labels) or len(set(labels)) < len(labels):
+            raise CannotTell("some of the labels are no tokens of their own in this model")
+        return LabelWords(labels, self._vocabulary.ends)
+
+    def _make_trunk(self) -> Tokens:
+        prefix = self._task.prefix
+        if self._cut:
+            return self._vocabulary.tokens(prefix[: self._cut], special=True)
+        wholes = [self._whole(sample) for sample in SAMPLES]
+        return wholes[0][: min(shared(wholes[0], each) for each in wholes)]
+
+    def _whole(self, text: str) -> Tokens:
+        return self._vocabulary.tokens(self._task.prefix + text + self._task.suffix, special=True)
+
+    def start(self) -> None:
+        """Begin to compute what is asked, a thread for each lane."""
+        for lane in self._lanes:
+            threading.Thread(target=self._serve, args=(lane,), daemon=True).start()
+
+    def ask(self, texts: Sequence[str], reply: Reply) -> None:
+        """Have texts computed; `reply` is called with the answer, from another thread."""
+        rows: list[Tokens | None] = []
+        refusals: dict[int, str] = {}
+        for place, text in enumerate(texts):
+            row = self._row(text)
+            rows.append(row if isinstance(row, tuple) else None)
+            if isinstance(row, str):
+                refusals[place] = row
+        beginnings = self._words.beginnings
+        paths = sorted({row + each for row in set(rows) if row for each in beginnings})
+        question = _Question(rows, paths, refusals, reply)
+        trees = [
+            grow(some)
+            for some in stretches(
+                paths, self._task.nodes, most_rows=self._task.rows, for_many=not self._task.rows
+            )
+        ]
+        question.left = len(trees)
+        question.computed = sum(map(len, trees))
+        for number, tree in enumerate(trees):
+            self._trees.put((question, number, tree))
+        if not trees:
+            self._finish(question)
+
+    def _row(self, text: str) -> Tokens | str:
+        """Return a text's tokens behind the trunk, or why it is refused."""
+        if self._cut:
+            row = self._vocabulary.tokens(self._task.prefix[self._cut :] + text + self._task.suffix)
+        else:
+            whole = self._whole(text)
+            row = whole[len(self._trunk) :]
+            if whole[: len(self._trunk)] != self._trunk or not row:
+                return "it changes how the words before it fall into tokens"
+        count = len(self._trunk) + len(row) + self._longest
+        if count > self._task.context or len(row) + self._longest > self._most_nodes():
+            return f"it has {count} tokens with its prompt, and {self._task.context} have room"
+        return row
+
+    def _most_nodes(self) -> int:
+        # Only llama.cpp has a limit for one row.
+        return self._task.nodes if self._task.rows else self._task.context
+
+    def _serve(self, lane: Lane) -> None:
+        while True:
+            question, number, tree = self._trees.get()
+            try:
+                logits = lane.logits(tree)
+            except LaneBroke as error:
+                give_up(error)
+            with self._lock:
+                question.logits[number] = logits
+                question.left -= 1
+                is_done = question.left == 0
+            if is_done:
+                self._finish(question)
+
+    def _finish(self, question: _Question) -> None:
+        reads = [question.logits[number] for number in range(len(question.logits))]
+        table = np.full((len(question.rows), len(self._task.labels)), np.nan, np.float32)
+        if reads:
+            found = np.concatenate(reads)
+            place = {path: number for number, path in enumerate(question.paths)}
+            distinct = sorted({row for row in question.rows if row})
+            wanted = [[place[row + each] for each in self._words.beginnings] for row in distinct]
+            answers = self._words.logprobs(found[np.asarray(wanted)])
+            number_of = {row: number for number, row in enumerate(distinct)}
+            for number, row in enumerate(question.rows):
+                if row:
+                    table[number] = answers[number_of[row]]
+        tokens = sum(len(self._trunk) + len(row) for row in question.rows if row)
+        question.reply(
+            {
+                "logprobs": b64encode(table.tobytes()).decode(),
+                "refusals": {str(place): why for place, why in question.refusals.items()},
+                "tokens": tokens,
+                "computed": question.computed,
+            }
+        )
+
+    def pace(self) -> float:
+        """Return how many nodes a second all lanes compute together, by trying it out."""
+        clock = RealWorld().elapsed
+        rate = 0.0
+        for nodes in (_GLIMPSE_NODES, _SAMPLE_NODES):
+            tree = self._sample(nodes)
+            start = clock()
+            with ThreadPoolExecutor(len(self._lanes)) as pool:
+                list(pool.map(lambda lane, tree=tree: lane.logits(tree), self._lanes))
+            seconds = (clock() - start) / 1e9
+            rate = len(self._lanes) * len(tree) / seconds
+            if seconds > _QUICK_S:
+                break
+        return rate
+
+    def _sample(self, nodes: int) -> RowTree:
+        """Return a tree of short rows, out of the tokens of the words themselves."""
+        tokens = self._trunk + self._vocabulary.tokens(self._task.prefix + " ".join(SAMPLES))
+        rows = {
+            tokens[(start * step) % len(tokens) :][:_SAMPLE_LENGTH]
+            for step in (1, 3, 7)
+            for start in range(nodes // _SAMPLE_LENGTH)
+        }
+        most = self._task.rows or nodes
+        return grow(sorted(row for row in rows if row)[: min(most, nodes // _SAMPLE_LENGTH)])
+
+
+def give_up(error: LaneBroke) -> None:
+    """End the process: without a lane some rows would never be answered."""
+    import os  # noqa: PLC0415 - only at the end
+
+    sys.stderr.write(f"error: {error}\n")
+    sys.stderr.flush()
+    os._exit(1)
+
+
+def texts_of(question: Mapping[str, object]) -> list[str]:
+    """Return the texts of a question."""
+    return cast("list[str]", question["texts"])
