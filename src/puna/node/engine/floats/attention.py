@@ -127,7 +127,7 @@ class Attention:
         shape = self._shape
         seen = self._scratch.room("seen", count, shape.heads * shape.head)
         later = np.triu(np.full((count, count), _HIDDEN, np.float32), 1)
-        for head in range(shape.heads):
+        for head in range(shape.heads if count else 0):
             asked, kept = self._columns(head)
             scores = mixed.queries[:count, asked] @ mixed.keys[:count, kept].T
             scores += later

@@ -94,8 +94,8 @@ class Forward:
         np.matmul(self._normed(states), layer.project, out=mixed)
         if shape.has_bias:
             mixed += layer.bias
-        turning = mixed[:, : (shape.heads + shape.groups) * shape.head]
-        heads = turning.reshape((count, -1, shape.head), copy=False)
+        turning = shape.heads + shape.groups
+        heads = mixed[:, : turning * shape.head].reshape((count, turning, shape.head), copy=False)
         if shape.has_head_norms:
             lengths = np.vecdot(heads, heads) / np.float32(shape.head)
             heads /= np.sqrt(lengths + np.float32(shape.epsilon))[..., None]
