@@ -23,7 +23,8 @@ class Kernels:
         self._lib = library
         self.context = cast("int", load["context"])
         self.batch = cast("int", load["batch"])
-        self.most_rows = cast("int", load["rows"])
+        # Fewer tokens than sequences in a batch fail an assertion of llama.cpp's.
+        self.most_rows = min(cast("int", load["rows"]), self.batch - 1)
         self._ctx = self._make_context(model, load)
         self._memory = library.llama_get_memory(self._ctx)
         self._trunk: Tokens = ()
@@ -88,6 +89,8 @@ class Kernels:
         reads: set[int],
     ) -> None:
         count = len(tokens)
+        if count > self.batch:
+            raise LaneBroke(f"a step of {count} tokens is more than a batch of {self.batch}")
         lists = [(c.c_int32 * len(each))(*each) for each in rows]
         pointers = (c.POINTER(c.c_int32) * count)(
             *(c.cast(each, c.POINTER(c.c_int32)) for each in lists)

@@ -17,6 +17,7 @@ from puna.node.engine.label_question import (
     LabelQuestion,
     LabelScores,
 )
+from puna.units import Size
 
 KERNEL_ROWS = 255
 """llama.cpp has 256 sequences, and one is the prefix."""
@@ -27,7 +28,6 @@ FLOAT_NODES = 768
 _PIECE = 4096
 _ANSWER_BYTES = 2**23
 _LAST_WORDS_S = 2.0
-_UNKNOWN_BUILD = frozenset({"WrongBuild", "AttributeError"})
 
 
 class UnknownBuild(LoadFailed):
@@ -44,6 +44,8 @@ class LabelLoad:
     question: LabelQuestion
     context: int
     threads: int
+    memory: Size
+    """The most that it may take."""
 
     def to_words(self, path: ComputePath) -> Mapping[str, Json]:
         """Return what the child is told."""
@@ -99,6 +101,11 @@ class ChildScorer:
             raise
         return scorer
 
+    @property
+    def pid(self) -> int:
+        """The number of the child process."""
+        return self._child.pid
+
     async def pace(self) -> float:
         """Return how many tokens a second it computes, by trying it out."""
         return float(cast("float", (await self._ask({"pace": True}))["pace"]))
@@ -143,7 +150,7 @@ def _rows(text: str, width: int) -> list[tuple[float, ...]]:
 async def _fail(child: Child, report: Report, weights: Path) -> None:
     await child.ended(within_s=_LAST_WORDS_S)
     reason = str(report.get("failed") or child.epitaph)
-    kind = UnknownBuild if report.get("kind") in _UNKNOWN_BUILD else LoadFailed
+    kind = UnknownBuild if report.get("kind") == "WrongBuild" else LoadFailed
     raise kind(f"{weights.name} could not be loaded to tell labels: {reason}")
 
 

@@ -4,6 +4,7 @@ The trees of a question go to whatever lane is free, and the next question's tre
 so that no core waits for the last row of a question.
 """
 
+import os
 import queue
 import sys
 import threading
@@ -82,6 +83,9 @@ class LabelWork:
                 f"the words before every text are {len(self._trunk)} tokens, and the context has "
                 f"room for {task.context}"
             )
+        # Only llama.cpp has a limit for one tree, and one for all that it remembers.
+        self._most = min(task.nodes, task.context - len(self._trunk)) if task.rows else task.context
+        self._nodes = min(task.nodes, self._most)
         with ThreadPoolExecutor(len(lanes)) as pool:
             list(pool.map(lambda lane: lane.begin(self._trunk, self._words.columns), lanes))
         self._trees: queue.SimpleQueue[tuple[_Question, int, RowTree]] = queue.SimpleQueue()
@@ -125,7 +129,7 @@ class LabelWork:
         trees = [
             grow(some)
             for some in stretches(
-                paths, self._task.nodes, most_rows=self._task.rows, for_many=not self._task.rows
+                paths, self._nodes, most_rows=self._task.rows, for_many=not self._task.rows
             )
         ]
         question.left = len(trees)
@@ -145,13 +149,9 @@ class LabelWork:
             if whole[: len(self._trunk)] != self._trunk or not row:
                 return "it changes how the words before it fall into tokens"
         count = len(self._trunk) + len(row) + self._longest
-        if count > self._task.context or len(row) + self._longest > self._most_nodes():
+        if count > self._task.context or len(row) + self._longest > self._most:
             return f"it has {count} tokens with its prompt, and {self._task.context} have room"
         return row
-
-    def _most_nodes(self) -> int:
-        # Only llama.cpp has a limit for one row.
-        return self._task.nodes if self._task.rows else self._task.context
 
     def _serve(self, lane: Lane) -> None:
         while True:
@@ -219,9 +219,7 @@ class LabelWork:
 
 def give_up(error: LaneBroke) -> None:
     """End the process: without a lane some rows would never be answered."""
-    import os  # noqa: PLC0415 - only at the end
-
-    sys.stderr.write(f"error: {error}\n")
+    sys.stderr.write(f"LaneError: {error}\n")
     sys.stderr.flush()
     os._exit(1)
 

@@ -63,18 +63,20 @@ class LabelsNeedNumpy(Unavailable):
 
 
 @asynccontextmanager
-async def open_scorer(
+async def open_scorer(  # noqa: PLR0913 - the last three are for the few who need them
     weights: Path,
     question: LabelQuestion,
     world: World,
     *,
     threads: int | None = None,
     path: ComputePath | None = None,
+    memory: Size | None = None,
 ) -> AsyncIterator[LabelScorer]:
     """Load a model to tell labels; it is gone at the end of the context.
 
-    `path` is for who must have one and no other, such as a job that was begun on it. Raises
-    `NotLabels`, `LoadFailed`, `BadGguf`, `LabelsNeedNumpy`.
+    `path` is for who must have one and no other, such as a job that was begun on it; `memory` is
+    the most that it may take, else it is what can be had. Raises `NotLabels`, `LoadFailed`,
+    `BadGguf`, `LabelsNeedNumpy`.
     """
     check_labels(question)
     if find_spec("numpy") is None:
@@ -84,7 +86,8 @@ async def open_scorer(
     header = read_header(weights)
     trained = header.integer(header.own_key("context_length")) or _CONTEXT
     count = threads or detect_processor().best_threads
-    load = LabelLoad(weights, question, min(_CONTEXT, trained), count)
+    free = available_memory().available if memory is None else memory
+    load = LabelLoad(weights, question, min(_CONTEXT, trained), count, free)
     async with AsyncExitStack() as stack:
         scorer = await (_load(load, header, world, path) if path else _choose(load, header, world))
         stack.push_async_callback(scorer.stop)
@@ -170,9 +173,9 @@ def _because(scorer: ChildScorer, why: str) -> ChildScorer:
 def _float_shape(load: LabelLoad, header: GgufHeader) -> FloatShape:
     """Return the shape of a model that the float path can take here. Raises `NotFloat`."""
     shape = read_shape(header)
-    needed, free = _float_memory(load, shape), available_memory().available
-    if needed > free:
-        raise NotFloat(f"it would take {needed} of memory, and {free} can be had")
+    needed = _float_memory(load, shape)
+    if needed > load.memory:
+        raise NotFloat(f"it would take {needed} of memory, and {load.memory} can be had")
     return shape
 
 
@@ -195,7 +198,7 @@ def _takes(load: LabelLoad, shape: FloatShape) -> str:
 
 def _check_fits(load: LabelLoad, header: GgufHeader) -> None:
     """Raise `LoadFailed` where llama.cpp would take more memory than there is."""
-    free = available_memory().available
+    free = load.memory
     plan = Plan(
         context=load.context,
         parallel=1,

@@ -95,9 +95,12 @@ def open_library(path: str) -> c.CDLL:
     """Load the library and make sure that it is the one that is known. Raises `WrongBuild`."""
     library = c.CDLL(path)
     for name, (result, *arguments) in _SIGNATURES.items():
-        function = getattr(library, name)
+        try:
+            function = getattr(library, name)
+        except AttributeError:
+            raise WrongBuild(f"this build of llama.cpp has no {name}") from None
         function.restype, function.argtypes = result, arguments
-    _check(library)
+    check_defaults(library.llama_model_default_params(), library.llama_context_default_params())
     library.llama_backend_init()
     return library
 
@@ -112,8 +115,8 @@ def load_model(library: c.CDLL, path: str, *, gpu_layers: int = 0, vocab_only: b
     return model
 
 
-def _check(library: c.CDLL) -> None:
-    model, context = library.llama_model_default_params(), library.llama_context_default_params()
+def check_defaults(model: ModelParams, context: ContextParams) -> None:
+    """Raise `WrongBuild` if a library's default values are not where the layouts have them."""
     is_known = (
         model.use_extra_bufts
         and not (model.vocab_only or model.check_tensors)
