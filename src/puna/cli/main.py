@@ -81,6 +81,7 @@ COMMANDS = {
         ("host", "api_key", "client_key", "home", "context_length"),
         Takes.PROGRAM,
     ),
+    "batch": Entry("puna.cli.batch", "batch", "Apply a model to every row of a file"),
     "keys": Entry("puna.cli.keys", "keys", "Make, list and revoke keys of the server", ("home",)),
     "settings": Entry(
         "puna.cli.settings", "settings", "Show settings and where they came from", ()

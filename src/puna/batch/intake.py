@@ -1,0 +1,136 @@
+"""Intake: the input is read once, and what the job needs of it is put on the disk.
+
+Left behind are the distinct texts in their order (`texts`), the number of each row's text
+(`numbers`, 8 bytes a row, -1 for a bad row), the bad rows, and what kinds of values each column
+has. Memory is the same for ten thousand rows and for ten million: duckdb sorts, within a bound of
+memory, and spills the rest to the job's own folder.
+
+Texts are sorted by their bytes, so that those that begin alike are computed together. Where a task
+samples, equal texts get answers of their own, and the order stays the input's.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from puna.batch.kinds import Kinds
+from puna.batch.reading import Files
+from puna.batch.records import BadRow, Chunk
+from puna.batch.strings import StringsWriter
+from puna.batch.texts import Texts
+
+_SORT_MEMORY = "256MB"
+_SCHEMA = pa.schema([("row", pa.int64()), ("text", pa.string())])
+_AT_ONCE = 65536
+BAD_ROW = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """What was found in the input."""
+
+    rows: int
+    distinct: int
+    bad: int
+    columns: tuple[str, ...]
+    kinds: dict[str, str] = field(default_factory=dict)
+    """What each column holds: see `kinds`. Empty for Parquet, which says so itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class IntakeStep:
+    """So many rows were read."""
+
+    rows: int
+
+
+def take_in(
+    source: Files, texts: Texts, folder: Path, *, merges: bool
+) -> Iterator[IntakeStep | Intake]:
+    """Read the input into `folder`; the last thing yielded is what was found. Blocks."""
+    kinds = None if source.schema is not None else Kinds(source.columns)
+    only = texts.needed if kinds is None else None
+    rows = bad = 0
+    draft = folder / "rows.parquet"
+    with (
+        pq.ParquetWriter(draft, _SCHEMA, compression="lz4") as writer,
+        (folder / "bad.jsonl").open("w", encoding="utf-8") as bad_file,
+    ):
+        for chunk in source.chunks(only):
+            good, bad_rows = _split(texts, chunk)
+            if kinds is not None:
+                kinds.look_at(chunk.records())
+            writer.write_batch(pa.record_batch(good, schema=_SCHEMA))
+            bad_file.writelines(json.dumps(each.to_record()) + "\n" for each in bad_rows)
+            rows += len(chunk)
+            bad += len(bad_rows)
+            yield IntakeStep(rows)
+    distinct = _number(draft, folder, rows, merges=merges)
+    draft.unlink()
+    columns = source.columns if kinds is None else kinds.columns
+    yield Intake(rows, distinct, bad, columns, {} if kinds is None else kinds.found())
+
+
+def read_bad(folder: Path) -> Iterator[BadRow]:
+    """Yield the bad rows that the intake found."""
+    with (folder / "bad.jsonl").open(encoding="utf-8") as file:
+        for line in file:
+            yield BadRow(**json.loads(line))
+
+
+def read_numbers(folder: Path, first: int, count: int) -> list[int]:
+    """Return the numbers of the texts of some rows, `first` counted from 0."""
+    numbers: list[int] = np.fromfile(
+        folder / "numbers", np.int64, count, offset=first * np.dtype(np.int64).itemsize
+    ).tolist()
+    return numbers
+
+
+def _split(texts: Texts, chunk: Chunk) -> tuple[list[pa.Array], list[BadRow]]:
+    rows: list[int] = []
+    good: list[str] = []
+    bad: list[BadRow] = []
+    for row, text in enumerate(texts.of(chunk), chunk.first):
+        if isinstance(text, BadRow):
+            bad.append(text)
+        else:
+            rows.append(row - 1)
+            good.append(text)
+    return [pa.array(rows, pa.int64()), pa.array(good, pa.string())], bad
+
+
+def _number(draft: Path, folder: Path, rows: int, *, merges: bool) -> int:
+    """Write the texts in order, and for each row the number of its text; return their count."""
+    writer = StringsWriter(folder / "texts")
+    order = "text, row" if merges else "row"
+    spill = folder / "spill"
+    table = np.memmap(folder / "numbers", np.int64, "w+", shape=(max(1, rows),))
+    table[:] = BAD_ROW
+    last: str | None = None
+    with duckdb.connect(config={"memory_limit": _SORT_MEMORY, "temp_directory": str(spill)}) as db:
+        query = f"SELECT row, text FROM read_parquet($1) ORDER BY {order}"  # noqa: S608 - one of two
+        found_rows = db.sql(query, params=[str(draft)]).to_arrow_reader(_AT_ONCE)
+        for batch in found_rows:
+            found = batch.column(1)
+            is_new = _changes(found, last) if merges else np.ones(len(found), bool)
+            table[batch.column(0).to_numpy()] = writer.count - 1 + np.cumsum(is_new)
+            writer.extend(found.filter(pa.array(is_new)).cast(pa.binary()).to_pylist())
+            last = found[-1].as_py()
+    table.flush()
+    writer.finish()
+    return writer.count
+
+
+def _changes(texts: pa.Array, before: str | None) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
+    """Tell of each text whether it differs from the one before it."""
+    changed = np.ones(len(texts), bool)
+    changed[0] = texts[0].as_py() != before
+    changed[1:] = pc.not_equal(texts[1:], texts[:-1]).to_numpy(zero_copy_only=False)
+    return changed

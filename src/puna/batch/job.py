@@ -1,0 +1,238 @@
+"""One job from its input to its output, going on from wherever it was left.
+
+Read, prepare, compute, write: each step finds what the steps before it left on the disk and does
+what is missing, so running a job again is the same as never having been interrupted.
+"""
+
+import json
+import shutil
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import BinaryIO, TypeVar
+
+from puna.batch.assemble import Written, bad_file_of, write_output
+from puna.batch.checkpoint import Checkpoint
+from puna.batch.columns import answer_columns
+from puna.batch.events import Begun, Event, Finished, Preparing, Reading, Remark
+from puna.batch.formats import shape_of_output
+from puna.batch.intake import Intake, IntakeStep, take_in
+from puna.batch.jobs import earlier_span, read_job, write_order
+from puna.batch.manifest import Manifest, Order, changes, identity_changes, refuse_changes
+from puna.batch.outcome import unpack
+from puna.batch.reading import Files, digest_of_inputs, find_files
+from puna.batch.run import Ready, Run
+from puna.batch.spec import Kind
+from puna.batch.texts import Texts
+from puna.batch.workers.worker import Refused, Worker
+from puna.errors import Invalid
+from puna.library.threads import in_thread
+from puna.models.regular_file import shown_path
+from puna.version import __version__
+from puna.world import World
+
+_T = TypeVar("_T")
+
+
+class NothingToDo(Invalid):
+    """The input has no row that could be computed."""
+
+    code = "nothing_to_do"
+
+
+@dataclass(frozen=True, slots=True)
+class _Sizes:
+    """How many rows a shard has, and how many of them are computed together."""
+
+    shard: int
+    batch: int
+
+
+@dataclass(slots=True)
+class _Found:
+    """The input: its files, their digest, and what was found in them once they were read."""
+
+    files: tuple[Path, ...]
+    digest: str
+    intake: Intake | None
+
+
+_SIZES = {
+    Kind.LABELS: _Sizes(255, 255),
+    Kind.EMBED: _Sizes(256, 64),
+    Kind.PROMPT: _Sizes(16, 16),
+    Kind.SCHEMA: _Sizes(16, 16),
+}
+_COPY = 2**20
+_MOST_SHARDS = 50_000
+"""Beyond it shards grow: a folder of a million files is a burden."""
+
+
+class Job:
+    """A job whose folder is locked by this process."""
+
+    def __init__(
+        self, checkpoint: Checkpoint, order: Order, world: World, piped: BinaryIO | None = None
+    ) -> None:
+        """Take an order; `piped` is what stands for its input, and is copied into the folder."""
+        self._checkpoint, self._order, self._world = checkpoint, order, world
+        self._piped = piped
+
+    async def run(self, workers: Sequence[Worker], *, anew: bool) -> AsyncGenerator[Event]:
+        """Do what is left, and yield how far it is. Closing it pauses the job.
+
+        Raises `ChangedJob`, `DamagedJob`, `NoInput`, and what reading and workers raise.
+        """
+        checkpoint = self._checkpoint
+        if anew:
+            await in_thread(checkpoint.clear)
+        checkpoint.remove("pause")
+        if self._piped is not None:
+            await in_thread(self._copy_piped, self._piped)
+        files = find_files(self._order.inputs, self._left_out())
+        digest = await in_thread(digest_of_inputs, files)
+        _, manifest = read_job(checkpoint)
+        if manifest is not None:
+            refuse_changes(changes(manifest, self._order, digest), self._order.output)
+            if finished := self._finished(manifest):
+                yield finished
+                return
+        checkpoint.remove("finished.json")
+        found = _Found(files, digest, manifest.intake if manifest else None)
+        if found.intake is None:
+            async for event in self._read(found):
+                yield event
+        if manifest is None or not await in_thread(self._is_computed, manifest):
+            yield Preparing(workers[0].name)
+            ready = await self._prepare(workers[0], manifest)
+            manifest = manifest or self._begin(found, ready)
+            async with aclosing(self._compute(manifest, ready, workers[1:])) as events:
+                async for event in events:
+                    yield event
+        async for step in in_steps(write_output(checkpoint, manifest)):
+            yield self._finish(step) if isinstance(step, Written) else step
+
+    async def _read(self, found: _Found) -> AsyncGenerator[Event]:
+        """Take the input in, and note what was found."""
+        write_order(self._checkpoint, self._order)
+        async for step in in_steps(self._take_in(found.files)):
+            if isinstance(step, IntakeStep):
+                yield Reading(step.rows)
+            else:
+                found.intake = step
+
+    def _copy_piped(self, piped: BinaryIO) -> None:
+        """Copy what is piped in; where the job has its rows already, they must be the same."""
+        path = Path(self._order.inputs[0])
+        draft = path.with_name(f".{path.name}.new")
+        with draft.open("wb") as file:
+            shutil.copyfileobj(piped, file, _COPY)
+        is_new = not path.exists() or self._checkpoint.read("manifest.json") is None
+        if is_new:
+            draft.replace(path)
+            return
+        is_same = digest_of_inputs([draft]) == digest_of_inputs([path])
+        draft.unlink()
+        refuse_changes(() if is_same else ("the input",), self._order.output)
+
+    def _left_out(self) -> tuple[Path, ...]:
+        output = Path(self._order.output)
+        return (output, bad_file_of(output))
+
+    def _finished(self, manifest: Manifest) -> Finished | None:
+        """Return the end of the job, if it has one and its output is still there."""
+        content = self._checkpoint.read("finished.json")
+        if content is None or not Path(manifest.order.output).exists():
+            return None
+        found = json.loads(content)
+        return Finished(
+            manifest.order.output, found["rows"], found["bad"], found["bad_file"], was_done=True
+        )
+
+    def _take_in(self, files: Sequence[Path]) -> Iterator[IntakeStep | Intake]:
+        """Read the input. Raises `NothingToDo`."""
+        spec = self._order.spec
+        shape_of_output(Path(self._order.output))
+        source = Files(files, self._order.reading)
+        if not source.columns:
+            raise NothingToDo(f"{shown_path(files[0])} has no rows", hint="name a file with rows")
+        texts = Texts(spec, source.columns)
+        yield from take_in(source, texts, self._checkpoint.folder, merges=not spec.samples)
+
+    async def _prepare(self, worker: Worker, manifest: Manifest | None) -> Ready:
+        spec = self._order.spec
+        if manifest is None:
+            return Ready(worker, await worker.prepare(spec))
+        begun = manifest.identity
+        identity = await worker.prepare(replace(spec, path=begun.path))
+        refuse_changes(identity_changes(begun, identity), self._order.output)
+        return Ready(worker, identity)
+
+    def _begin(self, found: _Found, ready: Ready) -> Manifest:
+        """Write the manifest: from here on nothing may change."""
+        intake = found.intake
+        assert intake is not None  # noqa: S101 - the input was read
+        sizes = _SIZES[self._order.spec.task.kind]
+        batches = max(
+            sizes.shard // sizes.batch, -(-intake.distinct // _MOST_SHARDS // sizes.batch)
+        )
+        manifest = Manifest(
+            order=self._order,
+            files=tuple(map(str, found.files)),
+            input_digest=found.digest,
+            intake=intake,
+            identity=ready.identity,
+            shard_rows=batches * sizes.batch,
+            batch_rows=sizes.batch,
+            puna=__version__,
+            begun=self._world.now().isoformat(timespec="seconds"),
+        )
+        self._checkpoint.write("manifest.json", manifest.to_json())
+        return manifest
+
+    def _is_computed(self, manifest: Manifest) -> bool:
+        checkpoint, job = self._checkpoint, manifest.digest
+        return all(checkpoint.part(number, job) is not None for number in range(manifest.shards))
+
+    async def _compute(
+        self, manifest: Manifest, first: Ready, others: Sequence[Worker]
+    ) -> AsyncGenerator[Event]:
+        done = await in_thread(self._done, manifest)
+        run = Run(
+            self._checkpoint,
+            manifest,
+            self._world,
+            done=done,
+            earlier=earlier_span(self._checkpoint),
+        )
+        for column in answer_columns(manifest.order.spec.task, manifest.intake.columns):
+            if column.name != column.source:
+                yield Remark(
+                    f'the input has a column "{column.source}"; the answer is in "{column.name}"'
+                )
+        yield Begun(manifest, run.tally)
+        async with aclosing(run.work(first, others)) as events:
+            async for event in events:
+                yield event
+
+    def _done(self, manifest: Manifest) -> dict[int, int]:
+        """Return the shards that are done, each with how many of its rows were refused."""
+        found = {}
+        for number in self._checkpoint.whole_parts(manifest.shards, manifest.digest):
+            outcomes = self._checkpoint.part(number, manifest.digest) or []
+            found[number] = sum(isinstance(unpack(each), Refused) for each in outcomes)
+        return found
+
+    def _finish(self, written: Written) -> Finished:
+        output = self._order.output
+        record = {"rows": written.rows, "bad": written.bad, "bad_file": written.bad_file}
+        self._checkpoint.write("finished.json", json.dumps(record).encode())
+        return Finished(output, written.rows, written.bad, written.bad_file)
+
+
+async def in_steps(steps: Iterator[_T]) -> AsyncGenerator[_T]:
+    """Take the steps of work that blocks, each in a thread."""
+    end = object()
+    while (step := await in_thread(next, steps, end)) is not end:
+        yield step  # type: ignore[misc]

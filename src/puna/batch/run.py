@@ -1,0 +1,304 @@
+"""Compute the shards of a job: hand them to workers, keep what comes back, survive everything.
+
+One task owns the ledger. A worker gets as many shards as it has places; what it answers is judged,
+packed and written once. A worker that vanishes costs only its shards in flight: they are for
+others, or for itself once it is back. A shard that takes worker after worker down is computed row
+by row, until the row that does it is found and refused, so that one bad row never stops a job.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Collection, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from puna.batch.checkpoint import Checkpoint
+from puna.batch.events import Event, Remark, Tally
+from puna.batch.ledger import MOST_ATTEMPTS, Lease, Ledger
+from puna.batch.manifest import Manifest
+from puna.batch.outcome import judge, pack
+from puna.batch.shards import Shard
+from puna.batch.workers.worker import Answer, Identity, Refused, Worker, WorkerGone
+from puna.errors import Conflict, Failed
+from puna.library.threads import in_thread
+from puna.units import Span
+from puna.world import World
+
+_TICK = Span.of(seconds=1)
+_ALONE = Span.of(minutes=10)
+"""How long a job waits while no worker at all is there."""
+_LONGEST_PAUSE = Span.of(minutes=1)
+_PATIENCE = Span.of(minutes=1)
+_SLOWER = 4
+"""A shard is overdue at so many times what shards take."""
+_ROW_ATTEMPTS = 2
+
+
+class OtherModel(Conflict):
+    """A worker has another model than the job was begun with."""
+
+    code = "other_model"
+
+
+class Paused(Failed):
+    """The job was stopped on demand; run it again to go on."""
+
+    code = "paused"
+    exit_code = 130
+
+
+class WrongCount(Failed):
+    """A worker does not answer each row."""
+
+    code = "wrong_count"
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A worker that is prepared, and what it said of itself."""
+
+    worker: Worker
+    identity: Identity
+
+
+class Run:
+    """One run over the shards that are not done yet."""
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        manifest: Manifest,
+        world: World,
+        *,
+        done: dict[int, int],
+        earlier: Span = Span(0),  # noqa: B008 - a value
+    ) -> None:
+        """Go on where `done` says: shards, and how many of their rows were refused."""
+        self._checkpoint, self._manifest, self._world = checkpoint, manifest, world
+        self._spec = replace(manifest.order.spec, path=manifest.identity.path)
+        self._job = manifest.digest
+        self._texts = checkpoint.texts()
+        self._ledger = Ledger(manifest.shards, done)
+        self._failed = sum(done.values())
+        self._rows_done = sum(self._size(shard) for shard in done)
+        self._fresh = 0
+        self._began = world.elapsed()
+        self._earlier = earlier
+        self._events: asyncio.Queue[Event | None] = asyncio.Queue()
+        self._shard_span = Span(0)
+        self._seen_alive = world.elapsed()
+
+    @property
+    def tally(self) -> Tally:
+        """How far it is."""
+        return Tally(
+            rows=self._manifest.intake.distinct,
+            done=self._rows_done,
+            failed=self._failed,
+            fresh=self._fresh,
+            span=Span(self._world.elapsed() - self._began),
+            earlier=self._earlier,
+            leases=len(self._ledger.leases),
+        )
+
+    async def work(self, first: Ready, others: Sequence[Worker]) -> AsyncGenerator[Event]:
+        """Yield events until every shard is done. Closing it lets go of all shards in flight.
+
+        Raises `Paused`, and what a worker raises that is no `WorkerGone`.
+        """
+        task = asyncio.create_task(self._all(first, others))
+        try:
+            while (event := await self._events.get()) is not None:
+                yield event
+            await task
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait({task})
+            await self._report()
+            self._texts.close()
+
+    async def _all(self, first: Ready, others: Sequence[Worker]) -> None:
+        work = [self._tend(first.worker, is_ready=True), self._watch()]
+        work += [self._tend(worker, is_ready=False) for worker in others]
+        tasks = {asyncio.ensure_future(each) for each in work}
+        try:
+            while not self._ledger.is_over:
+                ended, tasks = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                for each in ended:
+                    each.result()
+        finally:
+            await _end(tasks)
+            self._events.put_nowait(None)
+
+    async def _watch(self) -> None:
+        """Tell how far it is once a second, and end the run where a person says so."""
+        while not self._ledger.is_over:
+            await self._world.wait(_TICK)
+            await self._report()
+            if self._checkpoint.read("pause") is not None:
+                raise Paused("the job is paused", hint="run it again to go on")
+
+    async def _report(self) -> None:
+        tally = self.tally
+        self._events.put_nowait(tally)
+        leases = [
+            {"number": each.number, "shard": each.shard, "worker": each.worker}
+            for each in self._ledger.leases
+        ]
+        found = {
+            "rows": tally.rows,
+            "done": tally.done,
+            "failed": tally.failed,
+            "seconds": round(Span(tally.span + tally.earlier).seconds, 3),
+            "at": self._world.now().isoformat(timespec="seconds"),
+            "leases": leases,
+        }
+        await in_thread(self._checkpoint.note, "progress.json", json.dumps(found).encode())
+
+    async def _tend(self, worker: Worker, *, is_ready: bool) -> None:
+        """Keep one worker busy until all is done."""
+        running: set[asyncio.Task[WorkerGone | None]] = set()
+        try:
+            while not self._ledger.is_over:
+                if not is_ready:
+                    await self._prepare(worker)
+                    is_ready = True
+                while len(running) < worker.places and (lease := self._lease(worker)):
+                    running.add(asyncio.create_task(self._compute(worker, lease)))
+                ended = await self._next_end(running)
+                running -= ended
+                gone = next((error for each in ended if (error := each.result())), None)
+                if gone:
+                    self._say(f"{worker.name}: {gone.message}; its shards wait")
+                    await self._world.wait(Span.of(seconds=gone.retry_after_s))
+                    is_ready = False
+        finally:
+            await _end(running)
+
+    async def _next_end(
+        self, running: set[asyncio.Task[WorkerGone | None]]
+    ) -> set[asyncio.Task[WorkerGone | None]]:
+        """Wait until a shard ends, or for a moment, since shards of others may become free."""
+        tick = asyncio.ensure_future(self._world.wait(_TICK))
+        try:
+            ended, _ = await asyncio.wait({*running, tick}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            tick.cancel()
+        return running & ended
+
+    async def _prepare(self, worker: Worker) -> None:
+        """Make a worker ready, however long it is away. Raises `OtherModel`."""
+        pause = _TICK
+        while not self._ledger.is_over:
+            try:
+                identity = await worker.prepare(self._spec)
+            except WorkerGone as gone:
+                is_alone = not self._ledger.leases
+                if is_alone and self._world.elapsed() - self._seen_alive > _ALONE:
+                    raise
+                self._say(f"{worker.name}: {gone.message}; trying again in {pause}")
+                await self._world.wait(max(pause, Span.of(seconds=gone.retry_after_s)))
+                pause = min(Span(2 * pause), _LONGEST_PAUSE)
+                continue
+            check_same_model(self._manifest.identity, identity, worker.name)
+            self._seen_alive = self._world.elapsed()
+            return
+
+    def _lease(self, worker: Worker) -> Lease | None:
+        patience = max(_PATIENCE, Span(_SLOWER * self._shard_span))
+        return self._ledger.lease(worker.name, self._world.elapsed(), patience)
+
+    async def _compute(self, worker: Worker, lease: Lease) -> WorkerGone | None:
+        """Compute one shard; return the error if the worker is gone."""
+        try:
+            shard = await in_thread(self._shard, lease.shard)
+            compute = self._one_by_one if lease.attempt > MOST_ATTEMPTS else _whole
+            answers = await compute(worker, shard)
+        except WorkerGone as gone:
+            self._ledger.give_back(lease, counts=True)
+            return gone
+        except BaseException:
+            self._ledger.give_back(lease, counts=False)
+            raise
+        await self._keep(lease, shard, answers)
+        return None
+
+    async def _keep(self, lease: Lease, shard: Shard, answers: Sequence[Answer]) -> None:
+        if len(answers) != len(shard.texts):
+            raise WrongCount(
+                f"{lease.worker} gave {len(answers)} answers for {len(shard.texts)} rows"
+            )
+        task = self._spec.task
+        outcomes = [judge(task, each) for each in answers]
+        packed = [pack(each) for each in outcomes]
+        await in_thread(self._checkpoint.put_part, shard.number, packed, self._job)
+        if not self._ledger.finish(lease):
+            return
+        now = self._world.elapsed()
+        self._seen_alive = now
+        self._shard_span = Span(max(self._shard_span // 2, now - lease.begun))
+        self._fresh += len(shard.texts)
+        self._rows_done += len(shard.texts)
+        self._failed += sum(isinstance(each, Refused) for each in outcomes)
+        self._events.put_nowait(self.tally)
+        line = {
+            "at": self._world.now().isoformat(timespec="milliseconds"),
+            "shard": shard.number,
+            "rows": len(shard.texts),
+            "worker": lease.worker,
+            "seconds": round(Span(now - lease.begun).seconds, 3),
+        }
+        await in_thread(self._checkpoint.append, "timeline.jsonl", json.dumps(line).encode())
+
+    async def _one_by_one(self, worker: Worker, shard: Shard) -> list[Answer]:
+        """Compute a shard that took workers down, row by row, and refuse the row that does it."""
+        self._say(f"shard {shard.number} took {MOST_ATTEMPTS} workers down; its rows go one by one")
+        answers: list[Answer] = []
+        for place, text in enumerate(shard.texts):
+            row = Shard(shard.number, shard.first + place, (text,), 1)
+            answers += await self._row(worker, row)
+        return answers
+
+    async def _row(self, worker: Worker, row: Shard) -> Sequence[Answer]:
+        for _ in range(_ROW_ATTEMPTS):
+            try:
+                return await worker.compute(row)
+            except WorkerGone as error:
+                gone = error
+                await self._world.wait(Span.of(seconds=gone.retry_after_s))
+                await self._prepare(worker)
+        return [Refused(f"the model ended {_ROW_ATTEMPTS} times at it: {gone.message}")]
+
+    def _shard(self, number: int) -> Shard:
+        rows = self._manifest.shard_rows
+        texts = tuple(each.decode() for each in self._texts.stretch(number * rows, rows))
+        return Shard(number, number * rows, texts, self._manifest.batch_rows)
+
+    def _size(self, shard: int) -> int:
+        rows = self._manifest.shard_rows
+        return min(rows, self._manifest.intake.distinct - shard * rows)
+
+    def _say(self, text: str) -> None:
+        self._events.put_nowait(Remark(text))
+
+
+async def _whole(worker: Worker, shard: Shard) -> Sequence[Answer]:
+    return await worker.compute(shard)
+
+
+def check_same_model(begun: Identity, found: Identity, worker: str) -> None:
+    """Raise `OtherModel` if a worker's answers would be those of another model."""
+    if begun.model_digest and found.model_digest and begun.model_digest != found.model_digest:
+        raise OtherModel(
+            f"{worker} has another model: {found.model_digest[:12]}, not {begun.model_digest[:12]}",
+            hint="give it the same model, or leave it out",
+        )
+
+
+async def _end(tasks: Collection[asyncio.Task[None] | asyncio.Task[WorkerGone | None]]) -> None:
+    """Cancel tasks and wait for their ends."""
+    for each in tasks:
+        each.cancel()
+    if tasks:
+        await asyncio.wait(tasks)

@@ -1,0 +1,48 @@
+"""`puna batch`: a model applied to a whole file. The commands are imported when they are called."""
+
+from importlib import import_module
+
+import click
+
+_COMMANDS = {
+    "run": ("puna.cli.batch_run", "run", "Compute every row of a file, or go on where it stopped"),
+    "init": ("puna.cli.batch_init", "init", "Write a task file from questions and answers"),
+    "list": ("puna.cli.batch_jobs", "list_jobs", "List jobs"),
+    "show": ("puna.cli.batch_jobs", "show", "Show what is known of a job"),
+    "pause": ("puna.cli.batch_jobs", "pause", "Stop a job that runs; it can go on later"),
+    "resume": ("puna.cli.batch_run", "resume", "Go on with a job"),
+    "cancel": ("puna.cli.batch_jobs", "cancel", "Stop a job and forget what it computed"),
+}
+
+
+class BatchCommands(click.Group):
+    """A group whose commands are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order of the table."""
+        del ctx
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command; an unknown name is none."""
+        del ctx
+        if cmd_name not in _COMMANDS:
+            return None
+        module, name, _ = _COMMANDS[cmd_name]
+        command: click.Command = getattr(import_module(module), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the table of commands without importing one."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, row[2]) for name, row in _COMMANDS.items()])
+
+
+@click.group(cls=BatchCommands)
+def batch() -> None:
+    """Apply a model to every row of a file: labels, free text, JSON or vectors.
+
+    A job goes on where it was interrupted, whatever interrupted it, when the same command is given
+    again. `puna[batch]` must be installed.
+    """

@@ -1,0 +1,273 @@
+"""`puna batch run` and `resume`: compute every row of a file, or go on where it stopped."""
+
+import asyncio
+import io
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import click
+
+from puna.batch.checkpoint import Checkpoint
+from puna.batch.formats import Format, shape_of_output
+from puna.batch.job import Job
+from puna.batch.jobs import Jobs
+from puna.batch.manifest import Order
+from puna.batch.reading import Reading
+from puna.batch.spec import LabelTask, Spec
+from puna.batch.taskfile import (
+    TaskWords,
+    read_labels,
+    read_prompt,
+    read_schema,
+    read_task_file,
+    spec_of,
+)
+from puna.batch.workers.local import ScoringWorker, Weights
+from puna.batch.workers.node import NodeWorker
+from puna.batch.workers.worker import Worker
+from puna.cli.batch_view import BatchView, JsonView
+from puna.cli.reach import is_local, open_store
+from puna.cli.session import Session, pass_session
+from puna.cli.start import ensure_node
+from puna.errors import Invalid
+from puna.units import Money
+
+PIPED = "-"
+_PIPED_NAME = "piped"
+
+
+class NoOutput(Invalid):
+    """A job cannot write where it is told to."""
+
+    code = "no_output"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """How a job is to be run and shown; nothing in it changes a result."""
+
+    anew: bool
+    as_json: bool
+    price: Money
+    threads: int | None = None
+
+
+_TASK_OPTIONS = (
+    click.option("-m", "--model", help="The model."),
+    click.option("--column", help="The column that holds the text."),
+    click.option("--labels", metavar="FILE|a,b,c", help="Give each row the label that fits best."),
+    click.option("--multi", is_flag=True, default=None, help="Every label that fits, not one."),
+    click.option(
+        "--abstain-below",
+        type=click.FloatRange(0, 1),
+        metavar="P",
+        help="No label where its probability is below P.",
+    ),
+    click.option(
+        "--calibrate",
+        is_flag=True,
+        default=None,
+        help="Take off what the model thinks of each label anyway.",
+    ),
+    click.option("--instruction", help="What stands before every row when labels are asked for."),
+    click.option(
+        "--prompt", metavar="TEMPLATE", help="Ask this: Jinja over the columns; or @FILE."
+    ),
+    click.option("--schema", metavar="FILE", help="Answer with JSON that fits this JSON schema."),
+    click.option("--embed", is_flag=True, default=None, help="Turn each row into a vector."),
+    click.option("--dimensions", type=click.IntRange(1), help="Numbers of a vector to keep."),
+    click.option("--system", help="The system message."),
+    click.option(
+        "--temperature", type=click.FloatRange(0), help="0, the default, does not sample."
+    ),
+    click.option("--max-tokens", type=click.IntRange(1), help="The most tokens of an answer."),
+    click.option("--seed", type=int, help="For sampling."),
+    click.option("--context", type=click.IntRange(1), help="Tokens of prompt and answer together."),
+    click.option(
+        "--task", "task_file", type=click.Path(path_type=Path), help="A task file (TOML)."
+    ),
+)
+_READ_OPTIONS = (
+    click.option(
+        "--format",
+        "format_name",
+        type=click.Choice([each.value for each in Format]),
+        help="How the input is written, where its name does not say it.",
+    ),
+    click.option("--delimiter", help="What separates the columns of the input."),
+    click.option("--no-header", is_flag=True, help="The first line is a row already."),
+    click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the first N rows."),
+)
+_RUN_OPTIONS = (
+    click.option("--anew", is_flag=True, help="Drop what this job computed and begin again."),
+    click.option(
+        "--price", "price_text", metavar="DOLLARS", help="What an hour of this machine costs."
+    ),
+    click.option("--threads", type=click.IntRange(1), help="Threads that compute labels."),
+    click.option("--json", "as_json", is_flag=True, help="Print what happens as JSON lines."),
+)
+
+
+def _with(
+    options: Sequence[Callable[[Callable[..., None]], Callable[..., None]]],
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    def add(command: Callable[..., None]) -> Callable[..., None]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+@click.command()
+@click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The result.")
+@_with(_TASK_OPTIONS)
+@_with(_READ_OPTIONS)
+@_with(_RUN_OPTIONS)
+@pass_session
+def run(session: Session, /, inputs: tuple[str, ...], *, output: Path, **flags: object) -> None:
+    """Compute every row of INPUT and write them with the answers to OUTPUT.
+
+    INPUT is a file of CSV, TSV, JSON Lines, Parquet or plain lines (.gz, .zst and .bz2 too), a
+    folder or a pattern of them, or - for what is piped in. The output has the same rows in the same
+    order; rows without an answer stand in OUTPUT.bad.jsonl too, with the reason.
+
+    Give the same command again to go on where it stopped. Ctrl-C pauses.
+    """
+    spec = spec_of(_words(flags))
+    output = _checked_output(output)
+    checkpoint = Jobs(session.settings.home).checkpoint(output)
+    is_piped = inputs == (PIPED,)
+    found = (checkpoint.folder / _PIPED_NAME,) if is_piped else [Path(each) for each in inputs]
+    order = Order(
+        inputs=tuple(str(each.absolute()) for each in found),
+        output=str(output),
+        spec=spec,
+        reading=_reading(flags, is_piped=is_piped),
+    )
+    piped = _piped(session) if is_piped else None
+    _run(session, checkpoint, order, _wish(flags), piped)
+
+
+@click.command()
+@click.argument("job")
+@_with(_RUN_OPTIONS[1:])
+@pass_session
+def resume(session: Session, /, job: str, **flags: object) -> None:
+    """Go on with JOB, an id that `puna batch list` shows, or an output."""
+    card = Jobs(session.settings.home).find(job)
+    order = card.manifest.order if card.manifest else card.order
+    if order is None:
+        raise NoOutput(f"the job {card.id} is damaged", hint="run it again with --anew")
+    _run(session, Checkpoint(card.folder), order, _wish({"anew": False, **flags}), None)
+
+
+def _run(
+    session: Session, checkpoint: Checkpoint, order: Order, wish: Wish, piped: BinaryIO | None
+) -> None:
+    with checkpoint.lock():
+        view: BatchView | JsonView = (
+            JsonView(session.terminal.line)
+            if wish.as_json
+            else BatchView(session.terminal, session.world, price=wish.price)
+        )
+        job = Job(checkpoint, order, session.world, piped)
+        worker = worker_for(session, order.spec, wish.threads)
+        try:
+            asyncio.run(_follow(job, worker, view, anew=wish.anew))
+        except KeyboardInterrupt:
+            view.finish()
+            session.terminal.say("Paused. Give the same command again to go on.")
+            raise
+        finally:
+            view.finish()
+
+
+async def _follow(job: Job, worker: Worker, view: BatchView | JsonView, *, anew: bool) -> None:
+    try:
+        async with aclosing(job.run([worker], anew=anew)) as events:
+            async for event in events:
+                view.take(event)
+    finally:
+        await worker.close()
+
+
+def worker_for(session: Session, spec: Spec, threads: int | None) -> Worker:
+    """Return what computes: a scorer of our own for labels on this machine, else the node."""
+    settings = session.settings
+    is_here = is_local(session)
+    if isinstance(spec.task, LabelTask) and is_here and settings.engine != "scripted":
+        model = open_store(session).open(spec.model)
+        weights = Weights(model.weights, model.digest.hex)
+        return ScoringWorker(weights, session.world, threads or settings.threads or None)
+    key = settings.api_key or settings.client_key
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    url = settings.host.for_client().url
+    return NodeWorker(lambda: ensure_node(session).url, headers=headers, name=url)
+
+
+def _words(flags: dict[str, object]) -> TaskWords:
+    here = Path()
+    said: dict[str, object] = {
+        name: flags[name] for name in TaskWords.__dataclass_fields__ if name in flags
+    }
+    if isinstance(labels := flags["labels"], str):
+        said["labels"] = read_labels(labels)
+    if isinstance(prompt := flags["prompt"], str):
+        said["prompt"] = read_prompt(prompt, here)
+    if isinstance(schema := flags["schema"], str):
+        said["schema"] = read_schema(schema, here)
+    words = TaskWords(**said)  # type: ignore[arg-type]
+    task_file = flags["task_file"]
+    return words.over(read_task_file(task_file)) if isinstance(task_file, Path) else words
+
+
+def _reading(flags: dict[str, object], *, is_piped: bool) -> Reading:
+    name, delimiter, limit = flags["format_name"], flags["delimiter"], flags["limit"]
+    if is_piped and name is None:
+        raise NoOutput(
+            "how the piped rows are written is not known",
+            hint="say it with --format csv, tsv, jsonl, parquet or lines",
+        )
+    text = str(delimiter or "").replace("\\t", "\t")
+    if len(text) > 1:
+        raise NoOutput(f'"{text}" is no delimiter: it must be one character')
+    return Reading(
+        format=Format(str(name)) if name else None,
+        delimiter=text,
+        has_header=not flags["no_header"],
+        limit=limit if isinstance(limit, int) else None,
+    )
+
+
+def _wish(flags: dict[str, object]) -> Wish:
+    threads = flags["threads"]
+    return Wish(
+        anew=bool(flags["anew"]),
+        as_json=bool(flags["as_json"]),
+        price=Money.parse(str(flags["price_text"] or "0")),
+        threads=threads if isinstance(threads, int) else None,
+    )
+
+
+def _checked_output(output: Path) -> Path:
+    """Return the output's absolute path. Raises `NoOutput`, `UnknownFormat`."""
+    shape_of_output(output)
+    path = output.absolute()
+    if path.is_dir():
+        raise NoOutput(f'the output "{output}" is a folder', hint="name a file in it")
+    if not path.parent.is_dir():
+        raise NoOutput(f'the folder of the output "{output}" does not exist')
+    return path.resolve() if path.parent.exists() else path
+
+
+def _piped(session: Session) -> BinaryIO:
+    keys = session.terminal.keys
+    if isinstance(keys, io.TextIOWrapper):
+        piped: BinaryIO = keys.buffer
+        return piped
+    return io.BytesIO(keys.read().encode())
