@@ -1,8 +1,9 @@
 """The only maker of HTTP clients: what reaches another program goes through here.
 
-Two kinds, for two needs: a session for strangers on the internet (fetcher.py adds what makes it
-safe), and a small blocking connection for the command line, which has no time to import an
-asynchronous client. (The engine's child has a line of its own, node/engine/line.py.)
+Three kinds, for three needs: a session for strangers on the internet (fetcher.py adds what makes it
+safe), one for an address that a person named, and a small blocking connection for the command line,
+which has no time to import an asynchronous client. (The engine's child has a line of its own,
+node/engine/line.py.)
 """
 
 import errno
@@ -59,6 +60,25 @@ def stranger_session(
         auto_decompress=False,
         max_line_size=2**15,
         max_field_size=2**15,
+    )
+
+
+def named_session(base_url: str, headers: Mapping[str, str]) -> "aiohttp.ClientSession":
+    """Make a session to an address that a person named, a node's for instance.
+
+    No timeout on the whole: an answer takes as long as it takes. The caller closes the session,
+    which drops its connections and so calls off what is being answered.
+    """
+    import aiohttp  # noqa: PLC0415 - see above
+
+    return aiohttp.ClientSession(
+        base_url,
+        connector=aiohttp.TCPConnector(limit=0),
+        headers=dict(headers),
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT_S),
+        read_bufsize=2**18,
+        trust_env=False,
+        cookie_jar=aiohttp.DummyCookieJar(),
     )
 
 

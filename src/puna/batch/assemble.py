@@ -7,7 +7,7 @@ always row n of the input.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from puna.batch.outcome import unpack
 from puna.batch.reading import Files
 from puna.batch.records import BadRow, Chunk, excerpt
 from puna.batch.strings import Strings, StringsWriter
-from puna.batch.writing import RowsWriter, make_writer, schema_of_output, whole_file
+from puna.batch.writing import RowsWriter, open_writer, schema_of_output, whole_file
 
 _OUTCOMES = "outcomes"
 
@@ -40,7 +40,7 @@ def bad_file_of(output: Path) -> Path:
     return output.with_name(f"{output.name}.bad.jsonl")
 
 
-def write_output(checkpoint: Checkpoint, manifest: Manifest) -> Iterator[Writing | Written]:
+def write_output(checkpoint: Checkpoint, manifest: Manifest) -> Generator[Writing | Written]:
     """Write the output and the side file; the last thing yielded says what was written. Blocks."""
     gather_outcomes(checkpoint, manifest)
     order, output = manifest.order, Path(manifest.order.output)
@@ -52,15 +52,17 @@ def write_output(checkpoint: Checkpoint, manifest: Manifest) -> Iterator[Writing
     rows = bad = 0
     with Strings(checkpoint.folder / _OUTCOMES) as outcomes:
         filler = _Filler(checkpoint, outcomes, Answers(order.spec.task, added))
-        with whole_file(bad_path) as bad_file, whole_file(output, shape) as file:
-            writer = make_writer(file, shape, schema, manifest.intake.columns)
+        with (
+            whole_file(bad_path) as bad_file,
+            whole_file(output, shape) as file,
+            open_writer(file, shape, schema, manifest.intake.columns) as writer,
+        ):
             for chunk in source.chunks():
                 bad_rows = filler.fill(chunk, writer)
                 bad_file.write("".join(_line(each) for each in bad_rows).encode())
                 rows += len(chunk)
                 bad += len(bad_rows)
                 yield Writing(rows, manifest.intake.rows)
-            writer.finish()
     if not bad:
         bad_path.unlink()
     _remove(checkpoint.folder / _OUTCOMES)

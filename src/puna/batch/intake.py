@@ -10,7 +10,7 @@ samples, equal texts get answers of their own, and the order stays the input's.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -53,7 +53,7 @@ class IntakeStep:
 
 def take_in(
     source: Files, texts: Texts, folder: Path, *, merges: bool
-) -> Iterator[IntakeStep | Intake]:
+) -> Generator[IntakeStep | Intake]:
     """Read the input into `folder`; the last thing yielded is what was found. Blocks."""
     kinds = None if source.schema is not None else Kinds(source.columns)
     only = texts.needed if kinds is None else None

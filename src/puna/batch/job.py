@@ -6,7 +6,7 @@ what is missing, so running a job again is the same as never having been interru
 
 import json
 import shutil
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -101,8 +101,9 @@ class Job:
         checkpoint.remove("finished.json")
         found = _Found(files, digest, manifest.intake if manifest else None)
         if found.intake is None:
-            async for event in self._read(found):
-                yield event
+            async with aclosing(self._read(found)) as events:
+                async for event in events:
+                    yield event
         if manifest is None or not await in_thread(self._is_computed, manifest):
             yield Preparing(workers[0].name)
             ready = await self._prepare(workers[0], manifest)
@@ -110,17 +111,19 @@ class Job:
             async with aclosing(self._compute(manifest, ready, workers[1:])) as events:
                 async for event in events:
                     yield event
-        async for step in in_steps(write_output(checkpoint, manifest)):
-            yield self._finish(step) if isinstance(step, Written) else step
+        async with aclosing(in_steps(write_output(checkpoint, manifest))) as steps:
+            async for step in steps:
+                yield self._finish(step) if isinstance(step, Written) else step
 
     async def _read(self, found: _Found) -> AsyncGenerator[Event]:
         """Take the input in, and note what was found."""
         write_order(self._checkpoint, self._order)
-        async for step in in_steps(self._take_in(found.files)):
-            if isinstance(step, IntakeStep):
-                yield Reading(step.rows)
-            else:
-                found.intake = step
+        async with aclosing(in_steps(self._take_in(found.files))) as steps:
+            async for step in steps:
+                if isinstance(step, IntakeStep):
+                    yield Reading(step.rows)
+                else:
+                    found.intake = step
 
     def _copy_piped(self, piped: BinaryIO) -> None:
         """Copy what is piped in; where the job has its rows already, they must be the same."""
@@ -150,7 +153,7 @@ class Job:
             manifest.order.output, found["rows"], found["bad"], found["bad_file"], was_done=True
         )
 
-    def _take_in(self, files: Sequence[Path]) -> Iterator[IntakeStep | Intake]:
+    def _take_in(self, files: Sequence[Path]) -> Generator[IntakeStep | Intake]:
         """Read the input. Raises `NothingToDo`."""
         spec = self._order.spec
         shape_of_output(Path(self._order.output))
@@ -231,8 +234,11 @@ class Job:
         return Finished(output, written.rows, written.bad, written.bad_file)
 
 
-async def in_steps(steps: Iterator[_T]) -> AsyncGenerator[_T]:
-    """Take the steps of work that blocks, each in a thread."""
+async def in_steps(steps: Generator[_T]) -> AsyncGenerator[_T]:
+    """Take the steps of work that blocks, each in a thread; closing it ends the work."""
     end = object()
-    while (step := await in_thread(next, steps, end)) is not end:
-        yield step  # type: ignore[misc]
+    try:
+        while (step := await in_thread(next, steps, end)) is not end:
+            yield step  # type: ignore[misc]
+    finally:
+        steps.close()

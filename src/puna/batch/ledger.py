@@ -68,13 +68,16 @@ class Ledger:
         return True
 
     def give_back(self, lease: Lease, *, counts: bool) -> None:
-        """End a lease without a result. `counts` if the shard may be to blame."""
+        """End a lease without a result: the shard waits behind the others.
+
+        `counts` if the shard may be to blame.
+        """
         self._leases.pop(lease.number, None)
         if counts:
             self._attempts[lease.shard] = self._attempts.get(lease.shard, 0) + 1
         is_elsewhere = any(each.shard == lease.shard for each in self._leases.values())
         if lease.shard not in self._done and not is_elsewhere:
-            self._waiting.appendleft(lease.shard)
+            self._waiting.append(lease.shard)
 
     def state(self, shard: int) -> ShardState:
         """Return where a shard stands."""

@@ -18,6 +18,7 @@ from puna.batch.ledger import MOST_ATTEMPTS, Lease, Ledger
 from puna.batch.manifest import Manifest
 from puna.batch.outcome import judge, pack
 from puna.batch.shards import Shard
+from puna.batch.strings import Strings
 from puna.batch.workers.worker import Answer, Identity, Refused, Worker, WorkerGone
 from puna.errors import Conflict, Failed
 from puna.library.threads import in_thread
@@ -26,12 +27,14 @@ from puna.world import World
 
 _TICK = Span.of(seconds=1)
 _ALONE = Span.of(minutes=10)
-"""How long a job waits while no worker at all is there."""
+"""How long a job goes on while no worker gets anything done."""
 _LONGEST_PAUSE = Span.of(minutes=1)
 _PATIENCE = Span.of(minutes=1)
 _SLOWER = 4
 """A shard is overdue at so many times what shards take."""
 _ROW_ATTEMPTS = 2
+_SICK = 3
+"""If so many rows fail one after the other and none succeeds, the worker is to blame, not they."""
 
 
 class OtherModel(Conflict):
@@ -77,7 +80,7 @@ class Run:
         self._checkpoint, self._manifest, self._world = checkpoint, manifest, world
         self._spec = replace(manifest.order.spec, path=manifest.identity.path)
         self._job = manifest.digest
-        self._texts = checkpoint.texts()
+        self._texts: Strings | None = None
         self._ledger = Ledger(manifest.shards, done)
         self._failed = sum(done.values())
         self._rows_done = sum(self._size(shard) for shard in done)
@@ -86,7 +89,7 @@ class Run:
         self._earlier = earlier
         self._events: asyncio.Queue[Event | None] = asyncio.Queue()
         self._shard_span = Span(0)
-        self._seen_alive = world.elapsed()
+        self._last_result = world.elapsed()
 
     @property
     def tally(self) -> Tally:
@@ -106,6 +109,7 @@ class Run:
 
         Raises `Paused`, and what a worker raises that is no `WorkerGone`.
         """
+        self._texts = self._checkpoint.texts()
         task = asyncio.create_task(self._all(first, others))
         try:
             while (event := await self._events.get()) is not None:
@@ -159,6 +163,7 @@ class Run:
     async def _tend(self, worker: Worker, *, is_ready: bool) -> None:
         """Keep one worker busy until all is done."""
         running: set[asyncio.Task[WorkerGone | None]] = set()
+        pause = Span(0)
         try:
             while not self._ledger.is_over:
                 if not is_ready:
@@ -169,9 +174,14 @@ class Run:
                 ended = await self._next_end(running)
                 running -= ended
                 gone = next((error for each in ended if (error := each.result())), None)
+                if ended and not gone:
+                    pause = Span(0)
                 if gone:
+                    if pause == _LONGEST_PAUSE and self._is_stuck():
+                        raise gone
                     self._say(f"{worker.name}: {gone.message}; its shards wait")
-                    await self._world.wait(Span.of(seconds=gone.retry_after_s))
+                    await self._world.wait(max(pause, Span.of(seconds=gone.retry_after_s)))
+                    pause = min(max(_TICK, Span(2 * pause)), _LONGEST_PAUSE)
                     is_ready = False
         finally:
             await _end(running)
@@ -194,16 +204,18 @@ class Run:
             try:
                 identity = await worker.prepare(self._spec)
             except WorkerGone as gone:
-                is_alone = not self._ledger.leases
-                if is_alone and self._world.elapsed() - self._seen_alive > _ALONE:
+                if self._is_stuck():
                     raise
                 self._say(f"{worker.name}: {gone.message}; trying again in {pause}")
                 await self._world.wait(max(pause, Span.of(seconds=gone.retry_after_s)))
                 pause = min(Span(2 * pause), _LONGEST_PAUSE)
                 continue
             check_same_model(self._manifest.identity, identity, worker.name)
-            self._seen_alive = self._world.elapsed()
             return
+
+    def _is_stuck(self) -> bool:
+        """Tell whether nobody computes, and nothing has been computed for too long."""
+        return not self._ledger.leases and self._world.elapsed() - self._last_result > _ALONE
 
     def _lease(self, worker: Worker) -> Lease | None:
         patience = max(_PATIENCE, Span(_SLOWER * self._shard_span))
@@ -236,7 +248,7 @@ class Run:
         if not self._ledger.finish(lease):
             return
         now = self._world.elapsed()
-        self._seen_alive = now
+        self._last_result = now
         self._shard_span = Span(max(self._shard_span // 2, now - lease.begun))
         self._fresh += len(shard.texts)
         self._rows_done += len(shard.texts)
@@ -258,7 +270,9 @@ class Run:
         for place, text in enumerate(shard.texts):
             row = Shard(shard.number, shard.first + place, (text,), 1)
             answers += await self._row(worker, row)
-        return answers
+            if len(answers) == _SICK and all(isinstance(each, _Fatal) for each in answers):
+                raise WorkerGone("it falls over at every row")
+        return [Refused(each.reason) if isinstance(each, _Fatal) else each for each in answers]
 
     async def _row(self, worker: Worker, row: Shard) -> Sequence[Answer]:
         for _ in range(_ROW_ATTEMPTS):
@@ -268,9 +282,10 @@ class Run:
                 gone = error
                 await self._world.wait(Span.of(seconds=gone.retry_after_s))
                 await self._prepare(worker)
-        return [Refused(f"the model ended {_ROW_ATTEMPTS} times at it: {gone.message}")]
+        return [_Fatal(f"the model ended {_ROW_ATTEMPTS} times at it: {gone.message}")]
 
     def _shard(self, number: int) -> Shard:
+        assert self._texts is not None  # noqa: S101 - open while it works
         rows = self._manifest.shard_rows
         texts = tuple(each.decode() for each in self._texts.stretch(number * rows, rows))
         return Shard(number, number * rows, texts, self._manifest.batch_rows)
@@ -281,6 +296,10 @@ class Run:
 
     def _say(self, text: str) -> None:
         self._events.put_nowait(Remark(text))
+
+
+class _Fatal(Refused):
+    """A row at which the worker fell over whenever it tried."""
 
 
 async def _whole(worker: Worker, shard: Shard) -> Sequence[Answer]:

@@ -230,9 +230,10 @@ def _unique(names: Sequence[str]) -> tuple[str, ...]:
 def _parsed(text: str, number: int) -> Found:
     try:
         value = json.loads(text, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        words = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-        return Found({}, number, f"it is no JSON: {words}", text)
+    except RecursionError:
+        return Found({}, number, "it is nested too deeply", text)
+    except ValueError as error:
+        return Found({}, number, f"it is no JSON: {error}", text)
     if not isinstance(value, dict):
         return Found({}, number, "it is no JSON object", text)
     return Found(value, number)

@@ -37,7 +37,10 @@ class RowsWriter(ABC):
 
     @abstractmethod
     def finish(self) -> None:
-        """Write what is left, and what comes at the end."""
+        """Write what is left."""
+
+    def close(self) -> None:  # noqa: B027 - most have nothing to close
+        """Let go of what is open, whether all was written or not."""
 
 
 class TableWriter(RowsWriter):
@@ -117,8 +120,11 @@ class ParquetWriter(RowsWriter):
             self._flush()
 
     def finish(self) -> None:
-        """Write the last row group and the footer."""
+        """Write the last row group."""
         self._flush()
+
+    def close(self) -> None:
+        """Write the footer."""
         self._writer.close()
 
     def _flush(self) -> None:
@@ -138,10 +144,22 @@ def schema_of_output(
     return pa.schema([*fields, *(pa.field(each.name, _TYPES[each.kind]) for each in added)])
 
 
-def make_writer(
+@contextmanager
+def open_writer(
+    file: pa.NativeFile, shape: Shape, schema: pa.Schema, own: Sequence[str]
+) -> Iterator[RowsWriter]:
+    """Open the writer for a format; the schema names all columns, the input's own first."""
+    writer = _make_writer(file, shape, schema, own)
+    try:
+        yield writer
+        writer.finish()
+    finally:
+        writer.close()
+
+
+def _make_writer(
     file: pa.NativeFile, shape: Shape, schema: pa.Schema, own: Sequence[str]
 ) -> RowsWriter:
-    """Return the writer for a format; the schema names all columns, the input's own first."""
     added = schema.names[len(own) :]
     if shape.format is Format.PARQUET:
         return ParquetWriter(file, schema, len(own))

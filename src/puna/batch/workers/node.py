@@ -24,7 +24,7 @@ from puna.batch.workers.worker import (
 )
 from puna.errors import PunaError
 from puna.library.threads import in_thread
-from puna.net import engine_session
+from puna.net import named_session
 from puna.node.client import NodeRefused
 from puna.node.replies import Fields
 
@@ -76,9 +76,7 @@ class NodeWorker:
             url = await in_thread(self._start)
         except PunaError as error:
             raise WorkerGone(error.message, hint=error.hint) from error
-        self._session = engine_session(
-            None, base_url=url, headers=self._headers, keeps_connections=True
-        )
+        self._session = named_session(url, self._headers)
         self._spec = spec
         version = await self._ask("GET", "/api/version", None)
         digest = _digest_in(await self._ask("GET", "/api/tags", None), spec.model)
