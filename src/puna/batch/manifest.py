@@ -148,7 +148,7 @@ def read_spec(value: dict[str, object]) -> Spec:
     task = _fields(value["task"])
     kind = Kind(str(task.pop("kind")))
     labels = task.get("labels")
-    if isinstance(labels, list):
+    if isinstance(labels, list | tuple):
         task["labels"] = tuple(Label(**each) for each in labels)
     return Spec(**{**value, "task": _TASKS[kind](**task)})  # type: ignore[arg-type]
 

@@ -97,7 +97,7 @@ def spec_of(words: TaskWords) -> Spec:
 def _task(kind: str, words: TaskWords) -> Task:
     if kind == "labels":
         return LabelTask(
-            labels=_checked(words.labels or ()),
+            labels=check_labels(words.labels or ()),
             multi=bool(words.multi),
             abstain_below=words.abstain_below or 0.0,
             instruction=words.instruction or "",
@@ -118,7 +118,8 @@ def _task(kind: str, words: TaskWords) -> Task:
     return PromptTask(system=system, temperature=temperature, max_tokens=most)
 
 
-def _checked(labels: Sequence[Label]) -> tuple[Label, ...]:
+def check_labels(labels: Sequence[Label]) -> tuple[Label, ...]:
+    """Return the labels. Raises `BadTask` for fewer than two, and for one that is there twice."""
     names = [each.name for each in labels]
     if len(names) < 2:  # noqa: PLR2004 - with one there is nothing to choose
         raise BadTask(f"at least two labels are needed, not {len(names)}")

@@ -7,12 +7,13 @@ from typing import TypeVar
 import click
 
 from puna.batch.reading import Files, Reading, find_files
+from puna.batch.spec import Label
 from puna.batch.taskfile import (
     TaskWords,
+    check_labels,
     read_labels,
     read_prompt,
     read_schema,
-    read_task_file,
     spec_of,
     to_toml,
 )
@@ -42,8 +43,8 @@ def init(session: Session, *, file: Path, input_name: str | None, force: bool) -
         raise TaskFileThere(f"{file} is there already", hint="name another file, or say --force")
     columns = Files(find_files([input_name]), Reading()).columns if input_name else ()
     words = _Questions(session, columns).ask()
+    spec_of(words)
     file.write_text(to_toml(words), encoding="utf-8")
-    spec_of(read_task_file(file))
     session.terminal.say(f"Wrote {file}. Run it with:")
     session.terminal.line(f"puna batch run {input_name or 'INPUT'} -o OUTPUT.csv --task {file}")
 
@@ -64,7 +65,7 @@ class _Questions:
             return TaskWords(
                 model=model,
                 column=column,
-                labels=self._ask("Labels, between commas, or a file of them", None, read_labels),
+                labels=self._ask("Labels, between commas, or a file of them", None, _labels),
                 multi=self._ask("Several labels for a row (yes, no)", "no", _flag) or None,
                 calibrate=self._ask("Calibrate (yes, no)", "no", _flag) or None,
             )
@@ -109,6 +110,10 @@ def _kind(text: str) -> str:
     if text not in _KINDS:
         raise Invalid(f"it is one of {', '.join(_KINDS)}")
     return text
+
+
+def _labels(text: str) -> tuple[Label, ...]:
+    return check_labels(read_labels(text))
 
 
 def _flag(text: str) -> bool:
