@@ -212,15 +212,19 @@ async def test_a_worker_gets_as_many_shards_as_it_has_places(order: Order, tmp_p
 
 
 class Crowded(EchoWorker):
-    """Counts how many shards it has at once."""
+    """Answers nothing before all its places are taken, and counts how many were at most."""
 
-    now = most = 0
+    def __init__(self, name: str, *, places: int) -> None:
+        super().__init__(name, places=places)
+        self.now = self.most = 0
+        self.is_full = asyncio.Event()
 
     async def compute(self, shard: Shard) -> Sequence[Answer]:
         self.now += 1
         self.most = max(self.most, self.now)
-        for _ in range(50):
-            await asyncio.sleep(0)
+        if self.now == self.places:
+            self.is_full.set()
+        await self.is_full.wait()
         self.now -= 1
         return await super().compute(shard)
 
