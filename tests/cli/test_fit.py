@@ -7,6 +7,7 @@ import pytest
 
 from tests.builders import LLAMA, a_gguf
 from tests.fakes.console import Ran, puna
+from tests.stores import put
 
 
 @pytest.fixture
@@ -98,3 +99,16 @@ def test_a_file_that_is_no_model_is_one_clear_line(file: Path) -> None:
 def test_an_unknown_model_says_so(tmp_path: Path) -> None:
     ran = puna("fit", "nope", environ={"PUNA_HOME": str(tmp_path)})
     assert (ran.code, ran.err.splitlines()[0]) == (1, "Error: model 'nope' not found")
+
+
+def test_what_makes_a_model_see_is_counted(file: Path) -> None:
+    store = file.parent / "models"
+    eyes = {"general.architecture": "clip", "clip.has_vision_encoder": True}
+    put(store, "blind", file.read_bytes())
+    put(store, "seeing", file.read_bytes(), projector=a_gguf(eyes, {}))
+
+    def needed(name: str) -> int:
+        ran = puna("fit", name, "--json", environ={"PUNA_HOME": str(file.parent)})
+        return int(json.loads(ran.out)["plans"][0]["total"])
+
+    assert needed("seeing") - needed("blind") > 170_000_000

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import click
 
@@ -19,6 +19,7 @@ from puna.models.fit import (
     choose_slots,
     fit_plan,
 )
+from puna.models.fit_projector import projector_size
 from puna.models.gguf import GgufHeader
 from puna.node.placing import DEFAULT_BATCH, DEFAULT_CONTEXT
 from puna.node.rooms import rooms_of, verdict_words
@@ -37,6 +38,8 @@ class Wish:
     context: int | None = None
     parallel: int | None = None
     cache_type: str | None = None
+    beside: Size = Size(0)  # noqa: RUF009 - a number
+    """What the model's projector takes."""
 
 
 @click.command()
@@ -59,7 +62,10 @@ def fit(session: Session, /, model: str, *, as_json: bool, **wish: int | str | N
     found = open_store(session).open(model)
     devices = detect_devices()
     header, rooms = found.header(), rooms_of(devices, session.settings)
-    plans = plans_of(header, session.settings, rooms[0], Wish(**wish))  # type: ignore[arg-type]
+    eyes = found.projector()
+    beside = projector_size(eyes) if eyes else Size(0)
+    asked = Wish(**wish, beside=beside)  # type: ignore[arg-type]
+    plans = plans_of(header, session.settings, rooms[0], asked)
     fits = [fit_plan(header, plan, rooms) for plan in plans]
     text = as_data(found, devices, fits) if as_json else as_text(found, devices, fits)
     session.terminal.line(text)
@@ -72,10 +78,11 @@ def plans_of(
     cache_type = wish.cache_type or settings.kv_cache_type
 
     def plan(context: int) -> Plan:
-        alone = Plan(context, 1, cache_type, min(DEFAULT_BATCH, context))
+        batch = min(DEFAULT_BATCH, context)
+        alone = Plan(context, 1, cache_type, batch, beside=wish.beside)
         most = settings.num_parallel or DEFAULT_SLOTS
         slots = wish.parallel or choose_slots(header, alone, memory, wanted=most)
-        return Plan(context, max(1, slots), cache_type, min(DEFAULT_BATCH, context))
+        return replace(alone, parallel=max(1, slots))
 
     return tuple(plan(context) for context in _contexts(header, settings, wish))
 

@@ -136,6 +136,16 @@ class LocalModel:
         """The files of its image and audio parts."""
         return self._paths(MediaType.PROJECTOR)
 
+    def projector(self) -> "GgufHeader | None":
+        """Return the first file that makes tokens of images: a projector, or the weights.
+
+        None for a model that sees none. Raises `BadGguf`, `Unsupported`.
+        """
+        from puna.models.details import has_encoder  # noqa: PLC0415 - see above
+
+        parts = (*(self.facts.header(path) for path in self.projectors), self.header())
+        return next((part for part in parts if has_encoder(part, "vision")), None)
+
     @property
     def draft(self) -> Path | None:
         """The file of its draft model for speculation, if it has one."""

@@ -99,7 +99,7 @@ class Fit:
     cache: Size
     """Keys, values and states of all slots, and the snapshots of them."""
     buffers: Size
-    """The computation's scratch, the tokenizer, the server, the process."""
+    """The computation's scratch, the tokenizer, the server, the process; a projector too."""
     margin: Size
     json_tables: Size
     """What is taken once the first answer has to be JSON; not part of the total."""
@@ -189,6 +189,7 @@ class _Model:
         cache = cache_size(self.shape, plan) + snapshots_size(self.shape, plan)
         process = process_size(self.shape, plan, threads=self.threads)
         buffers = scratch_size(self.shape, plan) + work_size(self.shape, plan) + process
+        buffers += plan.beside
         part = _UNKNOWN_MARGIN if self.shape.is_upper_bound else _MARGIN
         fit = Fit(
             context=plan.context,
@@ -234,7 +235,7 @@ class _Model:
             return fit.needed
         each = _CARD_OVERHEAD + scratch_size(self.shape, plan)
         windows = cache_size(self.shape, plan)
-        return Size(self.weights + windows + cards * each + fit.margin)
+        return Size(self.weights + windows + cards * each + fit.margin + plan.beside)
 
 
 _LESS_CACHE = ("q8_0", "q4_0")

@@ -74,6 +74,8 @@ class Plan:
 
     keeps_all: bool = False
     """Layers with a window keep all tokens as well."""
+    beside: Size = Size(0)  # noqa: RUF009 - a number
+    """What is loaded with the model and does not depend on how: a projector."""
 
     @property
     def told(self) -> int:

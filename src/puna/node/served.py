@@ -20,7 +20,7 @@ from puna.chat.output_tags import tags_form
 from puna.chat.template import GoPrompt, choose_template
 from puna.library.library import Library
 from puna.library.local import LocalModel
-from puna.models.details import Capability, has_encoder
+from puna.models.details import Capability
 from puna.models.gguf import GgufArray, GgufHeader, read_array
 from puna.models.manifest import ConfigBlob
 from puna.models.name import ModelName
@@ -80,7 +80,7 @@ class ServedModel:
             go_template=go,
             adapters=tuple(local.facts.header(path) for path in local.adapters),
             draft=local.facts.header(local.draft) if local.draft else None,
-            projector=_projector(local),
+            projector=local.projector(),
             config=config,
             form=named_form(config.parser) or (tags_form(go) if go else None),
         )
@@ -123,12 +123,6 @@ class _Kept:
     path: Path
     state: FileState
     until: Span
-
-
-def _projector(local: LocalModel) -> GgufHeader | None:
-    """Return the first file that sees: a projector, or the weights with one inside."""
-    parts = (*(local.facts.header(path) for path in local.projectors), local.header())
-    return next((part for part in parts if has_encoder(part, "vision")), None)
 
 
 class ServedModels:
