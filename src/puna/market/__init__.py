@@ -1,0 +1,1 @@
+"""The cloud that anyone can host: accounts, money, hosts, offers and pods."""

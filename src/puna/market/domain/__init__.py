@@ -1,0 +1,1 @@
+"""What the market decides, without a clock, a database or a network: values in, values out."""

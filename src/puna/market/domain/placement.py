@@ -1,0 +1,235 @@
+"""Where a pod goes: every offer is taken or refused with its reason, the best of the rest wins.
+
+The winner is the cheapest; among equals the one with the least room left over, so that big machines
+stay whole for big pods; then the first by name, so that the same question has the same answer.
+An on-demand pod may displace spot pods, a spot pod only those that bid less than it; what must
+go is the fewest and cheapest, and displacing is chosen only where nothing is free.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from puna.market.domain.hosts import Cloud, Host, Room, Tenant, Tenure
+from puna.units import Money, Size
+
+_NO_BYTES = Size(0)
+
+
+class Why(StrEnum):
+    """Why an offer does not do."""
+
+    CARD = "another card"
+    CLOUD = "the other cloud"
+    COUNTRY = "another country"
+    DATA_CENTER = "another data centre"
+    CUDA = "an older CUDA"
+    PUBLIC_IP = "no public address"
+    RUNTIME = "lacks the runtime"
+    BANDWIDTH = "a slower network"
+    DISK_SPEED = "a slower disk"
+    TOO_SMALL = "too small"
+    STALE = "not seen lately"
+    CLOSED = "its owner does not offer it now"
+    DRAINING = "being emptied"
+    NO_SPOT = "not offered for spot"
+    BID_TOO_LOW = "asks more than the bid"
+    TOO_DEAR = "dearer than the ceiling"
+    TAKEN = "taken"
+    TRIED = "failed for this pod before"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demand:
+    """What a renter wants. Empty and zero mean: anything does."""
+
+    takes: Room
+    cards: tuple[str, ...] = ()
+    """Models that do, in order of preference where `in_order`."""
+    in_order: bool = False
+    tenure: Tenure = Tenure.ON_DEMAND
+    bid: Money | None = None
+    """For one card and hour; for spot."""
+    ceiling: Money | None = None
+    """The most for one card and hour."""
+    cloud: Cloud | None = None
+    countries: frozenset[str] = frozenset()
+    data_centers: frozenset[str] = frozenset()
+    cuda: tuple[int, int] = (0, 0)
+    card_memory: Size = _NO_BYTES
+    down_mbps: int = 0
+    up_mbps: int = 0
+    disk_mbps: int = 0
+    needs_public_ip: bool = False
+    runtime: str = "runc"
+    avoid: frozenset[str] = frozenset()
+    """Hosts that have failed for this pod."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An offer that does not do."""
+
+    host: str
+    why: Why
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seat:
+    """An offer that does: its price for one card and hour, and the pods that must go for it."""
+
+    host: str
+    price: Money
+    displaces: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """The answer: a seat, or every reason why there is none."""
+
+    seat: Seat | None
+    refusals: tuple[Refusal, ...] = field(default=())
+
+
+Check = Callable[[Demand, Host, datetime], bool]
+
+_CHECKS: tuple[tuple[Why, Check], ...] = (
+    (Why.CARD, lambda want, host, _: _has_card(want, host)),
+    (Why.CLOUD, lambda want, host, _: want.cloud in (None, host.cloud)),
+    (
+        Why.COUNTRY,
+        lambda want, host, _: not want.countries or host.machine.country in want.countries,
+    ),
+    (
+        Why.DATA_CENTER,
+        lambda want, host, _: (
+            not want.data_centers or host.machine.data_center in want.data_centers
+        ),
+    ),
+    (Why.CUDA, lambda want, host, _: host.machine.cuda >= want.cuda),
+    (
+        Why.PUBLIC_IP,
+        lambda want, host, _: host.machine.has_public_ip or not want.needs_public_ip,
+    ),
+    (Why.RUNTIME, lambda want, host, _: want.runtime in host.machine.runtimes),
+    (
+        Why.BANDWIDTH,
+        lambda want, host, _: (
+            host.machine.down_mbps >= want.down_mbps and host.machine.up_mbps >= want.up_mbps
+        ),
+    ),
+    (Why.DISK_SPEED, lambda want, host, _: host.machine.disk_mbps >= want.disk_mbps),
+    (Why.TOO_SMALL, lambda want, host, _: _fits(want.takes, _whole(host))),
+    (Why.TRIED, lambda want, host, _: host.id not in want.avoid),
+    (Why.DRAINING, lambda _, host, __: not host.is_draining),
+    (Why.STALE, lambda _, host, now: host.is_fresh(now)),
+    (Why.CLOSED, lambda _, host, now: host.terms.is_open(now)),
+    (
+        Why.NO_SPOT,
+        lambda want, host, _: want.tenure is not Tenure.SPOT or host.terms.least_bid is not None,
+    ),
+    (Why.BID_TOO_LOW, lambda want, host, _: (want.bid or 0) >= _least_bid(want, host)),
+    (
+        Why.TOO_DEAR,
+        lambda want, host, _: want.ceiling is None or price_of(want, host) <= want.ceiling,
+    ),
+)
+
+
+def place(demand: Demand, hosts: Iterable[Host], now: datetime) -> Placement:
+    """Choose a host, or tell of each why it does not do."""
+    seats: list[tuple[tuple[int, int, int, int, str], Seat]] = []
+    refusals: list[Refusal] = []
+    for host in hosts:
+        why = reason_against(demand, host, now)
+        leaving = None if why else _leaving(demand, host)
+        if leaving is None:
+            refusals.append(Refusal(host.id, why or Why.TAKEN))
+            continue
+        seat = Seat(host=host.id, price=price_of(demand, host), displaces=leaving)
+        seats.append((_rank(demand, host, seat), seat))
+    best = min(seats, default=None)
+    return Placement(best[1] if best else None, tuple(refusals))
+
+
+def reason_against(demand: Demand, host: Host, now: datetime) -> Why | None:
+    """Return why a host does not do, whoever is on it; None if it does."""
+    return next((why for why, does in _CHECKS if not does(demand, host, now)), None)
+
+
+def price_of(demand: Demand, host: Host) -> Money:
+    """Return what one card and hour costs: the owner's price, or the bid of a spot pod."""
+    return demand.bid or Money(0) if demand.tenure is Tenure.SPOT else host.terms.price
+
+
+def _least_bid(demand: Demand, host: Host) -> int:
+    return (host.terms.least_bid or 0) if demand.tenure is Tenure.SPOT else 0
+
+
+def _has_card(demand: Demand, host: Host) -> bool:
+    if demand.takes.cards == 0:
+        return True
+    named = not demand.cards or host.machine.card in demand.cards
+    return named and bool(host.machine.card) and host.machine.card_memory >= demand.card_memory
+
+
+def _whole(host: Host) -> Room:
+    machine = host.machine
+    return Room(
+        cards=machine.cards,
+        processors=machine.processors,
+        memory=machine.memory,
+        disk=machine.disk,
+    )
+
+
+def _fits(wanted: Room, room: Room) -> bool:
+    return (
+        wanted.cards <= room.cards
+        and wanted.processors <= room.processors
+        and wanted.memory <= room.memory
+        and wanted.disk <= room.disk
+    )
+
+
+def _leaving(demand: Demand, host: Host) -> tuple[str, ...] | None:
+    """Return the pods that must go to make room; None where even that makes too little."""
+    if _fits(demand.takes, host.free):
+        return ()
+    candidates = sorted(
+        (tenant for tenant in host.tenants if _gives_way(tenant, demand)),
+        key=lambda tenant: (tenant.bid, -tenant.since.timestamp(), tenant.pod),
+    )
+    return _fewest(candidates, lambda going: _fits(demand.takes, host.free_without(going)))
+
+
+def _fewest(
+    candidates: Sequence[Tenant], is_enough: Callable[[tuple[str, ...]], bool]
+) -> tuple[str, ...] | None:
+    """Return the first candidates that are enough together, without those that help nothing."""
+    going: tuple[str, ...] = ()
+    for tenant in candidates:
+        if is_enough(going):
+            break
+        going = (*going, tenant.pod)
+    if not is_enough(going):
+        return None
+    for pod in reversed(going):
+        without = tuple(each for each in going if each != pod)
+        if is_enough(without):
+            going = without
+    return going
+
+
+def _gives_way(tenant: Tenant, demand: Demand) -> bool:
+    if tenant.tenure is not Tenure.SPOT:
+        return False
+    return demand.tenure is Tenure.ON_DEMAND or tenant.bid < (demand.bid or 0)
+
+
+def _rank(demand: Demand, host: Host, seat: Seat) -> tuple[int, int, int, int, str]:
+    preference = demand.cards.index(host.machine.card) if demand.in_order and demand.cards else 0
+    price = _least_bid(demand, host) if demand.tenure is Tenure.SPOT else seat.price
+    left = host.free.cards - demand.takes.cards
+    return (len(seat.displaces) > 0, preference, price, max(0, left), host.id)
