@@ -81,3 +81,36 @@ def test_a_charge_is_split_without_remainder_and_never_against_the_host(
     assert sum(after.values()) == 0
     assert after.get(HOST, 0) + after.get(FEE, 0) == amount
     assert after.get(HOST, 0) * 10_000 >= amount * (10_000 - share)
+
+
+moves = st.tuples(
+    st.sampled_from(["grant", "hold", "charge", "release", "pay out"]), st.integers(1, 1000)
+)
+
+
+def an_entry(kind: str, amount: Money, key: str) -> Entry:
+    if kind == "charge":
+        return charge(amount).to_entry(key=key, at=NOON)
+    if kind == "pay out":
+        return pay_out("joe", amount, key=key, at=NOON)
+    if kind == "grant":
+        return grant("ann", amount, key=key, at=NOON)
+    move = hold if kind == "hold" else release
+    return move("ann", "pod1", amount, key=key, at=NOON)
+
+
+@given(st.lists(moves, max_size=40))
+def test_whatever_is_posted_nobody_but_the_market_owes(steps: list[tuple[str, int]]) -> None:
+    """Entries that ask too much are refused whole, and change nothing."""
+    balances: dict[Book, Money] = {}
+    posted = []
+    for number, (kind, amount) in enumerate(steps):
+        entry = an_entry(kind, Money(amount), str(number))
+        try:
+            balances |= balances_after(balances, entry)
+        except NotEnoughMoney:
+            continue
+        posted.append(entry)
+    assert sum(balances.values()) == 0
+    assert all(balance >= 0 for book, balance in balances.items() if book != MARKET)
+    assert balances == balances_of(posted)

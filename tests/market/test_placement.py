@@ -1,5 +1,7 @@
 """Each refused offer has its reason; the best of the others wins; only spot gives way."""
 
+import itertools
+from dataclasses import replace
 from datetime import time, timedelta
 
 import pytest
@@ -186,3 +188,31 @@ def test_a_seat_always_has_the_room_and_only_lower_bids_pay_for_it(
 
 def test_room_counts_what_tenants_take() -> None:
     assert a_host(tenants=(a_tenant("p"),)).free == some_room(1, processors=12, memory=48, disk=480)
+
+
+def test_a_whole_market_fills_to_the_last_card_and_no_further() -> None:
+    """Sixty machines of one to eight cards take pods until nothing fits; the same way each time."""
+    first, second = (_filled(60) for _ in range(2))
+    assert first == second
+    assert all(host.free.cards == 0 for host in first)
+
+
+def _filled(count: int) -> list[Host]:
+    sizes = [1, 2, 4, 8]
+    hosts = {
+        f"h{number:03}": a_host(
+            f"h{number:03}",
+            machine=a_machine(
+                cards=sizes[number % 4], processors=99, memory=Size(900 * GB), disk=Size(9000 * GB)
+            ),
+            terms=some_terms(f"0.{30 + number % 7}"),
+        )
+        for number in range(count)
+    }
+    for pod in itertools.count():
+        seat = place(a_demand(), hosts.values(), NOON).seat
+        if seat is None:
+            return list(hosts.values())
+        tenants = (*hosts[seat.host].tenants, a_tenant(f"p{pod}"))
+        hosts[seat.host] = replace(hosts[seat.host], tenants=tenants)
+    raise AssertionError

@@ -1,6 +1,8 @@
 """What a pod's status is, and what may be done then: the tables of RunPod's reference."""
 
 import itertools
+from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -121,3 +123,38 @@ def test_a_locked_pod_can_neither_stop_nor_end(action: Action) -> None:
 )
 def test_gone_means_that_its_host_shows_nothing_of_it(state: PodState, *, is_gone: bool) -> None:
     assert state.is_gone is is_gone
+
+
+def shown_by_a_faithful_host(state: PodState) -> PodState:
+    """What a host makes of an intent, once it has caught up."""
+    observed = Observed.RUNNING if state.desired is RUN else Observed.EXITED
+    gone = state.desired is END
+    return replace(
+        state,
+        observed=Observed.ABSENT if gone else observed,
+        has_host=not gone,
+        shown_run=state.run,
+    )
+
+
+@pytest.mark.parametrize("catches_up", [True, False], ids=["caught up", "always behind"])
+def test_every_order_of_actions_to_depth_eight_keeps_the_table(*, catches_up: bool) -> None:
+    """Walk each legal sequence: intent follows the action, runs count up, an end stays the end."""
+    frontier = {PodState(RUN, has_host=True)}
+    seen = set(frontier)
+    for _ in range(8):
+        frontier = {
+            shown_by_a_faithful_host(each) if catches_up else each
+            for state in frontier
+            for each in _after_each_action(state)
+        }
+        seen |= frontier
+    assert all(state.actions == LEGAL_ACTIONS[state.status] for state in seen)
+    assert max(state.run for state in seen) == (8 if catches_up else 5)
+    assert all(not state.actions for state in seen if state.desired is END)
+
+
+def _after_each_action(state: PodState) -> Iterator[PodState]:
+    for action in state.actions:
+        intent = act(state, action)
+        yield replace(state, desired=intent.desired, run=intent.run)
