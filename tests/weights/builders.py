@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from gguf.quants import dequantize
+from numpy.typing import NDArray
 
 from gguf import GGMLQuantizationType, GGUFReader
 from puna.library.store import ModelStore
@@ -25,7 +26,7 @@ SHAPES: Mapping[str, Sequence[int]] = {
 }
 
 
-def numbers(name: str, shape: Sequence[int]) -> "np.ndarray[tuple[int, ...], np.dtype[np.float32]]":
+def numbers(name: str, shape: Sequence[int]) -> NDArray[np.float32]:
     """Return the same numbers for the same name, as weights are: small and around zero."""
     seed = np.random.default_rng(list(name.encode()))
     return (seed.standard_normal(tuple(reversed(shape))) / 8).astype(np.float32)
@@ -71,7 +72,7 @@ def finished(steps: Generator[Progress, None, Made], told: list[Progress] | None
             told.append(step)
 
 
-def tensors_of(path: Path) -> "dict[str, np.ndarray[tuple[int, ...], np.dtype[np.float32]]]":
+def tensors_of(path: Path) -> dict[str, NDArray[np.float32]]:
     """Return the numbers of a GGUF file, by llama.cpp's own reader in Python."""
     reader = GGUFReader(path)
     return {

@@ -21,7 +21,7 @@ from puna.library.draft import Draft
 from puna.library.local import Facts, LocalModel
 from puna.library.sameness import Overlay, same_model
 from puna.library.store import ModelStore
-from puna.library.weights.given import Given, Workshop, first_steps
+from puna.library.weights.given import Given, Workshop
 from puna.models.details import details_of
 from puna.models.digest import Digest, digest_of
 from puna.models.manifest import Layer, Manifest, MediaType, make_manifest
@@ -83,7 +83,8 @@ def check_recipe(recipe: Recipe, *, has_base: bool) -> None:
     """Refuse what cannot become a model, before anything is fetched. Raises `Invalid`."""
     if not has_base and not recipe.files:
         raise Invalid("neither 'from' or 'files' was specified")
-    if len(recipe.adapters) > 1:
+    is_folder = any(name.endswith(".safetensors") for name in recipe.adapters)
+    if len(recipe.adapters) > 1 and not is_folder:
         raise Invalid("only one adapter is currently supported")
     if recipe.draft_level and not recipe.drafts:
         raise Invalid("--draft-quantize requires a DRAFT model")
@@ -125,7 +126,6 @@ def create(
     Raises `BlobNotUploaded`, `BadGguf`, `Unsupported`, and the store's errors.
     """
     with store.draft() as draft:
-        yield from first_steps(recipe.given)
         if renderer := recipe.claims.get("renderer"):
             yield Step(
                 f"renderer {renderer} has no effect: the model's own template writes prompts"

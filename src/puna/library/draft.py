@@ -127,17 +127,29 @@ class Draft:
         """
         if self.keep(digest, size):
             return
-        if self._blobs.can_link(source):
-            found = digest_of_file(source)
-            if found != digest:
-                raise DigestMismatch(want=digest, got=found)
-            with disk_errors(self._store):
-                if self._blobs.link(source, digest):
-                    self._seals.put(digest)
-                    return
+        if self.link(source, digest, size):
+            return
         self.ensure_room(size)
         with self.receive(digest) as incoming:
             incoming.write_from(source)
+
+    def link(self, source: Path, digest: Digest, size: int) -> bool:
+        """Give the file `source` a second name in the store, once its digest is computed.
+
+        Tells whether that is possible: on the store's own disk, for a file that all may read.
+        """
+        if self.keep(digest, size):
+            return True
+        if not self._blobs.can_link(source):
+            return False
+        found = digest_of_file(source)
+        if found != digest:
+            raise DigestMismatch(want=digest, got=found)
+        with disk_errors(self._store):
+            if not self._blobs.link(source, digest):
+                return False
+        self._seals.put(digest)
+        return True
 
     def ensure_room(self, size: int) -> None:
         """Raise `StoreFull` unless `size` bytes more fit on the store's disk."""

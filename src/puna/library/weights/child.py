@@ -16,12 +16,17 @@ from tempfile import TemporaryFile
 from typing import IO, BinaryIO, NoReturn
 
 from puna.errors import Failed, Invalid, PunaError, Unsupported
+from puna.library.weights.made import CannotConvert
 from puna.text import one_line
 
 _REFUSED = 3
 """Exit status of a child that says why it will not go on."""
 _LAST_WORDS = 4096
-_FAMILIES: dict[str, type[PunaError]] = {"invalid": Invalid, "unsupported": Unsupported}
+_FAMILIES: dict[str, type[PunaError]] = {
+    CannotConvert.code: CannotConvert,
+    Unsupported.code: Unsupported,
+    Invalid.code: Invalid,
+}
 
 
 class WeightsLost(Failed):

@@ -1,16 +1,18 @@
-"""The files that a new model is given become layers: looked at, put together, quantized.
+"""The files that a new model is given become layers: converted, put together, quantized.
 
 What a file is, its own header says, never its name; only what is no GGUF file is told by its name.
 """
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
-from puna.errors import Invalid, NotFound, Unsupported
+from puna.errors import Invalid, NotFound
 from puna.library.draft import Draft
 from puna.library.local import Facts, LocalModel
 from puna.library.store import ModelStore
+from puna.library.weights.convert import converted
+from puna.library.weights.made import CannotConvert
 from puna.library.weights.quantize import plan_quantizing, quantized
 from puna.library.weights.split import Part, is_part, models_of, put_together
 from puna.models.digest import Digest
@@ -40,11 +42,6 @@ class Given:
     level: Level | None = None
     draft_level: Level | None = None
 
-    @property
-    def has_files(self) -> bool:
-        """Whether there is any file to look at."""
-        return bool(self.files or self.adapters or self.drafts)
-
 
 class Workshop:
     """Makes layers of given files. Blocks; what it makes is in the store and claimed."""
@@ -57,22 +54,33 @@ class Workshop:
     def layers(self, given: Given, base: LocalModel | None) -> Making:
         """Make and return the layers, and tell each step.
 
-        Raises `BlobNotUploaded`, `BadGguf`, `PartMissing`, `AlreadyQuantized`, `Unsupported`, and
-        what the disk does.
+        Raises `BlobNotUploaded`, `BadGguf`, `PartMissing`, `AlreadyQuantized`, `CannotConvert`,
+        `Invalid` for other files that are wrong, and what the disk does.
         """
         found = yield from self._models(given.files)
         if sum(layer.media_type == MediaType.MODEL for layer in found) > 1:
             raise Invalid(
                 "several of the files are weights", hint="a model has one file of weights"
             )
-        adapters = yield from self._adapters(given.adapters)
+        adapters = yield from self._adapters(given.adapters, found, base)
         drafts = yield from self._drafts(given)
         if given.level is not None:
             found = yield from self._quantized(found, base, given.level)
         return [*found, *adapters, *drafts]
 
     def _models(self, files: Mapping[str, Digest]) -> Making:
-        """Return the layers of models and projectors; parts of a split one become one."""
+        """Return the layers of models and projectors: converted, put together, or as they are."""
+        if not _is_safetensors(files):
+            return (yield from self._ggufs(files))
+        ready = {name: digest for name, digest in files.items() if name.endswith(".gguf")}
+        layers = (yield from self._ggufs(ready)) if ready else []
+        others = {name: files[name] for name in files.keys() - ready.keys()}
+        made = yield from converted(self._paths(others), self._draft)
+        return [Layer(MediaType.MODEL, made.digest, made.size), *layers]
+
+    def _ggufs(self, files: Mapping[str, Digest]) -> Making:
+        if files:
+            yield Step("parsing GGUF")
         headers = {name: self._header(name, digest) for name, digest in files.items()}
         whole = [name for name, header in headers.items() if not is_part(header)]
         layers = [self._layer(name, files[name], _kind_of(headers[name])) for name in whole]
@@ -82,14 +90,23 @@ class Workshop:
             layers.append(Layer(_kind_of(some[0].header), made.digest, made.size))
         return layers
 
-    def _adapters(self, files: Mapping[str, Digest]) -> Making:
-        yield from ()
-        for name, digest in files.items():
-            if _kind_of(self._header(name, digest)) is not MediaType.ADAPTER:
+    def _adapters(
+        self, files: Mapping[str, Digest], models: Sequence[Layer], base: LocalModel | None
+    ) -> Making:
+        if _is_safetensors(files):
+            paths = self._weights(models, base)
+            if not paths:
+                raise Invalid("an adapter needs the model that it is for", hint="name it in FROM")
+            header = self._facts.header(paths[0])
+            made = yield from converted(self._paths(files), self._draft, base=header)
+            return [Layer(MediaType.ADAPTER, made.digest, made.size)]
+        layers = yield from self._ggufs(files)
+        for name, layer in zip(files, layers, strict=True):
+            if layer.media_type != MediaType.ADAPTER:
                 raise Invalid(
                     f"{one_line(name, 100)} is no adapter: its general.type is not adapter"
                 )
-        return [self._layer(name, digest, MediaType.ADAPTER) for name, digest in files.items()]
+        return layers
 
     def _drafts(self, given: Given) -> Making:
         layers = yield from self._models(given.drafts)
@@ -105,22 +122,32 @@ class Workshop:
         """Return the layers, with the weights (given, or of the other model) at this level."""
         weights = [layer for layer in layers if layer.media_type == MediaType.MODEL]
         others = [layer for layer in layers if layer.media_type != MediaType.MODEL]
-        paths = [self._store.blobs.path(layer.digest) for layer in weights]
-        paths = paths or ([base.weights] if base else [])
-        for path in paths:
+        for path in self._weights(layers, base):
             plan = plan_quantizing(self._facts.header(path), level)
             if plan is not None:
                 made = yield from quantized(plan, self._draft)
                 weights = [Layer(MediaType.MODEL, made.digest, made.size)]
         return [*weights, *others]
 
+    def _weights(self, layers: Sequence[Layer], base: LocalModel | None) -> list[Path]:
+        """Return the file of the weights, given or of the other model."""
+        weights = [layer for layer in layers if layer.media_type == MediaType.MODEL]
+        paths = [self._store.blobs.path(layer.digest) for layer in weights]
+        return paths or ([base.weights] if base else [])
+
+    def _paths(self, files: Mapping[str, Digest]) -> Mapping[str, Path]:
+        """Return where files lie, which nobody prunes meanwhile."""
+        for name, digest in files.items():
+            self._claim(name, digest)
+        return {name: self._store.blobs.path(digest) for name, digest in files.items()}
+
     def _header(self, name: str, digest: Digest) -> GgufHeader:
         shown = one_line(name, 100)
         self._claim(name, digest)
-        if PurePosixPath(name).suffix in {".safetensors", ".bin", ".pth", ".json", ".model"}:
-            raise Unsupported(
-                f"{shown} is no GGUF file, and this version of puna does not convert models",
-                hint="convert it with llama.cpp's convert_hf_to_gguf.py, or take a GGUF repository",
+        if PurePosixPath(name).suffix in {".bin", ".pth"}:
+            raise CannotConvert(
+                f"{shown} holds weights as PyTorch writes them, which puna does not read",
+                hint="take the model's safetensors files, or a GGUF of it",
             )
         return self._facts.header(self._store.blobs.path(digest))
 
@@ -138,10 +165,8 @@ class Workshop:
         return size
 
 
-def first_steps(given: Given) -> Iterator[Progress]:
-    """Yield what is told before the files are looked at."""
-    if given.has_files:
-        yield Step("parsing GGUF")
+def _is_safetensors(files: Mapping[str, Digest]) -> bool:
+    return any(name.endswith(".safetensors") for name in files)
 
 
 def _kind_of(header: GgufHeader) -> MediaType:

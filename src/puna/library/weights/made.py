@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from puna.errors import Unsupported
 from puna.models.digest import Digest
 from puna.units import Size
 
@@ -15,3 +16,10 @@ class Made:
 
     digest: Digest
     size: Size
+
+
+class CannotConvert(Unsupported):
+    """The model is of a kind that puna does not make a GGUF file of; the message says which."""
+
+    code = "cannot_convert"
+    status = 400
