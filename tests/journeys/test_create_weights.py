@@ -11,12 +11,14 @@ from gguf.quants import dequantize
 from gguf import GGUFReader, GGUFValueType, GGUFWriter
 from puna.models.gguf import ValueKind, metadata_entries, read_header
 from puna.models.gguf_write import NewTensor, entry_bytes, head_bytes
-from tests.builders import a_gguf
+from tests.builders import a_gguf, a_gguf_header
 from tests.serving import Serving
-from tests.weights.huggingface import smollm2, write_folder
+from tests.weights.builders import numbers
+from tests.weights.huggingface import halved, safetensors, smollm2, write_folder
 
 pytestmark = [pytest.mark.journey, pytest.mark.model]
 
+ADAPTER = {"general.architecture": "llama", "general.type": "adapter", "adapter.type": "lora"}
 QUESTION = {"prompt": "The capital of France is", "stream": False, "raw": True}
 GREEDY = {"temperature": 0, "seed": 1, "num_predict": 8}
 
@@ -153,3 +155,29 @@ def test_a_file_on_another_disk_is_not_silently_copied(serving: Serving) -> None
         done = serving.run("create", "far", "-f", file, "--in-place")
     assert done.returncode == 1
     assert "cannot have a second name" in done.stderr
+
+
+def test_an_adapter_of_peft_answers_as_the_same_in_gguf(serving: Serving, tmp_path: Path) -> None:
+    first = numbers("a", (576, 4))
+    second = numbers("b", (4, 576)) * 8
+    name = "base_model.model.model.layers.0.self_attn.q_proj"
+    parts = {
+        f"{name}.lora_A.weight": ("F32", first),
+        f"{name}.lora_B.weight": ("F32", halved(second, 9)),
+    }
+    (tmp_path / "peft").mkdir()
+    (tmp_path / "peft" / "adapter_model.safetensors").write_bytes(safetensors(parts))
+    (tmp_path / "peft" / "adapter_config.json").write_text('{"lora_alpha": 64}')
+    head = a_gguf_header(
+        {**ADAPTER, "adapter.lora.alpha": 64.0},
+        {
+            "blk.0.attn_q.weight.lora_a": ("F32", (576, 4)),
+            "blk.0.attn_q.weight.lora_b": ("F32", (4, 576)),
+        },
+    )
+    (tmp_path / "lora.gguf").write_bytes(head + first.tobytes() + second.tobytes())
+    for model, adapter in (("tuned", "./peft"), ("same", "./lora.gguf")):
+        (tmp_path / "Modelfile").write_text(f"FROM smollm2\nADAPTER {adapter}\n")
+        done = serving.run("create", model, "-f", str(tmp_path / "Modelfile"))
+        assert done.returncode == 0, done.stderr
+    assert answer(serving, "tuned") == answer(serving, "same") != answer(serving, "smollm2")
