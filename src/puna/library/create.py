@@ -220,9 +220,20 @@ def _config(
             "model_type": details.parameter_size,
             "file_type": details.quantization_level,
         }
+    known = config.get("model_families")
+    families = known if isinstance(known, list) else []
+    if new := set(_families_of_eyes(store, layers, facts)) - set(families):
+        config |= {"model_families": [*families, *sorted(new)]}
     config |= {name: value for name, value in recipe.claims.items() if value}
     config |= {"architecture": "amd64", "os": "linux"}
     return json.dumps(config, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _families_of_eyes(store: ModelStore, layers: list[Layer], facts: Facts) -> Iterator[str]:
+    """Yield the families of new projectors; those of a package are in its config already."""
+    for layer in layers:
+        if layer.media_type == MediaType.PROJECTOR and store.blobs.size(layer.digest) is not None:
+            yield facts.header(store.blobs.path(layer.digest)).architecture or "clip"
 
 
 def _texts_of(model: LocalModel) -> Iterator[Layer]:
