@@ -1,14 +1,17 @@
 """Forecasts: which rows are sampled, what they weigh, and how far a forecast holds."""
 
 import random
+from itertools import islice, pairwise
 
 import pytest
 
 from puna.batch.forecast import (
     Measured,
     Stretch,
-    pick_stretches,
+    is_enough,
     predict,
+    spread,
+    stretch_rows,
     weigh_rows,
     whole_weight,
 )
@@ -16,23 +19,44 @@ from puna.units import Span
 
 
 @pytest.mark.parametrize(
-    ("distinct", "batch", "wanted", "firsts"),
-    [
-        (1000, 64, 200, [128, 384, 640, 896]),
-        (1000, 10, 50, [100, 300, 500, 700, 900]),
-        (100, 64, 200, [0, 64]),
-        (5, 64, 200, [0]),
-    ],
-    ids=["four at least", "as many as wanted", "all of a short list", "less than a batch"],
+    ("row_ms", "rows"),
+    [(5, 255), (50, 255), (60, 50), (5000, 50)],
+    ids=["fast", "just", "too slow", "very slow"],
 )
-def test_whole_batches_are_picked_all_over_the_list(
-    distinct: int, batch: int, wanted: int, firsts: list[int]
+def test_a_slow_model_is_tried_on_the_beginnings_of_batches(row_ms: int, rows: int) -> None:
+    assert stretch_rows(255, 200, Span.of(ms=row_ms)) == rows
+
+
+def test_each_batch_comes_once() -> None:
+    assert sorted(spread(1000, 64, 64), key=lambda each: each.first) == [
+        Stretch(first, min(64, 1000 - first)) for first in range(0, 1000, 64)
+    ]
+
+
+@pytest.mark.parametrize("count", [4, 8, 16])
+def test_the_first_few_stretches_lie_all_over_the_list(count: int) -> None:
+    firsts = sorted(each.first for each in islice(spread(100_000, 10, 10), count))
+    gaps = [after - before for before, after in pairwise([0, *firsts, 100_000])]
+    assert max(gaps) < 2.7 * 100_000 / count
+
+
+@pytest.mark.parametrize(
+    ("stretches", "seconds", "rows", "is_so"),
+    [
+        (3, 30, 100, False),
+        (4, 1, 100, False),
+        (4, 2, 100, True),
+        (16, 0.01, 100, True),
+        (4, 2, 10, False),
+        (4, 20, 10, True),
+    ],
+    ids=["few places", "too short", "enough", "many places", "few rows", "patience ends"],
+)
+def test_a_sample_ends_when_it_can_be_trusted(
+    stretches: int, seconds: float, rows: int, is_so: bool
 ) -> None:
-    assert [each.first for each in pick_stretches(distinct, batch, wanted)] == firsts
-
-
-def test_the_last_batch_may_be_shorter() -> None:
-    assert pick_stretches(100, 64, 200)[-1] == Stretch(64, 36)
+    measured = [Measured(rows, 1, Span.of(seconds=seconds))] * stretches
+    assert is_enough(measured, 200) == is_so
 
 
 @pytest.mark.parametrize(
@@ -80,7 +104,7 @@ def test_nine_of_ten_lists_end_within_the_range() -> None:
     for _ in range(300):
         weights = [dice.randrange(500, 1500) for _ in range(400)]
         spans = [Span(round(weight * 10 * dice.gauss(1, 0.2))) for weight in weights]
-        picked = [each.first for each in pick_stretches(400, 1, 6)]
+        picked = [each.first for each in islice(spread(400, 1, 1), 6)]
         forecast = predict([Measured(1, weights[n], spans[n]) for n in picked], sum(weights), 400)
         held += forecast.low <= sum(spans) <= forecast.high
     assert held >= 0.9 * 300

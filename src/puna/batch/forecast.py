@@ -8,7 +8,7 @@ is cheap to count for the whole list, and time goes with it.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
@@ -23,6 +23,11 @@ _MACHINE = 0.05
 _DOUBT = (6.31, 2.92, 2.35, 2.13, 2.02, 1.94, 1.89, 1.86, 1.83)
 """Student's factor for a range that holds nine times of ten: for two stretches, three, ..."""
 _MUCH = 1.7
+_PATIENCE = Span.of(seconds=60)
+_TRUSTED = Span.of(seconds=5)
+"""A shorter measurement is at the mercy of whatever else the machine does."""
+_MOST_STRETCHES = 16
+_GOLDEN = (5**0.5 - 1) / 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +57,39 @@ class Forecast:
     rows_per_s: float
 
 
-def pick_stretches(distinct: int, batch: int, wanted: int) -> tuple[Stretch, ...]:
-    """Return whole batches spread over the list, with at least so many rows together."""
+def stretch_rows(batch: int, wanted: int, row: Span) -> int:
+    """Return how many neighbours to compute together: a batch, if there is time for some of them.
+
+    `row` is what a row took in a first trial. Of batches that take too long, beginnings must do.
+    """
+    if LEAST_STRETCHES * batch * row <= _PATIENCE:
+        return batch
+    return max(1, min(batch, -(-wanted // LEAST_STRETCHES)))
+
+
+def spread(distinct: int, batch: int, rows: int) -> Iterator[Stretch]:
+    """Yield the beginning of each batch, in an order whose first few lie all over the list."""
     batches = -(-distinct // batch)
-    count = min(batches, max(LEAST_STRETCHES, -(-wanted // batch)))
-    numbers = [(2 * place + 1) * batches // (2 * count) for place in range(count)]
-    return tuple(
-        Stretch(number * batch, min(batch, distinct - number * batch)) for number in numbers
-    )
+    seen: set[int] = set()
+    place = 0.0
+    while len(seen) < batches:
+        place = (place + _GOLDEN) % 1
+        number = int(place * batches)
+        if number in seen:  # late in a short list the places repeat
+            number = next(each for each in range(batches) if each not in seen)
+        seen.add(number)
+        yield Stretch(number * batch, min(rows, distinct - number * batch))
+
+
+def is_enough(measured: Sequence[Measured], wanted: int) -> bool:
+    """Whether a sample will do: enough rows, of enough places, and seconds enough to trust."""
+    if len(measured) < LEAST_STRETCHES:
+        return False
+    spent = sum(each.span for each in measured)
+    rows = sum(each.rows for each in measured)
+    if spent >= _PATIENCE:
+        return True
+    return rows >= wanted and (spent >= _TRUSTED or len(measured) >= _MOST_STRETCHES)
 
 
 def weigh_rows(texts: Sequence[bytes]) -> int:

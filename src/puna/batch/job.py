@@ -23,7 +23,7 @@ from puna.batch.manifest import Manifest, Order, changes, identity_changes, refu
 from puna.batch.outcome import unpack
 from puna.batch.reading import Files, digest_of_inputs, find_files
 from puna.batch.run import Ready, Run
-from puna.batch.spec import Kind
+from puna.batch.spec import Kind, Task
 from puna.batch.texts import Texts
 from puna.batch.workers.worker import Refused, Worker
 from puna.errors import Invalid
@@ -42,7 +42,7 @@ class NothingToDo(Invalid):
 
 
 @dataclass(frozen=True, slots=True)
-class _Sizes:
+class Sizes:
     """How many rows a shard has, and how many of them are computed together."""
 
     shard: int
@@ -59,14 +59,19 @@ class _Found:
 
 
 _SIZES = {
-    Kind.LABELS: _Sizes(255, 255),
-    Kind.EMBED: _Sizes(256, 64),
-    Kind.PROMPT: _Sizes(16, 16),
-    Kind.SCHEMA: _Sizes(16, 16),
+    Kind.LABELS: Sizes(255, 255),
+    Kind.EMBED: Sizes(256, 64),
+    Kind.PROMPT: Sizes(16, 16),
+    Kind.SCHEMA: Sizes(16, 16),
 }
 _COPY = 2**20
 _MOST_SHARDS = 50_000
 """Beyond it shards grow: a folder of a million files is a burden."""
+
+
+def sizes_of(task: Task) -> Sizes:
+    """Return how the rows of a task are cut."""
+    return _SIZES[task.kind]
 
 
 class Job:
@@ -176,7 +181,7 @@ class Job:
         """Write the manifest: from here on nothing may change."""
         intake = found.intake
         assert intake is not None  # noqa: S101 - the input was read
-        sizes = _SIZES[self._order.spec.task.kind]
+        sizes = sizes_of(self._order.spec.task)
         batches = max(
             sizes.shard // sizes.batch, -(-intake.distinct // _MOST_SHARDS // sizes.batch)
         )

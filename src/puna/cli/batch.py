@@ -6,6 +6,7 @@ import click
 
 _COMMANDS = {
     "run": ("puna.cli.batch_run", "run", "Compute every row of a file, or go on where it stopped"),
+    "plan": ("puna.cli.batch_plan", "plan", "Tell what a job would take: hours and prices"),
     "init": ("puna.cli.batch_init", "init", "Write a task file from questions and answers"),
     "list": ("puna.cli.batch_jobs", "list_jobs", "List jobs"),
     "show": ("puna.cli.batch_jobs", "show", "Show what is known of a job"),

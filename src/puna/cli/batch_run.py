@@ -55,7 +55,7 @@ class Wish:
     threads: int | None = None
 
 
-_TASK_OPTIONS = (
+TASK_OPTIONS = (
     click.option("-m", "--model", help="The model."),
     click.option("--column", help="The column that holds the text."),
     click.option("--labels", metavar="FILE|a,b,c", help="Give each row the label that fits best."),
@@ -90,7 +90,7 @@ _TASK_OPTIONS = (
         "--task", "task_file", type=click.Path(path_type=Path), help="A task file (TOML)."
     ),
 )
-_READ_OPTIONS = (
+READ_OPTIONS = (
     click.option(
         "--format",
         "format_name",
@@ -111,9 +111,11 @@ _RUN_OPTIONS = (
 )
 
 
-def _with(
+def with_options(
     options: Sequence[Callable[[Callable[..., None]], Callable[..., None]]],
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return what gives a command these options, in their order."""
+
     def add(command: Callable[..., None]) -> Callable[..., None]:
         for option in reversed(options):
             command = option(command)
@@ -125,9 +127,9 @@ def _with(
 @click.command()
 @click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The result.")
-@_with(_TASK_OPTIONS)
-@_with(_READ_OPTIONS)
-@_with(_RUN_OPTIONS)
+@with_options(TASK_OPTIONS)
+@with_options(READ_OPTIONS)
+@with_options(_RUN_OPTIONS)
 @pass_session
 def run(session: Session, /, inputs: tuple[str, ...], *, output: Path, **flags: object) -> None:
     """Compute every row of INPUT and write them with the answers to OUTPUT.
@@ -138,7 +140,7 @@ def run(session: Session, /, inputs: tuple[str, ...], *, output: Path, **flags: 
 
     Give the same command again to go on where it stopped. Ctrl-C pauses.
     """
-    spec = spec_of(_words(flags))
+    spec = spec_of(words_of(flags))
     output = _checked_output(output)
     checkpoint = Jobs(session.settings.home).checkpoint(output)
     is_piped = inputs == (PIPED,)
@@ -147,7 +149,7 @@ def run(session: Session, /, inputs: tuple[str, ...], *, output: Path, **flags: 
         inputs=tuple(str(each.absolute()) for each in found),
         output=str(output),
         spec=spec,
-        reading=_reading(flags, is_piped=is_piped),
+        reading=reading_of(flags, is_piped=is_piped),
     )
     piped = _piped(session) if is_piped else None
     _run(session, checkpoint, order, _wish(flags), piped)
@@ -155,7 +157,7 @@ def run(session: Session, /, inputs: tuple[str, ...], *, output: Path, **flags: 
 
 @click.command()
 @click.argument("job")
-@_with(_RUN_OPTIONS[1:])
+@with_options(_RUN_OPTIONS[1:])
 @pass_session
 def resume(session: Session, /, job: str, **flags: object) -> None:
     """Go on with JOB, an id that `puna batch list` shows, or an output."""
@@ -210,7 +212,8 @@ def worker_for(session: Session, spec: Spec, threads: int | None) -> Worker:
     return NodeWorker(lambda: ensure_node(session).url, headers=headers, name=url)
 
 
-def _words(flags: dict[str, object]) -> TaskWords:
+def words_of(flags: dict[str, object]) -> TaskWords:
+    """Return what the flags, and a task file under them, say of the task."""
     here = Path()
     said: dict[str, object] = {
         name: flags[name] for name in TaskWords.__dataclass_fields__ if name in flags
@@ -226,7 +229,8 @@ def _words(flags: dict[str, object]) -> TaskWords:
     return words.over(read_task_file(task_file)) if isinstance(task_file, Path) else words
 
 
-def _reading(flags: dict[str, object], *, is_piped: bool) -> Reading:
+def reading_of(flags: dict[str, object], *, is_piped: bool) -> Reading:
+    """Return what the flags say of how the input is written. Raises `NoOutput`."""
     name, delimiter, limit = flags["format_name"], flags["delimiter"], flags["limit"]
     if is_piped and name is None:
         raise NoOutput(

@@ -12,7 +12,7 @@ from pathlib import Path
 from puna.batch.shards import Shard
 from puna.batch.spec import LabelTask, Spec
 from puna.batch.wording import NOTHING, questions, scores_of, without_bias, wording_of
-from puna.batch.workers.worker import Answer, Identity, Refused, Scored, WorkerGone
+from puna.batch.workers.worker import Answer, Identity, Refused, Scored, Spent, WorkerGone
 from puna.errors import Invalid
 from puna.node.engine.engine import EngineDied
 from puna.node.engine.labels import ComputePath, LabelQuestion, LabelScorer, open_scorer
@@ -39,6 +39,8 @@ class ScoringWorker:
         self._scorer: LabelScorer | None = None
         self._task: LabelTask | None = None
         self._bias: tuple[float, ...] = ()
+        self.spent = Spent()
+        """The tokens of all rows that it answered."""
 
     @property
     def name(self) -> str:
@@ -104,6 +106,7 @@ class ScoringWorker:
             found = await scorer.score([each for some in asked for each in some])
         except EngineDied as error:
             raise WorkerGone(error.message) from error
+        self.spent += Spent(found.tokens, found.computed)
         width = len(asked[0])
         return [
             answer_of(

@@ -66,6 +66,20 @@ class WorkerGone(Unavailable):
 
 
 @dataclass(frozen=True, slots=True)
+class Spent:
+    """Tokens: of all prompts as if each were computed alone, and those really computed."""
+
+    asked: int = 0
+    computed: int = 0
+
+    def __add__(self, other: "Spent") -> "Spent":
+        return Spent(self.asked + other.asked, self.computed + other.computed)
+
+    def __sub__(self, other: "Spent") -> "Spent":
+        return Spent(self.asked - other.asked, self.computed - other.computed)
+
+
+@dataclass(frozen=True, slots=True)
 class Identity:
     """What computes. Two workers of one job must agree in `model_digest`."""
 
