@@ -2,11 +2,13 @@
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
 from puna.batch.bound import lower_bound
 from puna.batch.cascade import (
+    Aim,
     Cascade,
     NoCascade,
     Verdict,
@@ -21,6 +23,7 @@ from puna.batch.ngrams import BadClassifier
 
 WORDS = [f"{a}{b}" for a in ("ka", "mo", "ri", "tu", "se", "lo") for b in ("na", "to", "vi", "da")]
 GROUPS = 4
+AIM = Aim(labels=GROUPS, target=0.9, seed=3)
 
 
 def rows(count: int) -> list[str]:
@@ -41,7 +44,7 @@ def lessons() -> list[str]:
 @pytest.fixture(scope="module")
 def learned(lessons: list[str]) -> Cascade:
     labels = [label_of(text) for text in lessons]
-    return learn(lessons, labels, count=GROUPS, target=0.9, seed=3)
+    return learn(lessons, labels, AIM)
 
 
 def test_what_it_claims_is_what_the_held_out_rows_prove(learned: Cascade) -> None:
@@ -63,15 +66,23 @@ def test_the_claim_holds_for_rows_that_nobody_labelled(learned: Cascade) -> None
 def test_labels_without_a_rule_are_left_to_the_model(lessons: list[str]) -> None:
     dice = random.Random(1)  # noqa: S311 - chance that repeats
     labels = [dice.randrange(GROUPS) for _ in lessons]
-    cascade = learn(lessons, labels, count=GROUPS, target=0.9, seed=3)
+    cascade = learn(lessons, labels, AIM)
     assert cascade.verdict.margin is None
     assert cascade.answers(lessons) == [None] * len(lessons)
     assert "answers no rows" in cascade.verdict.words
 
 
 def test_a_model_that_abstains_teaches_nothing(lessons: list[str]) -> None:
-    cascade = learn(lessons, [None] * len(lessons), count=GROUPS, target=0.9, seed=3)
+    cascade = learn(lessons, [None] * len(lessons), AIM)
     assert cascade.verdict.why == "the model labelled 0 of its 1500 lessons"
+
+
+def test_a_row_below_the_least_probability_is_left_to_the_model(lessons: list[str]) -> None:
+    labels = [label_of(text) for text in lessons]
+    cascade = learn(lessons, labels, replace(AIM, least=0.9))
+    taken = [guess for guess in cascade.answers(lessons) if guess]
+    assert taken
+    assert all(guess.chances[0] >= 0.9 for guess in taken)
 
 
 def test_it_comes_back_from_its_file_byte_for_byte(learned: Cascade, lessons: list[str]) -> None:

@@ -157,7 +157,13 @@ def test_lengths_of_time_have_two_figures(seconds: int, words: str) -> None:
 
 @pytest.mark.parametrize(
     ("dollars", "words"),
-    [("0", "$0.00"), ("0.00041", "$0.00041"), ("12.4", "$12.40"), ("1240", "$1,240")],
+    [
+        ("0", "$0.00"),
+        ("0.00041", "$0.000410"),
+        ("0.0043", "$0.0043"),
+        ("12.4", "$12.40"),
+        ("1240", "$1,240"),
+    ],
 )
 def test_amounts_are_said_short(dollars: str, words: str) -> None:
     assert rough_money(Money.parse(dollars)) == words

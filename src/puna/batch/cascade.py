@@ -12,7 +12,7 @@ tests needs no correction); taking the best of many would not.
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
@@ -29,6 +29,8 @@ _TAUGHT, _CHOSEN = 0.5, 0.65
 """Lessons up to here teach, and up to there choose."""
 _COVERAGES = tuple(percent / 100 for percent in range(5, 101, 5))
 _HIGHEST = 0.999
+_NEVER = -1
+"""The margin of a row that the classifier must leave to the model whatever its real one."""
 _LEAST_HOPE = 1.0
 """Below this many units of noise above the target, a proof would be luck."""
 
@@ -52,6 +54,14 @@ class Verdict:
     proof: int = 0
     """Rows of the proof."""
     bound: float = 0.0
+    least: float = 0.0
+    """The classifier answers only where it gives its label this probability."""
+
+    def takes(self, guess: Guess) -> bool:
+        """Whether the classifier's answer counts, so that the model is spared the row."""
+        if self.margin is None or guess.margin < self.margin:
+            return False
+        return not self.least or guess.chances[0] >= self.least
 
     @property
     def words(self) -> str:
@@ -74,11 +84,10 @@ class Cascade:
 
     def answers(self, texts: Sequence[str]) -> list[Guess | None]:
         """Return the classifier's answers, None where a row is for the model."""
-        margin = self.verdict.margin
-        if self.classifier is None or margin is None:
+        if self.classifier is None:
             return [None] * len(texts)
         guesses = self.classifier.guess(texts)
-        return [guess if guess.margin >= margin else None for guess in guesses]
+        return [guess if self.verdict.takes(guess) else None for guess in guesses]
 
     def to_bytes(self) -> bytes:
         """Return the content of the job's file: the verdict in JSON, then the weights."""
@@ -124,13 +133,25 @@ def choose_lessons(rows: int, count: int, seed: int) -> tuple[int, ...]:
     return tuple(sorted(chosen))
 
 
-def learn(
-    texts: Sequence[str], labels: Sequence[int | None], *, count: int, target: float, seed: int
-) -> Cascade:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aim:
+    """What a classifier is to learn."""
+
+    labels: int
+    """How many labels there are."""
+    target: float
+    """The agreement that must be proved."""
+    least: float = 0.0
+    """The probability below which a row gets no label."""
+    seed: int = 0
+
+
+def learn(texts: Sequence[str], labels: Sequence[int | None], aim: Aim) -> Cascade:
     """Make the classifier from rows that the model labelled, and prove how far it agrees.
 
     A row without a label, since the model abstained or refused, teaches nothing and never agrees.
     """
+    count, target, seed = aim.labels, aim.target, aim.seed
     order = np.random.Generator(np.random.PCG64(seed)).permutation(len(texts)).tolist()
     taught, chosen = (round(share * len(order)) for share in (_TAUGHT, _CHOSEN))
     known = [row for row in order[:taught] if labels[row] is not None]
@@ -143,13 +164,17 @@ def learn(
     def marks(rows: Sequence[int]) -> list[tuple[int, bool]]:
         guesses = classifier.guess([texts[row] for row in rows])
         return [
-            (guess.margin, guess.label == labels[row])
+            (guess.margin if _may(guess, aim) else _NEVER, guess.label == labels[row])
             for guess, row in zip(guesses, rows, strict=True)
         ]
 
     margins = candidate_margins(marks(order[taught:chosen]), target)
-    verdict = prove(marks(order[chosen:]), margins, target)
+    verdict = replace(prove(marks(order[chosen:]), margins, target), least=aim.least)
     return Cascade(classifier if verdict.margin is not None else None, verdict)
+
+
+def _may(guess: Guess, aim: Aim) -> bool:
+    return not aim.least or guess.chances[0] >= aim.least
 
 
 def candidate_margins(marks: Sequence[tuple[int, bool]], target: float) -> tuple[int, ...]:
@@ -162,11 +187,13 @@ def candidate_margins(marks: Sequence[tuple[int, bool]], target: float) -> tuple
     margins = dict.fromkeys(
         ordered[max(1, round(share * len(ordered))) - 1] for share in _COVERAGES if ordered
     )
-    hopes = {margin: _agreement(marks, margin).hope(target) for margin in margins}
+    hopes = {
+        margin: _agreement(marks, margin).hope(target) for margin in margins if margin > _NEVER
+    }
     if not hopes or max(hopes.values()) < _LEAST_HOPE:
         return ()
     best = max(hopes, key=lambda margin: hopes[margin])
-    return tuple(margin for margin in margins if margin <= best)
+    return tuple(margin for margin in hopes if margin <= best)
 
 
 def prove(marks: Sequence[tuple[int, bool]], margins: Sequence[int], target: float) -> Verdict:

@@ -150,10 +150,8 @@ class Bids:
 
     @property
     def sources(self) -> tuple[PriceSource, ...]:
-        """Every source that a price or speed came from, once."""
-        cards = [
-            source for each in self.cards for source in (each.card.source, each.card.speed.source)
-        ]
+        """Every source that a price came from, once."""
+        cards = (each.card.source for each in self.cards)
         return tuple(dict.fromkeys([*cards, *(each.model.source for each in self.hosted)]))
 
 
@@ -212,7 +210,7 @@ def rough_money(money: Money) -> str:
         return f"${dollars:,.0f}"
     if dollars >= 0.01 or not money:  # noqa: PLR2004 - a cent
         return f"${dollars:.2f}"
-    return f"${dollars:.6f}".rstrip("0")
+    return f"${dollars:.4f}" if dollars >= 0.001 else f"${dollars:.6f}"  # noqa: PLR2004 - figures
 
 
 def _two_figures(number: float) -> str:

@@ -7,6 +7,7 @@ any order and in any company, which is what makes a resumed job equal to an unbr
 """
 
 import json
+import math
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -58,6 +59,14 @@ class Guess:
     """What the best label has before the next, in 4096ths of a natural logarithm."""
     scores: tuple[float, ...]
     """Natural logarithms of the labels' probabilities, up to a constant that they share."""
+
+    @property
+    def chances(self) -> tuple[float, float]:
+        """The probability of the label, and what it has before the next one's."""
+        top = max(self.scores)
+        shares = sorted((math.exp(each - top) for each in self.scores), reverse=True)
+        total = math.fsum(shares)
+        return shares[0] / total, (shares[0] - shares[1]) / total
 
 
 class Classifier:
