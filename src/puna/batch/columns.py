@@ -58,10 +58,12 @@ def _columns(task: Task) -> list[tuple[str, AnswerKind]]:
     if isinstance(task, LabelTask):
         if task.multi:
             return [("labels", AnswerKind.TEXTS), ("probabilities", AnswerKind.NUMBERS)]
+        by = [] if task.cascade is None else [("by", AnswerKind.TEXT)]
         return [
             ("label", AnswerKind.TEXT),
             ("probability", AnswerKind.NUMBER),
             ("margin", AnswerKind.NUMBER),
+            *by,
         ]
     if isinstance(task, SchemaTask):
         return [(name, kind) for name, kind in schema_fields(task.schema).items()]
@@ -117,8 +119,10 @@ class Answers:
         match outcome:
             case Refused(reason):
                 return Valued(self.nothing.values, reason)
-            case Labelled(label, probability, margin):
-                return Valued((self._name(label), _short(probability), _short(margin)))
+            case Labelled(label, probability, margin, is_guess):
+                by = "classifier" if is_guess else "model"
+                values = (self._name(label), _short(probability), _short(margin), by)
+                return Valued(values[: len(self._columns)])
             case Fitting(labels):
                 names = [self._name(place) for place, _ in labels]
                 return Valued((names, [_short(each) for _, each in labels]))

@@ -19,11 +19,12 @@ from puna.batch.events import Begun, Event, Finished, Preparing, Reading, Remark
 from puna.batch.formats import shape_of_output
 from puna.batch.intake import Intake, IntakeStep, take_in
 from puna.batch.jobs import earlier_span, read_job, write_order
+from puna.batch.lessons import CascadeWorker, Lessons, Taught, cascade_of
 from puna.batch.manifest import Manifest, Order, changes, identity_changes, refuse_changes
 from puna.batch.outcome import unpack
 from puna.batch.reading import Files, digest_of_inputs, find_files
 from puna.batch.run import Ready, Run
-from puna.batch.spec import Kind, Task
+from puna.batch.spec import Kind, LabelTask, Task
 from puna.batch.texts import Texts
 from puna.batch.workers.worker import Refused, Worker
 from puna.errors import Invalid
@@ -65,6 +66,8 @@ _SIZES = {
     Kind.SCHEMA: Sizes(16, 16),
 }
 _COPY = 2**20
+_SPARED = 4
+"""Times the rows of a shard where a classifier takes some of them."""
 _MOST_SHARDS = 50_000
 """Beyond it shards grow: a folder of a million files is a burden."""
 
@@ -181,10 +184,13 @@ class Job:
         """Write the manifest: from here on nothing may change."""
         intake = found.intake
         assert intake is not None  # noqa: S101 - the input was read
-        sizes = sizes_of(self._order.spec.task)
+        task = self._order.spec.task
+        sizes = sizes_of(task)
         batches = max(
             sizes.shard // sizes.batch, -(-intake.distinct // _MOST_SHARDS // sizes.batch)
         )
+        if isinstance(task, LabelTask) and task.cascade is not None:
+            batches *= _SPARED  # so that what a classifier leaves still fills batches
         manifest = Manifest(
             order=self._order,
             files=tuple(map(str, found.files)),
@@ -206,6 +212,15 @@ class Job:
     async def _compute(
         self, manifest: Manifest, first: Ready, others: Sequence[Worker]
     ) -> AsyncGenerator[Event]:
+        if cascade_of(manifest):
+            lessons = Lessons(self._checkpoint, manifest, self._world)
+            async with aclosing(lessons.learn(first, others)) as steps:
+                async for step in steps:
+                    if isinstance(step, Taught):
+                        first = Ready(CascadeWorker(first.worker, step), first.identity)
+                        others = [CascadeWorker(each, step) for each in others]
+                    else:
+                        yield step
         done = await in_thread(self._done, manifest)
         run = Run(
             self._checkpoint,

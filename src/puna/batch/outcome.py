@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from puna.batch.spec import LabelTask, Task
-from puna.batch.workers.worker import Answer, Refused, Scored, Vector, Written
+from puna.batch.workers.worker import Answer, Known, Refused, Scored, Vector, Written
 
 ABSTAINED = -1
 _FITS = 0.5
@@ -28,6 +28,8 @@ class Labelled:
     probability: float
     margin: float
     """By how much its probability exceeds the next one's; 1 where there is no other."""
+    is_guess: bool = False
+    """Whether a cascade's classifier gave it, and not the model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,8 @@ Outcome = Labelled | Fitting | Written | Vector | Refused
 
 def judge(task: Task, answer: Answer) -> Outcome:
     """Return what an answer means for the task."""
+    if isinstance(answer, Known):
+        return unpack(answer.outcome)
     if not isinstance(answer, Scored):
         return answer
     if not isinstance(task, LabelTask) or len(answer.scores) != len(task.labels):
@@ -77,8 +81,8 @@ def _chance(odds: float) -> float:
 def pack(outcome: Outcome) -> bytes:
     """Return an outcome as bytes; equal outcomes are equal bytes."""
     match outcome:
-        case Labelled(label, probability, margin):
-            return _ONE.pack(b"L", label, probability, margin)
+        case Labelled(label, probability, margin, is_guess):
+            return _ONE.pack(b"G" if is_guess else b"L", label, probability, margin)
         case Fitting(labels):
             return b"F" + b"".join(_MANY.pack(*each) for each in labels)
         case Written(text, finish, prompt_tokens, output_tokens):
@@ -94,9 +98,9 @@ def unpack(packed: bytes) -> Outcome:
     """Return the outcome that was packed."""
     kind, body = packed[:1], packed[1:]
     match kind:
-        case b"L":
+        case b"L" | b"G":
             _, label, probability, margin = _ONE.unpack(packed)
-            return Labelled(label, probability, margin)
+            return Labelled(label, probability, margin, is_guess=kind == b"G")
         case b"F":
             return Fitting(tuple(_MANY.iter_unpack(body)))
         case b"W":

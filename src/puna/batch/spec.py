@@ -37,6 +37,8 @@ class LabelTask:
     """What stands before every row; empty is puna's own words."""
     calibrate: bool = False
     """Take off what the model thinks of each label when the row says nothing."""
+    cascade: float | None = None
+    """A small classifier answers where it is proved to agree so far with the model."""
 
     @property
     def kind(self) -> Kind:

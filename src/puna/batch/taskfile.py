@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import get_args, get_type_hints
 
+from puna.batch.cascade import check_target
 from puna.batch.spec import EmbedTask, Label, LabelTask, PromptTask, SchemaTask, Spec, Task
 from puna.errors import Invalid
 from puna.models.regular_file import open_regular, shown_path
@@ -33,6 +34,7 @@ class TaskWords:
     multi: bool | None = None
     abstain_below: float | None = None
     calibrate: bool | None = None
+    cascade: float | None = None
     instruction: str | None = None
     prompt: str | None = None
     schema: str | None = None
@@ -59,6 +61,7 @@ _BELONG = {
     "multi": "labels",
     "abstain_below": "labels",
     "calibrate": "labels",
+    "cascade": "labels",
     "instruction": "labels",
     "dimensions": "embed",
     "system": "prompt",
@@ -102,6 +105,7 @@ def _task(kind: str, words: TaskWords) -> Task:
             abstain_below=words.abstain_below or 0.0,
             instruction=words.instruction or "",
             calibrate=bool(words.calibrate),
+            cascade=_cascade(words),
         )
     if kind == "embed":
         return EmbedTask(dimensions=words.dimensions)
@@ -116,6 +120,15 @@ def _task(kind: str, words: TaskWords) -> Task:
         )
     most = words.max_tokens or PromptTask().max_tokens
     return PromptTask(system=system, temperature=temperature, max_tokens=most)
+
+
+def _cascade(words: TaskWords) -> float | None:
+    if words.cascade is None:
+        return None
+    if words.multi:
+        raise BadTask("--cascade has no meaning with --multi", hint="leave one out")
+    check_target(words.cascade)
+    return words.cascade
 
 
 def check_labels(labels: Sequence[Label]) -> tuple[Label, ...]:

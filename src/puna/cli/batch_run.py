@@ -72,6 +72,12 @@ TASK_OPTIONS = (
         default=None,
         help="Take off what the model thinks of each label anyway.",
     ),
+    click.option(
+        "--cascade",
+        type=float,
+        metavar="AGREEMENT",
+        help="A small classifier answers where it is proved to agree so far, such as 0.98.",
+    ),
     click.option("--instruction", help="What stands before every row when labels are asked for."),
     click.option(
         "--prompt", metavar="TEMPLATE", help="Ask this: Jinja over the columns; or @FILE."

@@ -49,7 +49,14 @@ class Refused:
     reason: str
 
 
-Answer = Scored | Written | Vector | Refused
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A row whose outcome is decided already, packed as it is kept."""
+
+    outcome: bytes
+
+
+Answer = Scored | Written | Vector | Refused | Known
 
 
 class WorkerGone(Unavailable):
