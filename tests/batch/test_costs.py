@@ -56,6 +56,11 @@ def test_a_card_reads_at_the_speed_of_its_table_after_it_has_started() -> None:
     assert cost.price == 210_000
 
 
+def test_a_card_is_handed_so_many_rows_a_second_and_no_more() -> None:
+    many = replace(WORK, requests=10_000_000, computed=1000)
+    assert cost_on_card(many, CARD).span == Span.of(seconds=5100)
+
+
 def test_writing_is_counted_at_its_own_speed() -> None:
     assert cost_on_card(replace(WORK, written=100_000), CARD).span == Span.of(seconds=3100)
 
@@ -66,7 +71,7 @@ def test_writing_is_counted_at_its_own_speed() -> None:
     ids=["twice", "half", "an eighth", "too small to fill a card"],
 )
 def test_time_on_a_card_goes_with_the_size_of_the_model(parameters: int, seconds: int) -> None:
-    cost = cost_on_card(replace(WORK, parameters=parameters), CARD)
+    cost = cost_on_card(replace(WORK, requests=1000, parameters=parameters), CARD)
     assert cost.span == Span.of(seconds=seconds)
 
 
@@ -163,6 +168,7 @@ def test_lengths_of_time_have_two_figures(seconds: int, words: str) -> None:
         ("0.0043", "$0.0043"),
         ("12.4", "$12.40"),
         ("1240", "$1,240"),
+        ("2500000", "$2.5M"),
     ],
 )
 def test_amounts_are_said_short(dollars: str, words: str) -> None:

@@ -12,6 +12,9 @@ from puna.units import Money, Size, Span
 
 _LEAST_PARAMETERS = 10**9
 """A smaller model does not fill a card: it is counted as one of this size."""
+MOST_ROWS = 2000
+"""Rows a second that are reckoned on one card, whatever its table says: with short rows of a small
+model, a card waits for whoever hands them out."""
 _MILLION = 10**6
 _PERCENT = 100
 _HOUR = 3600 * 10**9
@@ -98,7 +101,7 @@ def _work_span(work: Work, card: CardPrice) -> Span:
     speed = card.speed
     prompt = work.computed * size * _SECOND // (speed.prompt * speed.parameters)
     written = work.written * size * _SECOND // (speed.generate * speed.parameters)
-    return Span(prompt + written)
+    return Span(max(prompt + written, work.requests * _SECOND // MOST_ROWS))
 
 
 def cost_hosted(work: Work, model: HostedPrice) -> HostedCost:
@@ -206,6 +209,8 @@ def rough_span(span: Span) -> str:
 def rough_money(money: Money) -> str:
     """Say an amount in two or three figures: `$0.0004`, `$0.31`, `$12.40`, `$1,240`."""
     dollars = money / _MILLION
+    if dollars >= _MILLION:
+        return f"${dollars / _MILLION:,.1f}M"
     if dollars >= _PERCENT:
         return f"${dollars:,.0f}"
     if dollars >= 0.01 or not money:  # noqa: PLR2004 - a cent

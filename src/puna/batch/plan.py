@@ -8,7 +8,7 @@ would compute them, as many at a time. What is left is arithmetic: see `forecast
 import asyncio
 import tempfile
 from collections import deque
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Generator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -157,7 +157,7 @@ async def survey(
             yield await in_thread(surveyor.survey, intake, identity, around)
 
 
-def _take_in(order: Order, files: Sequence[Path], folder: Path) -> Iterator[IntakeStep | Intake]:
+def _take_in(order: Order, files: Sequence[Path], folder: Path) -> Generator[IntakeStep | Intake]:
     source = Files(files, order.reading)
     if not source.columns:
         raise NothingToDo(f"{shown_path(files[0])} has no rows", hint="name a file with rows")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from puna.batch.costs import Bids, CardCost, HostedCost, advice, rough_money, rough_span
+from puna.batch.costs import MOST_ROWS, Bids, CardCost, HostedCost, advice, rough_money, rough_span
 from puna.batch.events import Preparing, Reading
 from puna.batch.manifest import Order
 from puna.batch.plan import ModelSize, Sampling, Survey, bids_of, survey
@@ -216,7 +216,7 @@ def _caveats(found: Survey, bids: Bids, today: date) -> Iterator[str]:
     if bids.cards:
         yield (
             "Cards are estimated from tables of an 8B model's speed, with the time to start one: "
-            "they may be off by half or double."
+            f"they may be off by half or double. At most {MOST_ROWS:,} rows/s a card are reckoned."
         )
     elif not bids.hosted:
         yield "Cards are left out: the size of the model is not known here."
