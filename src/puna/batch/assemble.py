@@ -11,6 +11,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
+from puna.batch.census import CENSUS, Census
 from puna.batch.checkpoint import Checkpoint
 from puna.batch.columns import Answers, answer_columns
 from puna.batch.events import Writing
@@ -51,7 +52,8 @@ def write_output(checkpoint: Checkpoint, manifest: Manifest) -> Generator[Writin
     bad_path = bad_file_of(output)
     rows = bad = 0
     with Strings(checkpoint.folder / _OUTCOMES) as outcomes:
-        filler = _Filler(checkpoint, outcomes, Answers(order.spec.task, added))
+        census = Census(order.spec.task)
+        filler = _Filler(checkpoint, outcomes, Answers(order.spec.task, added), census)
         with (
             whole_file(bad_path) as bad_file,
             whole_file(output, shape) as file,
@@ -65,6 +67,7 @@ def write_output(checkpoint: Checkpoint, manifest: Manifest) -> Generator[Writin
                 yield Writing(rows, manifest.intake.rows)
     if not bad:
         bad_path.unlink()
+    checkpoint.write(CENSUS, census.counted().to_json())
     _remove(checkpoint.folder / _OUTCOMES)
     yield Written(rows, bad, str(bad_path) if bad else "")
 
@@ -87,9 +90,11 @@ def gather_outcomes(checkpoint: Checkpoint, manifest: Manifest) -> None:
 class _Filler:
     """Gives rows their answers, and collects those that have none."""
 
-    def __init__(self, checkpoint: Checkpoint, outcomes: Strings, answers: Answers) -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, outcomes: Strings, answers: Answers, census: Census
+    ) -> None:
         self._folder = checkpoint.folder
-        self._outcomes, self._answers = outcomes, answers
+        self._outcomes, self._answers, self._census = outcomes, answers, census
         self._bad = read_bad(self._folder)
         self._next = next(self._bad, None)
 
@@ -105,12 +110,17 @@ class _Filler:
                 values.append(self._answers.nothing.values)
                 bad += self._known(row)
                 continue
-            found = self._answers.of(unpack(packed))
+            outcome = unpack(packed)
+            found = self._answers.of(outcome)
             values.append(found.values)
-            if found.reason:
+            if not found.reason:
+                self._census.take(outcome)
+            else:
                 text = self._text(numbers[row - chunk.first])
                 bad.append(BadRow(row, found.reason, text=text))
         writer.write(chunk, values)
+        for each in bad:
+            self._census.fail(each.reason)
         return bad
 
     def _known(self, row: int) -> list[BadRow]:

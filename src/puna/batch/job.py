@@ -25,8 +25,9 @@ from puna.batch.outcome import unpack
 from puna.batch.reading import Files, digest_of_inputs, find_files
 from puna.batch.run import Ready, Run
 from puna.batch.spec import Kind, LabelTask, Task
+from puna.batch.story import note_spent
 from puna.batch.texts import Texts
-from puna.batch.workers.worker import Refused, Worker
+from puna.batch.workers.worker import Counts, Refused, Spent, Worker
 from puna.errors import Invalid
 from puna.library.threads import in_thread
 from puna.models.regular_file import shown_path
@@ -235,9 +236,13 @@ class Job:
                     f'the input has a column "{column.source}"; the answer is in "{column.name}"'
                 )
         yield Begun(manifest, run.tally)
+        before = _spent(first.worker)
         async with aclosing(run.work(first, others)) as events:
             async for event in events:
                 yield event
+        if not others:
+            fresh, spent = run.tally.fresh, _spent(first.worker) - before
+            await in_thread(note_spent, self._checkpoint, fresh, spent)
 
     def _done(self, manifest: Manifest) -> dict[int, int]:
         """Return the shards that are done, each with how many of its rows were refused."""
@@ -252,6 +257,10 @@ class Job:
         record = {"rows": written.rows, "bad": written.bad, "bad_file": written.bad_file}
         self._checkpoint.write("finished.json", json.dumps(record).encode())
         return Finished(output, written.rows, written.bad, written.bad_file)
+
+
+def _spent(worker: Worker) -> Spent:
+    return worker.spent if isinstance(worker, Counts) else Spent()
 
 
 async def in_steps(steps: Generator[_T]) -> AsyncGenerator[_T]:

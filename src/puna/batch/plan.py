@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import AsyncGenerator, Generator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 from puna.batch.costs import Bids, Work, cost_here, cost_hosted, cost_on_card
 from puna.batch.events import Preparing, Reading
@@ -36,7 +35,7 @@ from puna.batch.spec import EmbedTask, LabelTask
 from puna.batch.strings import Strings
 from puna.batch.texts import Texts
 from puna.batch.wording import wording_of
-from puna.batch.workers.worker import Answer, Identity, Refused, Spent, Worker, Written
+from puna.batch.workers.worker import Answer, Counts, Identity, Refused, Spent, Worker, Written
 from puna.library.threads import in_thread
 from puna.models.regular_file import shown_path
 from puna.units import Size, Span
@@ -48,15 +47,6 @@ _MOST_WEIGHED = 200_000
 _LETTERS = 4
 """Letters of a token, where nobody counts tokens."""
 _ANSWER_BYTES = 40
-
-
-@runtime_checkable
-class Counts(Protocol):
-    """A worker that counts the tokens it computes."""
-
-    @property
-    def spent(self) -> Spent:
-        """All tokens since it was prepared."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ class RowCounts:
     abstained: int = 0
     """Done, and no label was sure enough."""
     by_classifier: int = 0
-    """Distinct rows that the cascade's classifier answered."""
+    """Done, and by the cascade's classifier."""
     cut: int = 0
     """Done, and the answer ended at the most tokens."""
 
@@ -121,7 +121,7 @@ def facts(story: Story) -> Iterator[tuple[str, str]]:
     if rows.abstained:
         yield "Not sure enough for a label", f"{rows.abstained:,}"
     if rows.by_classifier:
-        yield "Answered by the classifier", f"{rows.by_classifier:,} of the rows that differ"
+        yield "Answered by the classifier", f"{rows.by_classifier:,}"
     if rows.cut:
         yield "Cut at the most tokens", f"{rows.cut:,}"
     yield "Time", f"{rough_span(story.worked)} of work, {rate_words(story)}"

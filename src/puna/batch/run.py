@@ -260,6 +260,7 @@ class Run:
             "rows": len(shard.texts),
             "worker": lease.worker,
             "seconds": round(Span(now - lease.begun).seconds, 3),
+            "worked": round(Span(self.tally.span + self._earlier).seconds, 3),
         }
         await in_thread(self._checkpoint.append, "timeline.jsonl", json.dumps(line).encode())
 

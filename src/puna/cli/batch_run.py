@@ -13,10 +13,11 @@ import click
 from puna.batch.checkpoint import Checkpoint
 from puna.batch.formats import Format, shape_of_output
 from puna.batch.job import Job
-from puna.batch.jobs import Jobs
+from puna.batch.jobs import Jobs, read_job
 from puna.batch.manifest import Order
 from puna.batch.reading import Reading
 from puna.batch.spec import LabelTask, Spec
+from puna.batch.story import write_report
 from puna.batch.taskfile import (
     TaskWords,
     read_labels,
@@ -53,6 +54,7 @@ class Wish:
     as_json: bool
     price: Money
     threads: int | None = None
+    reports: bool = True
 
 
 TASK_OPTIONS = (
@@ -111,6 +113,11 @@ _RUN_OPTIONS = (
     click.option("--anew", is_flag=True, help="Drop what this job computed and begin again."),
     click.option(
         "--price", "price_text", metavar="DOLLARS", help="What an hour of this machine costs."
+    ),
+    click.option(
+        "--no-report",
+        is_flag=True,
+        help="Write no OUTPUT.report.md and OUTPUT.report.html at the end.",
     ),
     click.option("--threads", type=click.IntRange(1), help="Threads that compute labels."),
     click.option("--json", "as_json", is_flag=True, help="Print what happens as JSON lines."),
@@ -193,6 +200,21 @@ def _run(
             raise
         finally:
             view.finish()
+        if wish.reports:
+            _report(session, checkpoint, wish)
+
+
+def _report(session: Session, checkpoint: Checkpoint, wish: Wish) -> None:
+    """Write the report beside the output; without room for it, the output is there all the same."""
+    _, manifest = read_job(checkpoint)
+    if manifest is None:
+        return
+    try:
+        page = write_report(checkpoint, manifest, wish.price)
+    except OSError as error:
+        session.terminal.say(f"Note: the report could not be written: {error.strerror}")
+        return
+    session.terminal.say(f"report: {page}")
 
 
 async def _follow(job: Job, worker: Worker, view: BatchView | JsonView, *, anew: bool) -> None:
@@ -261,6 +283,7 @@ def _wish(flags: dict[str, object]) -> Wish:
         as_json=bool(flags["as_json"]),
         price=Money.parse(str(flags["price_text"] or "0")),
         threads=threads if isinstance(threads, int) else None,
+        reports=not flags["no_report"],
     )
 
 

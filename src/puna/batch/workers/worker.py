@@ -6,7 +6,7 @@ another, and the answers are the same, since the shard says what is computed tog
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from puna.batch.shards import Shard
 from puna.batch.spec import Spec
@@ -98,6 +98,15 @@ class Identity:
     """The way the rows take, in a word: `float`, `kernels`, `slots`; the job keeps to it."""
     reason: str = ""
     """Why that way, for people: `Q4_1 has no fast kernel here`."""
+
+
+@runtime_checkable
+class Counts(Protocol):
+    """A worker that counts the tokens it computes, as some can."""
+
+    @property
+    def spent(self) -> Spent:
+        """The tokens of all rows that it answered."""
 
 
 class Worker(Protocol):
