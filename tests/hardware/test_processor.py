@@ -10,6 +10,7 @@ from puna.hardware.processor import (
     Processor,
     count_cores,
     detect_processor,
+    halves_wide_steps,
     parse_name,
     usable_threads,
 )
@@ -89,3 +90,23 @@ def test_a_quota_leaves_one_thread(tmp_path: Path) -> None:
     )
 
     assert detect_processor(root).threads == 1
+
+
+def a_core(vendor: str, family: str, flags: str) -> str:
+    return f"processor\t: 0\nvendor_id\t: {vendor}\ncpu family\t: {family}\nflags\t\t: {flags}\n"
+
+
+@pytest.mark.parametrize(
+    ("listing", "halves"),
+    [
+        (a_core("AuthenticAMD", "25", "avx2 avx512f avx512bw"), True),
+        (a_core("AuthenticAMD", "25", "avx avx2"), False),
+        (a_core("AuthenticAMD", "26", "avx2 avx512f"), False),
+        (a_core("GenuineIntel", "6", "avx2 avx512f"), False),
+        (ARM, False),
+        ("", False),
+    ],
+    ids=["Zen 4", "Zen 3", "Zen 5", "Intel", "ARM", "no listing"],
+)
+def test_only_zen_4_takes_512_bits_in_two_halves(listing: str, halves: bool) -> None:
+    assert halves_wide_steps(listing) is halves

@@ -16,6 +16,9 @@ from puna.hardware.cgroups import Limits, read_limits
 from puna.hardware.programs import output_of
 from puna.hardware.system_files import read_system_file
 
+_ZEN_4 = "25"
+"""Zen 3 has the same number, and no 512-bit instructions."""
+
 
 @dataclass(frozen=True, slots=True)
 class Processor:
@@ -40,6 +43,19 @@ def detect_processor(root: Path = Path("/")) -> Processor:
     cores = count_cores(listing, allowed) or min(psutil.cpu_count(logical=False) or 1, len(allowed))
     name = parse_name(listing) or _name_elsewhere()
     return Processor(name, cores, usable_threads(len(allowed), read_limits(root)))
+
+
+def halves_wide_steps(listing: str) -> bool:
+    """Tell from `/proc/cpuinfo` whether the processor takes 512-bit instructions in two halves.
+
+    Such cores (AMD's Zen 4) win nothing by them, and programs written for 256 bits are faster.
+    """
+    entry = next(_entries(listing), {})
+    return (
+        entry.get("vendor_id") == "AuthenticAMD"
+        and entry.get("cpu family") == _ZEN_4
+        and "avx512f" in entry.get("flags", "").split()
+    )
 
 
 def usable_threads(allowed: int, limits: Limits) -> int:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 Tokens = tuple[int, ...]
 _FEW = 8
-_LEAST = 192
+_LEAST = 256
 """Nodes below which a product takes longer for what it prepares than for what it computes."""
 
 

@@ -11,6 +11,8 @@ from typing import IO
 
 import numpy as np
 
+from puna.hardware.processor import halves_wide_steps
+from puna.hardware.system_files import read_system_file
 from puna.models.gguf import read_header
 from puna.node.engine.floats.frames import TREE_ARRAYS, Arrays, Gone, receive, send
 from puna.node.engine.floats.shape import read_shape
@@ -30,6 +32,8 @@ class FloatLane:
         environment = dict(os.environ)  # noqa: TID251 - for numpy's library, which reads it early
         environment |= {f"{each}_NUM_THREADS": "1" for each in _THREADS_OF}
         environment["VECLIB_MAXIMUM_THREADS"] = "1"
+        if halves_wide_steps(read_system_file(Path("/proc/cpuinfo"))):
+            environment.setdefault("OPENBLAS_CORETYPE", "Zen")  # 6 % faster than its own choice
         self._process = subprocess.Popen(  # noqa: S603 - puna's own program
             [
                 sys.executable,
