@@ -1,0 +1,139 @@
+"""A container's body: what the renter asked for, and what protects the machine that he rents."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from puna.agent.containers import (
+    Design,
+    House,
+    UnusablePod,
+    container_name,
+    create_body,
+    numbers_in,
+)
+from puna.units import Size
+
+DESIGN = Design(
+    image="registry.example/img:1",
+    args='python -c "print(1, 2)"',
+    env={"B": "2", "A": "x=y z"},
+    ports=(8888, 22),
+    devices=("nvidia.com/gpu=0",),
+    processors=4,
+    memory=Size(8 * 10**9),
+    volume_path="/workspace",
+)
+
+
+def body_of(design: Design = DESIGN, house: House | None = None) -> dict[str, Any]:
+    return dict(create_body("p1", 2, 1, design, house or House()))
+
+
+def host_config(design: Design = DESIGN, house: House | None = None) -> Mapping[str, Any]:
+    config: Mapping[str, Any] = body_of(design, house)["HostConfig"]
+    return config
+
+
+def test_the_renter_gets_what_was_asked_for() -> None:
+    body = body_of()
+    assert body["Image"] == "registry.example/img:1"
+    assert body["Cmd"] == ["python", "-c", "print(1, 2)"]
+    assert body["Env"] == ["A=x=y z", "B=2"]
+    assert body["ExposedPorts"] == {"8888/tcp": {}, "22/tcp": {}}
+    assert host_config()["DeviceRequests"] == [{"Driver": "cdi", "DeviceIDs": ["nvidia.com/gpu=0"]}]
+    assert host_config()["Mounts"] == [
+        {"Type": "volume", "Source": "puna-p1", "Target": "/workspace"}
+    ]
+
+
+def test_without_arguments_the_images_own_command_runs() -> None:
+    assert body_of(replace(DESIGN, args=""))["Cmd"] is None
+
+
+def test_the_machines_owner_is_protected() -> None:
+    config = host_config()
+    assert config["CapDrop"] == ["ALL"]
+    assert not {"SYS_ADMIN", "NET_ADMIN", "NET_RAW", "MKNOD", "SYS_PTRACE"} & set(config["CapAdd"])
+    assert config["SecurityOpt"] == ["no-new-privileges"]
+    assert config["Privileged"] is False
+    assert config["UsernsMode"] == "auto"
+    assert config["NetworkMode"] == "puna"
+
+
+def test_everything_has_a_limit() -> None:
+    config = host_config()
+    assert config["Memory"] == config["MemorySwap"] == 8 * 10**9
+    assert config["CpuQuota"] / config["CpuPeriod"] == 4
+    assert 0 < config["PidsLimit"] <= 4096
+    assert {each["Name"] for each in config["Ulimits"]} == {"nofile", "nproc"}
+
+
+def test_a_port_is_open_to_the_agent_alone() -> None:
+    bindings = host_config()["PortBindings"]
+    assert {each["HostIp"] for ports in bindings.values() for each in ports} == {"127.0.0.1"}
+
+
+def test_a_container_says_whose_it_is() -> None:
+    labels = body_of()["Labels"]
+    assert numbers_in(labels) == ("p1", 2, DESIGN.digest, 1)
+    assert container_name("p1", 2, 1) == "puna-p1-2-1"
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        pytest.param({}, None, id="not ours"),
+        pytest.param({"cloud.puna.pod": "p"}, ("p", 0, "", 0), id="the rest is missing"),
+        pytest.param(
+            {"cloud.puna.pod": "p", "cloud.puna.run": "-7", "cloud.puna.crashes": "9" * 40},
+            ("p", 0, "", 0),
+            id="tampered with",
+        ),
+    ],
+)
+def test_labels_are_read_with_suspicion(
+    labels: Mapping[str, str], expected: tuple[str, int, str, int] | None
+) -> None:
+    assert numbers_in(labels) == expected
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"image": "other"},
+        {"args": "sleep 1"},
+        {"env": {"A": "1"}},
+        {"ports": (80,)},
+        {"devices": ()},
+        {"processors": 5},
+        {"memory": Size(1)},
+        {"volume_path": "/data"},
+        {"runtime": "runsc"},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_whatever_changes_calls_for_another_container(changes: Mapping[str, Any]) -> None:
+    assert replace(DESIGN, **changes).digest != DESIGN.digest
+
+
+@pytest.mark.parametrize("path", ["/", "/etc", "/usr/", "/proc", "work", "/a/../etc"])
+def test_a_volume_never_hides_what_the_container_needs(path: str) -> None:
+    with pytest.raises(UnusablePod, match="cannot be mounted"):
+        body_of(replace(DESIGN, volume_path=path))
+
+
+def test_a_pod_without_a_volume_mounts_nothing() -> None:
+    assert "Mounts" not in host_config(replace(DESIGN, volume_path=""))
+
+
+def test_arguments_that_are_no_words_are_refused() -> None:
+    with pytest.raises(UnusablePod, match="not words"):
+        body_of(replace(DESIGN, args='sh -c "unclosed'))
+
+
+def test_a_host_that_cannot_map_users_says_so_in_its_house() -> None:
+    assert "UsernsMode" not in host_config(house=House(maps_users=False))
+    assert host_config(replace(DESIGN, runtime="runsc"))["Runtime"] == "runsc"
