@@ -10,7 +10,8 @@ from tests.api.stage import Reply, Stage, a_model, staged
 from tests.builders import a_gguf
 from tests.pictures import a_picture, as_text, as_url
 
-EYES = a_gguf({"general.architecture": "clip", "clip.has_vision_encoder": True}, {})
+SENSE = {"general.architecture": "clip", "clip.has_vision_encoder": True}
+EYES = a_gguf({**SENSE, "clip.projector_type": "mlp"}, {})
 RED, BLUE = as_text(a_picture("red", (64, 48))), as_text(a_picture("blue", (20, 10), "jpeg"))
 SEEN_RED, SEEN_BLUE = "<png 64x48>", "<jpeg 20x10>"
 GO = "{{ range .Messages }}<{{ .Role }}>{{ .Content }}{{ end }}<answer>"
@@ -153,3 +154,10 @@ async def test_show_tells_of_the_projector(eyes: Stage) -> None:
     info = shown["projector_info"]
     assert isinstance(info, dict)
     assert info["clip.has_vision_encoder"] is True
+
+
+async def test_a_projector_of_the_first_days_is_refused_by_name(eyes: Stage) -> None:
+    eyes.add_model("old", a_model(), [("projector", a_gguf(SENSE, {}))])
+    reply = await chat(eyes, {"images": [RED]}, model="old")
+    assert reply.status == 501
+    assert 'the projector of model "old:latest" does not say' in str(reply.error)

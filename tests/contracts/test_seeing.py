@@ -19,17 +19,22 @@ from puna.node.engine.engine import Engine, EngineFactory
 from puna.node.engine.process import llama_factory
 from puna.node.engine.request import Completion, Finish, Piece, StopReason
 from puna.node.engine.scripted import scripted_factory
+from puna.node.engine.seeing import check_room
+from puna.units import Size
 from puna.world import RealWorld
 from tests.contracts.test_engine import GREEDY, a_spec
 from tests.pictures import a_picture, an_image, write_projector
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
+REAL = pytest.param("real", marks=pytest.mark.model)
+only_real = pytest.mark.parametrize("engine", [REAL], indirect=True)
+"""The script knows the sizes of images and nothing else."""
 
 
 @pytest_asyncio.fixture(
     scope="module",
     loop_scope="module",
-    params=["scripted", pytest.param("real", marks=pytest.mark.model)],
+    params=["scripted", REAL],
 )
 async def engine(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
@@ -84,10 +89,8 @@ async def test_an_image_may_come_first(engine: Engine) -> None:
     assert finish.prompt_tokens == await count_illustrated(engine, prompt)
 
 
-@pytest.mark.model
+@only_real
 async def test_different_images_have_different_answers_whatever_is_cached(engine: Engine) -> None:
-    if engine.facts.image_mark == "<image>":
-        pytest.skip("the script knows only sizes")
     red, blue, again = [
         (await answer(engine, "Look: ", an_image(colour), " It is"))
         for colour in ("red", "blue", "red")
@@ -106,9 +109,8 @@ async def test_an_answer_with_images_ends_where_the_context_does(tmp_path: Path)
     await engine.stop()
 
 
+@only_real
 async def test_a_damaged_image_is_refused_by_its_place(engine: Engine) -> None:
-    if engine.facts.image_mark == "<image>":
-        pytest.skip("the script decodes nothing")
     for kind in ("png", "webp"):
         half = a_picture("red", (500, 300), kind)
         image = read_image(half[: max(40, len(half) // 2)], "images[7]")
@@ -121,3 +123,14 @@ async def test_an_engine_without_a_projector_sees_nothing() -> None:
     with pytest.raises(Invalid, match="sees no images"):
         await answer(engine, "", an_image(), "?")
     await engine.stop()
+
+
+@pytest.mark.parametrize(("size", "free"), [((4000, 4000), 0), ((8000, 8000), 640_000_000)])
+async def test_an_image_that_memory_holds_is_decoded(size: tuple[int, int], free: int) -> None:
+    check_room(Image(b"", ImageKind.PNG, *size), Size(free))
+
+
+async def test_an_image_that_memory_cannot_hold_is_refused() -> None:
+    image = Image(b"", ImageKind.PNG, 8000, 8000, "images[0]")
+    with pytest.raises(BadImage, match="takes 640 MB of memory, and 100 MB are free"):
+        check_room(image, Size(100_000_000))

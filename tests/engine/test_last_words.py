@@ -12,6 +12,13 @@ NO_MEMORY = b"""\
 0.00.005.285 E some_earlier: trouble
 0.00.005.389 E ggml_backend_cpu_buffer_type_alloc_buffer: failed to allocate buffer of size 99
 """
+BAD_PROJECTOR = b"""\
+0.00.004.049 E mtmd_get_memory_usage: error: Failed to load CLIP model from /x
+
+0.00.385.669 E clip_init: failed to load model '/x': load_hparams: unknown projector type: y
+
+0.00.387.118 E mtmd_init_from_file: error: Failed to load CLIP model from /x
+"""
 ASSERTION = b"""\
 0.15.312.768 E srv    send_error: task id = 17, error: Prompt contains invalid tokens
 /src/ggml.c:3000: GGML_ASSERT(x > 0) failed
@@ -39,6 +46,11 @@ ImportError: libgomp.so.1: cannot open shared object file
         ),
         pytest.param(
             b"0.1 E srv    load_model: no such thing", "load_model: no such thing", id="source"
+        ),
+        pytest.param(
+            BAD_PROJECTOR,
+            "clip_init: failed to load model '/x': load_hparams: unknown projector type: y",
+            id="a-forecast-is-no-cause",
         ),
         pytest.param(b"", "llama.cpp gives no reason", id="silence"),
     ],

@@ -28,8 +28,10 @@ YARN: dict[str, JsonValue] = {
     "original_max_position_embeddings": 128,
 }
 LLAMA_3: dict[str, JsonValue] = {
-    "rope_type": "llama3", "factor": 32.0,
-    "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+    "rope_type": "llama3",
+    "factor": 32.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
 }
 
 

@@ -8,8 +8,10 @@ from puna.models.fit_memory import weights_size
 from puna.models.gguf import GgufHeader
 from puna.units import Size
 
-_PICTURE = 2**24 * 10
-"""Decoding takes ten bytes a pixel while it lasts; this is for a photograph of 16 megapixels."""
+DECODED_PIXEL = 10
+"""Bytes that decoding takes for each pixel while it lasts."""
+COUNTED_PIXELS = 2**24
+"""The picture that a load counts on; for a larger one there has to be memory when it comes."""
 _FLOAT = 4
 _FIXED = 16_000_000
 """What the encoder takes beside, whatever its size."""
@@ -24,7 +26,7 @@ _ANY_SIZE = frozenset(
 
 def projector_size(header: GgufHeader) -> Size:
     """Return the bytes that a projector adds to a load."""
-    return Size(weights_size(header) + work_size(header) + _PICTURE)
+    return Size(weights_size(header) + work_size(header) + COUNTED_PIXELS * DECODED_PIXEL)
 
 
 def work_size(header: GgufHeader) -> Size:

@@ -43,5 +43,16 @@ def check_loadable(header: GgufHeader, label: str) -> None:
     )
 
 
+def check_projector(header: GgufHeader, label: str) -> None:
+    """Raise `OldBlob` for a projector that does not say of which kind it is, as LLaVA's first."""
+    keys = ("clip.projector_type", "clip.vision.projector_type")
+    if header.architecture == "clip" and not any(header.text(key) for key in keys):
+        raise OldBlob(
+            f'the projector of model "{label}" does not say of which kind it is, and llama.cpp '
+            "cannot load it",
+            hint="get a newer mmproj file, such as those beside the model on hf.co",
+        )
+
+
 def _has_eyes(header: GgufHeader) -> bool:
     return any(tensor.name.startswith("v.") for tensor in header.tensors)

@@ -16,7 +16,7 @@ from puna.library.create import Recipe
 from puna.library.library import Library, open_library
 from puna.library.local import LocalModel
 from puna.models.name import ModelName
-from puna.models.old_blobs import check_loadable
+from puna.models.old_blobs import check_loadable, check_projector
 from puna.models.options import Loading, ParsedOptions, parse_options
 from puna.models.reference import parse_reference
 from puna.node.answer import Ask, Ended, Event, answer, frame_for
@@ -111,6 +111,8 @@ class Node:
     ) -> Wanted:
         """Return how to load a model. Raises `TooBig` if it would never fit."""
         check_loadable(model.header, model.label)
+        if model.projector is not None:
+            check_projector(model.projector, model.label)
         guesses = (
             purpose is Purpose.ANSWER
             and can_guess(self.settings, has_draft=model.draft is not None)

@@ -17,7 +17,8 @@ _DEADLY = (
     re.compile(r"^\w*(?:Error|Exception): "),
     re.compile(r"^Fatal Python error"),
 )
-_ANY_ERROR = re.compile(r"^E ")
+_ANY_ERROR = re.compile(r"^E (?!mtmd_get_memory_usage: )")
+"""That one is a forecast which fails before the load does, and does not say why."""
 
 
 def load_failure(log: bytes) -> str:

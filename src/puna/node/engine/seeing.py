@@ -15,10 +15,13 @@ from puna.chat.images import BadImage, Image, ImageKind
 from puna.chat.marks import Illustrated
 from puna.chat.messages import Json
 from puna.errors import Invalid
+from puna.hardware.memory import available_memory
+from puna.models.fit_projector import COUNTED_PIXELS, DECODED_PIXEL
 from puna.node.engine.child import Child
 from puna.node.engine.connection import Connection
 from puna.node.engine.engine import EngineDied
 from puna.node.engine.events import EngineFailed
+from puna.units import Size
 
 _KEPT_IMAGES = 8
 """Converted images that are kept: a conversation sends the same ones each time."""
@@ -87,6 +90,7 @@ class Eyes:
 
     async def decodable(self, image: Image) -> Image:
         """Return an image in a format that llama.cpp decodes. Raises `BadImage`, `EngineDied`."""
+        check_room(image, available_memory().available)
         if image.kind is not ImageKind.WEBP:
             return image
         known = self._converted.get(image.content)
@@ -105,6 +109,17 @@ class Eyes:
         if refusal := answer.get("refusal"):
             raise BadImage(f"{image.place or 'image'}: {refusal}")
         return base64.b64decode(str(answer["image"]))
+
+
+def check_room(image: Image, free: Size) -> None:
+    """Raise `BadImage` for an image that is larger than what a load counts on, and than memory."""
+    needed = Size(image.pixels * DECODED_PIXEL)
+    if image.pixels > COUNTED_PIXELS and needed > free:
+        raise BadImage(
+            f"{image.place or 'image'}: decoding {image.width} x {image.height} pixels takes "
+            f"{needed} of memory, and {free} are free",
+            hint="make it smaller: models see no such detail",
+        )
 
 
 def _conversation(content: Json) -> Mapping[str, Json]:
