@@ -15,6 +15,7 @@ from puna.cli.model_files import model_files
 from puna.cli.session import Session, pass_session
 from puna.cli.start import ensure_node
 from puna.errors import Invalid
+from puna.models.mix import Level
 from puna.models.modelfile_parse import Modelfile, decode_modelfile, parse_modelfile
 from puna.models.name import InvalidName, ModelName
 from puna.models.regular_file import open_regular
@@ -45,6 +46,8 @@ def create(session: Session, /, model: str, *, path: str, in_place: bool, **leve
         ModelName.parse(model)
     except InvalidName as error:
         raise InvalidName(f"invalid model name: {model}", hint=error.hint) from error
+    for level in filter(None, levels.values()):
+        Level.parse(level)
     source = Path(path).expanduser()
     made = _read(source)
     for name in made.dropped:
@@ -68,6 +71,9 @@ def _work(
 ) -> Iterator[Progress]:
     yield Step("gathering model components")
     names = [text for text in made.sources if _file(folder, text) is None]
+    for text in names:
+        if text.startswith((".", "/", "~")) or text.endswith((".gguf", ".safetensors")):
+            raise Invalid(f"no such file: {text}", hint=f"looked in {folder.resolve()}")
     if len(names) > 1:
         raise Invalid(f"no such file: {names[1]}", hint="a model can come from one other model")
     body = {**asked, "from": names[0] if names else ""}

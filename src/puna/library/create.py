@@ -130,7 +130,8 @@ def create(
             yield Step(
                 f"renderer {renderer} has no effect: the model's own template writes prompts"
             )
-        given = yield from Workshop(store, draft, facts).layers(recipe.given, base)
+        workshop = Workshop(store, draft, facts)
+        given = yield from workshop.layers(recipe.given, base)
         layers = _deduplicated([*_inherited(recipe, base, given), *given])
         new: dict[Digest, bytes] = {}
         layers = list(_with_texts(layers, recipe, base, new))
@@ -142,9 +143,10 @@ def create(
         if same := same_model(made, known):
             base, manifest = same, same.manifest
             new = {layer.digest: same.contents.read(layer.digest) for layer in _texts_of(same)}
-        yield from _stored(draft, manifest, base, new)
+        yield from _stored(draft, manifest, base, new, made=workshop.made)
         yield Step("writing manifest")
         store.publish(draft, recipe.name, manifest)
+    store.remove_unused(workshop.made)  # what was converted only to be quantized
     yield Done()
 
 
@@ -242,13 +244,19 @@ def _texts_of(model: LocalModel) -> Iterator[Layer]:
 
 
 def _stored(
-    draft: Draft, manifest: Manifest, base: LocalModel | None, new: Mapping[Digest, bytes]
+    draft: Draft,
+    manifest: Manifest,
+    base: LocalModel | None,
+    new: Mapping[Digest, bytes],
+    *,
+    made: Sequence[Digest],
 ) -> Iterator[Progress]:
-    """Put every blob into the store, and say of each whether it was there."""
+    """Put every blob into the store, and say of each whether it was there before."""
     for layer in manifest.blobs:
         is_here = draft.keep(layer.digest, layer.size)
         if layer.media_type != MediaType.CONFIG:
-            yield Step(f"{'using existing' if is_here else 'creating new'} layer {layer.digest}")
+            was_here = is_here and layer.digest not in made
+            yield Step(f"{'using existing' if was_here else 'creating new'} layer {layer.digest}")
         if not is_here and layer.digest in new:
             draft.write(new[layer.digest])
         elif not is_here and base is not None:

@@ -152,7 +152,9 @@ class NodeClient:
     def _read(self, text: bytes, answer: Answer) -> Fields:
         reply = self._parse(text)
         if reply.text("error"):
-            raise NodeRefused(reply.text("error"), reply_status=answer.status)
+            raise NodeRefused(
+                reply.text("error"), reply_status=answer.status, hint=reply.text("hint")
+            )
         return reply
 
     def _parse(self, line: bytes) -> Fields:

@@ -12,7 +12,7 @@ from puna.library.draft import Draft
 from puna.library.local import Facts, LocalModel
 from puna.library.store import ModelStore
 from puna.library.weights.convert import converted
-from puna.library.weights.made import CannotConvert
+from puna.library.weights.made import CannotConvert, Made
 from puna.library.weights.quantize import plan_quantizing, quantized
 from puna.library.weights.split import Part, is_part, models_of, put_together
 from puna.models.digest import Digest
@@ -50,6 +50,8 @@ class Workshop:
         self._store = store
         self._draft = draft
         self._facts = facts
+        self.made: list[Digest] = []
+        """What was made here, in order; some of it only to make more of it."""
 
     def layers(self, given: Given, base: LocalModel | None) -> Making:
         """Make and return the layers, and tell each step.
@@ -76,7 +78,7 @@ class Workshop:
         layers = (yield from self._ggufs(ready)) if ready else []
         others = {name: files[name] for name in files.keys() - ready.keys()}
         made = yield from converted(self._paths(others), self._draft)
-        return [Layer(MediaType.MODEL, made.digest, made.size), *layers]
+        return [self._new(MediaType.MODEL, made), *layers]
 
     def _ggufs(self, files: Mapping[str, Digest]) -> Making:
         if files:
@@ -87,7 +89,11 @@ class Workshop:
         parts = [Part(name, header) for name, header in headers.items() if name not in whole]
         for some in models_of(parts):
             made = yield from put_together(some, self._draft)
-            layers.append(Layer(_kind_of(some[0].header), made.digest, made.size))
+            layers.append(self._new(_kind_of(some[0].header), made))
+        if any(layer.media_type == MediaType.MODEL for layer in layers):
+            yield Step("validating GGUF model")
+            for layer in layers:
+                self._facts.header(self._store.blobs.path(layer.digest))
         return layers
 
     def _adapters(
@@ -99,7 +105,7 @@ class Workshop:
                 raise Invalid("an adapter needs the model that it is for", hint="name it in FROM")
             header = self._facts.header(paths[0])
             made = yield from converted(self._paths(files), self._draft, base=header)
-            return [Layer(MediaType.ADAPTER, made.digest, made.size)]
+            return [self._new(MediaType.ADAPTER, made)]
         layers = yield from self._ggufs(files)
         for name, layer in zip(files, layers, strict=True):
             if layer.media_type != MediaType.ADAPTER:
@@ -126,7 +132,7 @@ class Workshop:
             plan = plan_quantizing(self._facts.header(path), level)
             if plan is not None:
                 made = yield from quantized(plan, self._draft)
-                weights = [Layer(MediaType.MODEL, made.digest, made.size)]
+                weights = [self._new(MediaType.MODEL, made)]
         return [*weights, *others]
 
     def _weights(self, layers: Sequence[Layer], base: LocalModel | None) -> list[Path]:
@@ -150,6 +156,10 @@ class Workshop:
                 hint="take the model's safetensors files, or a GGUF of it",
             )
         return self._facts.header(self._store.blobs.path(digest))
+
+    def _new(self, kind: MediaType, made: Made) -> Layer:
+        self.made.append(made.digest)
+        return Layer(kind, made.digest, made.size)
 
     def _layer(self, name: str, digest: Digest, kind: MediaType) -> Layer:
         return Layer(kind, digest, self._claim(name, digest))

@@ -5,11 +5,11 @@ each entry of the metadata byte for byte as it was, but for the two that say the
 of any size needs a few megabytes of memory, and a crash, a full disk or a cut leaves nothing.
 """
 
-import os
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
+from puna.hardware.processor import detect_processor
 from puna.library.draft import Draft
 from puna.library.weights.child import start
 from puna.library.weights.made import NO_DIGEST, Made
@@ -98,7 +98,7 @@ def _job(plan: Plan) -> dict[str, object]:
     return {
         "path": str(Path(header.path).resolve()),
         "alignment": header.alignment,
-        "threads": os.cpu_count() or 1,
+        "threads": detect_processor().best_threads,
         "tensors": [
             {
                 "name": tensor.name,

@@ -1,5 +1,6 @@
 """Long work as the lines that Ollama sends: one for every step, or the last step alone."""
 
+import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
 
 from starlette.responses import Response
@@ -35,5 +36,7 @@ class ProgressWriter:
         return {}
 
     def error_line(self, error: PunaError) -> bytes:
-        """Return the line that ends work which failed on the way."""
-        return error_json(error) + b"\n"
+        """Return the line that ends work which failed on the way; no header can say what next."""
+        if not error.hint:
+            return error_json(error) + b"\n"
+        return json.dumps({"error": error.message, "hint": error.hint}).encode() + b"\n"
