@@ -206,3 +206,27 @@ def test_a_renderer_is_said_to_have_no_effect_and_an_unknown_one_refused(serving
     assert b"renderer qwen3-coder has no effect" in made.body
     assert made.last["status"] == "success"
     assert refused.last["error"] == 'unknown parser "qwen9"'
+
+
+CHATML = (
+    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\\n' }}"
+    "{{ m['content'] + '<|im_end|>\\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+)
+
+
+def test_the_template_of_new_weights_is_detected_with_its_stop_words(
+    client: ollama.Client, tmp_path: Path
+) -> None:
+    file = tmp_path / "chat.gguf"
+    file.write_bytes(a_gguf({**LLAMA, "tokenizer.chat_template": CHATML}, LLAMA_TENSORS))
+    digest = client.create_blob(file)
+    files, mine = {"chat.gguf": digest}, {"temperature": 0.5}
+    steps = [step.status for step in client.create("c", files=files, parameters=mine, stream=True)]
+    assert "using autodetected template chatml" in steps
+    card = client.show("c")
+    assert "<|im_start|>{{ .Role }}" in (card.template or "")
+    assert 'stop                           "<|im_end|>"' in str(card.parameters)
+    assert "temperature" in str(card.parameters)
+    client.create("bare", files=files, template="{{ .Prompt }}")
+    assert client.show("bare").template == CHATML

@@ -12,10 +12,12 @@ from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import cast
 
+from puna.chat.detect import detect_template
 from puna.chat.families import check_families
 from puna.chat.gotemplate.json_text import json_text
 from puna.chat.gotemplate.template import read_template
 from puna.chat.gotemplate.values import GoStruct, Value
+from puna.chat.known_templates import KnownTemplate
 from puna.errors import Invalid
 from puna.library.draft import Draft
 from puna.library.local import Facts, LocalModel
@@ -134,6 +136,10 @@ def create(
         given = yield from workshop.layers(recipe.given, base)
         layers = _deduplicated([*_inherited(recipe, base, given), *given])
         new: dict[Digest, bytes] = {}
+        if form := _known_form(store, recipe, layers, given, facts):
+            yield Step(f"using autodetected template {form.name}")
+            parameters = {**form.parameters, **recipe.parameters}
+            recipe = replace(recipe, template=form.go, parameters=parameters)
         layers = list(_with_texts(layers, recipe, base, new))
         config = _config(store, layers, recipe, base, facts)
         new[digest_of(config)] = config
@@ -193,6 +199,22 @@ def _with_texts(
             GoStruct("Message", {"role": role, "content": words}) for role, words in recipe.messages
         ]
         yield text(MediaType.MESSAGES, _go_json(said))
+
+
+def _known_form(
+    store: ModelStore,
+    recipe: Recipe,
+    layers: Sequence[Layer],
+    given: Sequence[Layer],
+    facts: Facts,
+) -> KnownTemplate | None:
+    """Return the known template that new weights bring along, where nobody says another."""
+    has_own = any(layer.media_type in {MediaType.TEMPLATE, MediaType.PROMPT} for layer in layers)
+    weights = [layer for layer in given if layer.media_type == MediaType.MODEL]
+    if recipe.template is not None or has_own or not weights:
+        return None
+    header = facts.header(store.blobs.path(weights[-1].digest))
+    return detect_template(header.text("tokenizer.chat_template") or "")
 
 
 def _adds_nothing(template: str, base: LocalModel | None) -> bool:

@@ -17,9 +17,18 @@ from puna.models.digest import Digest
 from puna.models.manifest import MediaType
 
 _FILES = (MediaType.MODEL, MediaType.PROJECTOR, MediaType.ADAPTER, MediaType.DRAFT)
-_FOLDED = frozenset({"model_format", "architecture", "os", "rootfs", "model_type", "file_type"})
+_FOLDED = frozenset(
+    {
+        "model_format",
+        "model_families",
+        "model_type",
+        "file_type",
+        "architecture",
+        "os",
+        "rootfs",
+    }
+)
 """Fields of a config that follow from the weights, and are spelled by each program as it likes."""
-_FAMILY = frozenset({"model_family", "model_families"})
 BARE = "{{ .Prompt }}"
 
 
@@ -78,7 +87,7 @@ def _config_agrees(wanted: LocalModel, other: LocalModel) -> bool:
         return False
     there = _fields(other)
     return all(
-        there.get(name) == value or (name in _FAMILY and not there.get(name))
+        there.get(name) == value or (name == "model_family" and not there.get(name))
         for name, value in _fields(wanted).items()
     )
 

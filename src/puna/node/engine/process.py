@@ -5,10 +5,12 @@ words, and the node goes on.
 """
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -16,7 +18,7 @@ import psutil
 from puna.chat.images import Image
 from puna.chat.marks import Illustrated
 from puna.chat.messages import NO_TOOLS, Json, Message, Think, ToolUse
-from puna.errors import Invalid, PunaError
+from puna.errors import PunaError
 from puna.hardware.processor import detect_processor
 from puna.models.gguf import read_header
 from puna.models.regular_file import UnusableFile, open_regular
@@ -37,6 +39,7 @@ from puna.node.engine.parameters import (
     load_parameters,
     score_parameters,
 )
+from puna.node.engine.rendering import Renderings
 from puna.node.engine.request import (
     Completion,
     EngineFacts,
@@ -67,12 +70,10 @@ _LAST_WORDS_S = 2.0
 _MOURNING_S = 5.0
 """How long after its connections break a process may take to end."""
 _KNOWN_SCHEMAS = 64
-
-
-class TemplateRefused(Invalid):
-    """The model's chat template does not take this conversation; the message is the template's."""
-
-    code = "template_refused"
+_LOOK_S = 0.5
+"""How often the memory of a child that loads is looked at."""
+_LOAD_SPARE = Size(2 * 2**30)
+"""What a load may take beyond twice its plan: weights are held twice while they are rearranged."""
 
 
 class SchemaLost(InvalidSchema):
@@ -144,6 +145,7 @@ class LlamaEngine:
         self._connection = connection
         self._facts = facts
         self._eyes = Eyes(child, connection, facts.image_mark)
+        self._renderings = Renderings(child.stop)
         self._ignored_by_schema: dict[str, tuple[str, ...]] = {}
 
     @property
@@ -161,11 +163,7 @@ class LlamaEngine:
     ) -> str:
         """Return the prompt that the model's own chat template makes."""
         question = template_question(messages, tools=tools, think=think)
-        try:
-            answer = await self._ask("/apply-template", question)
-        except EngineFailed as error:
-            raise TemplateRefused(error.message) from error
-        return str(answer["prompt"])
+        return await self._renderings.prompt(partial(self._ask, "/apply-template", question))
 
     async def tokenize(self, text: str, *, add_special: bool) -> tuple[int, ...]:
         """Return the token ids of `text`."""
@@ -235,6 +233,7 @@ class LlamaEngine:
 
     async def stop(self) -> None:
         """End the process and release its memory. Calling it again does nothing."""
+        await self._renderings.close()
         await self._child.stop()
         await self._connection.close()
 
@@ -315,12 +314,33 @@ async def _start(parameters: Mapping[str, Json], leave: Callable[[], None]) -> C
 
 async def _address(child: Child, spec: LoadSpec) -> str:
     """Wait for the load and return where the child listens. Raises `LoadFailed`."""
-    report = await child.ready()
+    report = await _report(child, spec)
     if "ready" in report:
         return str(report["ready"])
     has_reason = "failed" in report and await child.ended(within_s=_LAST_WORDS_S)
     reason = load_failure(child.log) if has_reason else child.epitaph
     raise LoadFailed(f"{spec.weights.name} could not be loaded: {reason}")
+
+
+async def _report(child: Child, spec: LoadSpec) -> Mapping[str, object]:
+    """Return the child's report on its load. Raises `LoadFailed` if it fills the memory instead.
+
+    llama.cpp tries the model's chat template while it loads, and that may go round in circles.
+    """
+    limit = Size(2 * spec.memory + _LOAD_SPARE)
+    while True:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LOOK_S):
+                return await child.ready()
+        with contextlib.suppress(psutil.Error):
+            held = psutil.Process(child.pid).memory_info().rss
+            if held > limit:
+                await child.stop()
+                raise LoadFailed(
+                    f"{spec.weights.name} took {Size(held)} while it loaded, and needs"
+                    f" {spec.memory}: it was stopped",
+                    hint="its chat template may have no end; use another file of this model",
+                )
 
 
 def _connect(child: Child, den: Den | None, place: Place, address: str) -> Connection:
