@@ -108,7 +108,7 @@ async def _survey(session: Session, order: Order, worker: Worker, wanted: int) -
             async for event in events:
                 match event:
                     case Preparing(name):
-                        say(f"preparing the model on {name}")
+                        say(f"preparing the model on {name}, then computing a sample")
                     case Survey():
                         found = event
                     case Reading() | Sampling():
@@ -229,6 +229,9 @@ def _caveats(found: Survey, bids: Bids, today: date) -> Iterator[str]:
     if any(source.is_stale(today) for source in bids.sources) and days:
         age = (today - min(days)).days
         yield f"Prices are up to {age} days old, some of no known day: look before you pay."
+    task = found.order.spec.task
+    if isinstance(task, LabelTask) and task.cascade is not None:
+        yield "The cascade is not in the forecast: what it takes from the model comes off."
     if found.refused:
         yield f"{found.refused} of {found.sampled} rows of the sample got no answer."
 
