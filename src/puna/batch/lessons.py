@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 
 from puna.batch.cascade import Aim, Cascade, Verdict, choose_lessons, learn, lesson_count
 from puna.batch.checkpoint import Checkpoint
-from puna.batch.events import Event, Remark
+from puna.batch.events import Event, Remark, Tally
+from puna.batch.jobs import earlier_span
 from puna.batch.manifest import Manifest
 from puna.batch.ngrams import BadClassifier, Guess
 from puna.batch.outcome import ABSTAINED, Labelled, pack, unpack
@@ -23,6 +24,7 @@ from puna.batch.spec import LabelTask, Spec
 from puna.batch.strings import StringsWriter
 from puna.batch.workers.worker import Answer, Identity, Known, Worker
 from puna.library.threads import in_thread
+from puna.units import Span
 from puna.world import World
 
 _FOLDER = "lessons"
@@ -73,14 +75,29 @@ class Lessons:
         done = await in_thread(self._prepare)
         if len(done) < self._manifest.shards:
             yield Remark(f"the model labels {len(self._numbers)} rows for the classifier to learn")
-            run = Run(self._own, self._manifest, self._world, done=done)
-            async with aclosing(run.work(first, others)) as events:
-                async for event in events:
-                    if isinstance(event, Remark):
-                        yield event
+            async with aclosing(self._labelled(done, first, others)) as remarks:
+                async for remark in remarks:
+                    yield remark
         taught = await in_thread(self._taught)
         yield Remark(taught.cascade.verdict.words)
         yield taught
+
+    async def _labelled(
+        self, done: dict[int, int], first: Ready, others: Sequence[Worker]
+    ) -> AsyncGenerator[Remark]:
+        """Have the lessons labelled, and say a tenth after a tenth how far that is."""
+        earlier = earlier_span(self._own)
+        run = Run(self._own, self._manifest, self._world, done=done, earlier=earlier)
+        said = 0
+        async with aclosing(run.work(first, others)) as events:
+            async for event in events:
+                if isinstance(event, Remark):
+                    yield event
+                elif (
+                    isinstance(event, Tally) and event.rows and 10 * event.done // event.rows > said
+                ):
+                    said = 10 * event.done // event.rows
+                    yield Remark(f"lessons: {event.done} of {event.rows} rows are labelled")
 
     def _prepare(self) -> dict[int, int]:
         """Write the lessons' texts, and return which of their shards are done."""
@@ -112,6 +129,11 @@ class Lessons:
         cascade = learn(rows, [_label(each) for each in outcomes], self._aim)
         self._checkpoint.write(_FILE, cascade.to_bytes())
         return cascade
+
+
+def lessons_span(checkpoint: Checkpoint) -> Span:
+    """Return how long the lessons of a job were computed; nothing if it has none."""
+    return earlier_span(_LessonFolder(checkpoint))
 
 
 def read_verdict(checkpoint: Checkpoint) -> Verdict | None:

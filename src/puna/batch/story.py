@@ -8,7 +8,7 @@ from pathlib import Path
 from puna.batch.census import CENSUS, Counted
 from puna.batch.checkpoint import Checkpoint
 from puna.batch.jobs import earlier_span
-from puna.batch.lessons import read_verdict
+from puna.batch.lessons import lessons_span, read_verdict
 from puna.batch.manifest import Manifest
 from puna.batch.report import Machine, PacePoint, RowCounts, Story, as_markdown
 from puna.batch.report_page import as_page
@@ -45,7 +45,8 @@ def story_of(checkpoint: Checkpoint, manifest: Manifest, price: Money) -> Story:
     order, intake, identity = manifest.order, manifest.intake, manifest.identity
     counted = Counted.from_json(checkpoint.read(CENSUS))
     finished = _object(checkpoint.read("finished.json"))
-    worked, spent = earlier_span(checkpoint), _spent(checkpoint, manifest)
+    spent = _spent(checkpoint, manifest)
+    worked = Span(earlier_span(checkpoint) + lessons_span(checkpoint))
     lines = list(_lines(checkpoint.read(_TIMELINE)))
     why = f": {identity.reason}" if identity.reason else ""
     verdict = read_verdict(checkpoint)
