@@ -2,11 +2,14 @@
 
 import struct
 import zlib
+from contextlib import suppress
 
 import pytest
+from hypothesis import given, strategies as st
 
 from puna.chat.images import (
     MOST_IMAGES,
+    MOST_PIXELS,
     BadImage,
     Image,
     ImageKind,
@@ -111,3 +114,24 @@ def test_a_large_honest_image_passes() -> None:
 def test_too_many_images_are_refused() -> None:
     with pytest.raises(BadImage, match=f"at most {MOST_IMAGES}"):
         check_inside([an_image()] * (MOST_IMAGES + 1))
+
+
+@given(
+    st.sampled_from(list(ImageKind)),
+    st.binary(max_size=80),
+    st.integers(0, 60),
+)
+def test_whatever_the_bytes_say_an_image_is_read_or_refused(
+    kind: ImageKind, noise: bytes, kept: int
+) -> None:
+    content = a_picture("red", (9, 9), kind)[:kept] + noise
+    with suppress(BadImage):
+        image = read_image(content, "image")
+        check_inside([image])
+        assert image.width * image.height <= MOST_PIXELS
+
+
+@given(st.binary(min_size=1, max_size=60))
+def test_a_long_png_of_nonsense_ends(noise: bytes) -> None:
+    content = a_picture()[:40] + noise * (2**18 // len(noise))
+    check_inside([Image(content, ImageKind.PNG, 64, 48, "image")])

@@ -110,6 +110,16 @@ async def test_an_answer_with_images_ends_where_the_context_does(tmp_path: Path)
 
 
 @only_real
+async def test_a_damaged_image_of_a_known_size_is_refused_as_well(engine: Engine) -> None:
+    whole = a_picture("red", (90, 70))
+    good = read_image(whole, "images[0]")
+    await engine.image_tokens(good)
+    bad = read_image(whole[:60], "images[1]")
+    with pytest.raises(BadImage, match=r"images\[1\]: the png image cannot be decoded"):
+        await answer(engine, "", good, " and ", bad, "?")
+
+
+@only_real
 async def test_a_damaged_image_is_refused_by_its_place(engine: Engine) -> None:
     for kind in ("png", "webp"):
         half = a_picture("red", (500, 300), kind)

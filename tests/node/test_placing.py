@@ -260,3 +260,11 @@ def test_a_projector_that_does_not_fit_is_named(header: GgufHeader, tmp_path: Pa
 def test_a_model_that_sees_uses_no_draft(header: GgufHeader, tmp_path: Path) -> None:
     wish = LoadWish("m", header, NOTHING_ASKED, draft=header, projector=with_eyes(tmp_path))
     assert speculation_for(wish, settings(speculation="on")) is None
+
+
+@pytest.mark.parametrize(("asked", "batch"), [(None, 512), (64, 512), (1024, 1024)])
+def test_a_model_that_sees_has_room_for_an_image_in_each_step(
+    header: GgufHeader, tmp_path: Path, asked: int | None, batch: int
+) -> None:
+    wish = LoadWish("m", header, Loading(num_batch=asked), projector=with_eyes(tmp_path))
+    assert plan_load(wish, settings(), loaded=None, free=plenty).spec.batch == batch

@@ -75,7 +75,7 @@ def plan_load(
         context=context,
         slots=1,
         memory=Size(0),
-        batch=context if aim.is_whole else _batch(loading, context, settings),
+        batch=context if aim.is_whole else _batch(wish, context, settings),
         threads=loading.num_thread or settings.threads or None,
         use_mmap=loading.use_mmap,
         cache_type=CacheType(settings.kv_cache_type),
@@ -179,11 +179,14 @@ def without_effect(given: Mapping[str, object], *, has_draft: bool) -> tuple[str
     return tuple(name for name in names if given.get(name) not in {None, 0, -1})
 
 
-def _batch(loading: Loading, context: int, settings: NodeSettings) -> int:
-    """Return the batch as asked, and large enough for llama.cpp and for slots that are set."""
-    return max(
-        LEAST_BATCH, settings.num_parallel or 1, min(loading.num_batch or DEFAULT_BATCH, context)
-    )
+def _batch(wish: LoadWish, context: int, settings: NodeSettings) -> int:
+    """Return the batch as asked, and large enough for llama.cpp and for slots that are set.
+
+    Some models (Gemma) read an image in one step, which has to hold all its tokens.
+    """
+    asked = wish.loading.num_batch or DEFAULT_BATCH
+    least = DEFAULT_BATCH if wish.projector else LEAST_BATCH
+    return max(LEAST_BATCH, settings.num_parallel or 1, min(max(asked, least), context))
 
 
 def _slots_and_memory(

@@ -195,7 +195,8 @@ class LlamaEngine:
         ignored = await self._check_schema(question.get("json_schema"))
         events = EventReader(context=self._facts.context, alternatives=completion.logprobs or 0)
         lost_before = self._child.lost_schemas
-        async with aclosing(self._connection.stream(question, events)) as parts:
+        stream = self._connection.stream(question, events)
+        async with self._eyes.blaming(completion.prompt), aclosing(stream) as parts:
             async for part in parts:
                 # The log does not say whose schema it was, so it is everybody's with one.
                 if completion.grammar is not None and self._child.lost_schemas > lost_before:

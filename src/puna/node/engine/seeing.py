@@ -8,7 +8,8 @@ the child process: nothing is lost, and no code that decodes runs in the node.
 
 import base64
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from puna.chat.images import BadImage, Image, ImageKind
@@ -26,6 +27,7 @@ from puna.units import Size
 _KEPT_IMAGES = 8
 """Converted images that are kept: a conversation sends the same ones each time."""
 _KEPT_SIZES = 1024
+_COUNTING = "/v1/chat/completions/input_tokens"
 
 
 class Eyes:
@@ -43,25 +45,25 @@ class Eyes:
         """Return how many tokens an image takes. Raises `Invalid` if it cannot be decoded."""
         size = (image.width, image.height)
         if size not in self._tokens_by_size:
-            shown = await self.decodable(image)
-            whole = await self._asked("input_tokens", "/v1/chat/completions/input_tokens", shown)
+            whole = await self._whole_tokens(await self.decodable(image))
             if len(self._tokens_by_size) >= _KEPT_SIZES:
                 self._tokens_by_size.clear()
             self._tokens_by_size[size] = whole - await self._tokens_around()
         return self._tokens_by_size[size]
 
-    async def _asked(self, field: str, path: str, image: Image) -> int:
+    async def _whole_tokens(self, image: Image) -> int:
+        """Return the tokens of a conversation with nothing but an image in it."""
         link = f"data:image/{image.kind};base64,{image.base64}"
         content: Json = [{"type": "image_url", "image_url": {"url": link}}]
         try:
-            answer = await self._connection.ask(path, _conversation(content))
+            answer = await self._connection.ask(_COUNTING, _conversation(content))
         except (Invalid, EngineFailed) as error:
             place = f"{image.place}: " if image.place else ""
             raise BadImage(
                 f"{place}the {image.kind} image cannot be decoded",
                 hint="it is damaged, or of a variety that llama.cpp does not know: save it as PNG",
             ) from error
-        count = answer[field]
+        count = answer["input_tokens"]
         return count if isinstance(count, int) else 0
 
     async def _tokens_around(self) -> int:
@@ -87,6 +89,17 @@ class Eyes:
             await self.decodable(part) if isinstance(part, Image) else part for part in prompt.parts
         ]
         return Illustrated(tuple(parts))
+
+    @asynccontextmanager
+    async def blaming(self, prompt: tuple[int, ...] | str | Illustrated) -> AsyncIterator[None]:
+        """Say which image was at fault if what is done inside fails on one. Raises `BadImage`."""
+        try:
+            yield
+        except Invalid:
+            if isinstance(prompt, Illustrated):
+                for image in prompt.images:
+                    await self._whole_tokens(image)
+            raise
 
     async def decodable(self, image: Image) -> Image:
         """Return an image in a format that llama.cpp decodes. Raises `BadImage`, `EngineDied`."""
