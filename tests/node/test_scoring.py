@@ -57,10 +57,16 @@ async def bench() -> AsyncIterator[Bench]:
 
 
 async def test_many_texts_go_in_few_calls_with_the_same_beginning(bench: Bench) -> None:
-    found = await bench.score(*(str(number) for number in range(150)), prefix="p")
-    assert [len(each.texts) for each in bench.calls] == [64, 64, 22]
+    found = await bench.score(*(str(number) for number in range(600)), prefix="p")
+    assert [len(each.texts) for each in bench.calls] == [255, 255, 90]
     assert {each.prefix for each in bench.calls} == {"p"}
-    assert len(found.scores) == 150
+    assert len(found.scores) == 600
+
+
+async def test_texts_that_begin_alike_go_in_one_call(bench: Bench) -> None:
+    await bench.score(*(f"{number % 3} and {number}" for number in range(300)))
+    assert [len({text[0] for text in each.texts}) for each in bench.calls] == [3, 1]
+    assert list(bench.calls[0].texts) == sorted(bench.calls[0].texts)
 
 
 async def test_scores_keep_the_order_of_the_texts(bench: Bench) -> None:

@@ -1,7 +1,7 @@
 """Which of some given answers fits each text best, and how sure that is, without generating."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from puna.node.engine.scores import ScoreQuestion
@@ -10,8 +10,8 @@ from puna.node.scheduler.state import Wanted
 from puna.units import Span
 from puna.world import World
 
-_AT_ONCE = 64
-"""Texts of one call to the engine."""
+_AT_ONCE = 255
+"""Texts of one call to the engine, which other requests may come between."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +52,23 @@ async def score(scheduler: Scheduler, ask: ScoreAsk, world: World) -> Scores:
     start = world.elapsed()
     async with scheduler.lease(ask.wanted, keep_alive=ask.keep_alive) as lease:
         load_span = Span(world.elapsed() - start)
-        found: list[Score] = []
+        found: dict[int, Score] = {}
         tokens = 0
-        texts = ask.question.texts
-        for place in range(0, len(texts), _AT_ONCE):
-            some = texts[place : place + _AT_ONCE]
+        for places in _together(ask.question.texts):
+            some = tuple(ask.question.texts[place] for place in places)
             question = ScoreQuestion(ask.question.prefix, some, ask.question.candidates)
             scored = await lease.engine.score(question)
             tokens += scored.tokens
-            found += [judged(row) for row in scored.logprobs]
-        return Scores(tuple(found), tokens, load_span, Span(world.elapsed() - start))
+            found |= zip(places, map(judged, scored.logprobs), strict=True)
+        ordered = tuple(found[place] for place in range(len(found)))
+        return Scores(ordered, tokens, load_span, Span(world.elapsed() - start))
+
+
+def _together(texts: Sequence[str]) -> Iterator[list[int]]:
+    """Yield the places of texts that go in one call: those that begin alike go together."""
+    places = sorted(range(len(texts)), key=texts.__getitem__)
+    for start in range(0, len(places), _AT_ONCE):
+        yield places[start : start + _AT_ONCE]
 
 
 def judged(logprobs: Sequence[float]) -> Score:

@@ -43,7 +43,7 @@ _LOAD_RANGES: Mapping[str, tuple[int, int]] = {
     "threads": (1, 512),
 }
 _MOST_CELLS = 2**30
-SCORED_TOGETHER = 64
+SCORED_TOGETHER = 255
 """Texts whose answers are scored in one step."""
 _SAMPLING_LIMITS: Mapping[str, tuple[float, float]] = {
     # Beyond these a value means the same as the limit itself.
