@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 Tokens = tuple[int, ...]
 _FEW = 8
+_FOURTH = 4
+"""Many stretches are a multiple of this, so that a few cores end at about the same time."""
 _LEAST = 256
 """Nodes below which a product takes longer for what it prepares than for what it computes."""
 
@@ -74,8 +76,9 @@ def stretches(
     new = [len(row) - same for row, same in zip(rows, _sames(rows), strict=True)]
     total = sum(new)
     count = -(-total // most)
-    if for_many and count < _FEW:
+    if for_many:
         count = max(count, min(_FEW, total // _LEAST))
+        count += -count % _FOURTH if count > _FEW else 0
     first = size = before = 0
     for place, nodes in enumerate(new):
         starts = before * count // total != (before - new[place - 1]) * count // total
