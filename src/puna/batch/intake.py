@@ -26,7 +26,7 @@ from puna.batch.records import BadRow, Chunk
 from puna.batch.strings import StringsWriter
 from puna.batch.texts import Texts
 
-_SORT_MEMORY = "256MB"
+_SORT_MEMORY = "96MB"
 _SCHEMA = pa.schema([("row", pa.int64()), ("text", pa.string())])
 _AT_ONCE = 65536
 BAD_ROW = -1

@@ -4,9 +4,9 @@ Written once from beginning to end; a reader holds only what it is asked for, so
 same however many there are.
 """
 
+import mmap
 import os
-from collections.abc import Iterable, Sequence
-from io import FileIO
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -14,7 +14,6 @@ from typing import Self
 import numpy as np
 
 _OFFSET = 8
-_GATHER = 2**16
 
 
 class StringsWriter:
@@ -47,12 +46,16 @@ class StringsWriter:
 
 
 class Strings:
-    """Reads them. Close it, or use it as a context."""
+    """Reads them. Close it, or use it as a context.
+
+    The files are mapped into memory, and what was looked at is let go after each call, so that the
+    process never holds more of them than one call needs.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._content = FileIO(str(path))
-        self._offsets = FileIO(str(_offsets_of(path)))
-        self.count = os.fstat(self._offsets.fileno()).st_size // _OFFSET - 1
+        self._content = _mapped(path)
+        self._places = _mapped(_offsets_of(path))
+        self.count = len(self._places) // _OFFSET - 1
 
     def __len__(self) -> int:
         return self.count
@@ -62,20 +65,38 @@ class Strings:
         count = min(count, self.count - first)
         if count <= 0:
             return []
-        raw = os.pread(self._offsets.fileno(), (count + 1) * _OFFSET, first * _OFFSET)
+        raw = self._places[first * _OFFSET : (first + count + 1) * _OFFSET]
         ends: list[int] = np.frombuffer(raw, np.int64).tolist()
-        content = _read(self._content, ends[0], ends[-1] - ends[0])
-        base = ends[0]
-        return [content[ends[n] - base : ends[n + 1] - base] for n in range(count)]
+        content = self._content
+        found = [content[ends[n] : ends[n + 1]] for n in range(count)]
+        self._let_go()
+        return found
 
-    def gather(self, numbers: Iterable[int]) -> list[bytes]:
+    def gather(self, numbers: Sequence[int]) -> list[bytes]:
         """Return strings in any order; a negative number is an empty string."""
-        return [self.stretch(number, 1)[0] if number >= 0 else b"" for number in numbers]
+        wanted = np.asarray(numbers, np.int64)
+        is_there = wanted >= 0
+        places = np.frombuffer(self._places, np.int64)
+        some = np.where(is_there, wanted, 0)
+        begins = places[some]
+        ends = np.where(is_there, places[some + 1], begins) if self.count else begins
+        del places  # a view keeps the map from being closed
+        content = self._content
+        pairs = zip(begins.tolist(), ends.tolist(), strict=True)
+        found = [content[begin:end] for begin, end in pairs]
+        self._let_go()
+        return found
+
+    def _let_go(self) -> None:
+        for each in (self._content, self._places):
+            if isinstance(each, mmap.mmap):
+                each.madvise(mmap.MADV_DONTNEED)
 
     def close(self) -> None:
         """Close the files."""
-        self._content.close()
-        self._offsets.close()
+        for each in (self._content, self._places):
+            if isinstance(each, mmap.mmap):
+                each.close()
 
     def __enter__(self) -> Self:
         return self
@@ -93,11 +114,9 @@ def _offsets_of(path: Path) -> Path:
     return path.with_name(path.name + ".offsets")
 
 
-def _read(file: FileIO, place: int, size: int) -> bytes:
-    """Read a stretch whole; the system gives at most 2 GB at once."""
-    found = os.pread(file.fileno(), size, place)
-    while len(found) < size and (
-        more := os.pread(file.fileno(), size - len(found), place + len(found))
-    ):
-        found += more
-    return found
+def _mapped(path: Path) -> mmap.mmap | bytes:
+    """Return a file's content without reading it; an empty file cannot be mapped."""
+    with path.open("rb") as file:
+        if not os.fstat(file.fileno()).st_size:
+            return b""
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

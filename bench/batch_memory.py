@@ -1,0 +1,121 @@
+"""How much memory a job takes at ten thousand, a million and ten million rows.
+
+Each size is a job of its own process with a worker that answers at once, so that only puna's own
+work is measured: reading, merging, shards, writing. Prints the most memory that the process held,
+and rows a second of the whole. `python bench/batch_memory.py 10000 1000000 --format parquet`
+"""
+
+import argparse
+import asyncio
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from puna.batch.job import Job
+from puna.batch.jobs import Jobs
+from puna.batch.manifest import Order
+from puna.batch.shards import Shard
+from puna.batch.spec import Label, LabelTask, Spec
+from puna.batch.workers.worker import Answer, Identity, Scored
+from puna.world import RealWorld
+
+_STEP = 100_000
+
+
+class QuickWorker:
+    """Gives the label that the text's length says."""
+
+    name = "quick"
+    places = 2
+
+    async def prepare(self, spec: Spec) -> Identity:
+        """Be ready."""
+        del spec
+        return Identity("0" * 64, "bench")
+
+    async def compute(self, shard: Shard) -> Sequence[Answer]:
+        """Answer at once."""
+        return [Scored((float(len(text) % 3), 1.0, 0.5)) for text in shard.texts]
+
+    async def close(self) -> None:
+        """Do nothing."""
+
+
+def write_rows(path: Path, rows: int, distinct: int) -> None:
+    """Write rows of which so many texts differ, in no order."""
+    if path.suffix == ".parquet":
+        schema = pa.schema([("id", pa.int64()), ("text", pa.string())])
+        with pq.ParquetWriter(path, schema) as writer:
+            for first in range(0, rows, _STEP):
+                numbers = range(first, min(rows, first + _STEP))
+                texts = [f"keyword number {n * 7919 % distinct}" for n in numbers]
+                writer.write_table(pa.table([list(numbers), texts], schema=schema))
+        return
+    with path.open("w") as file:
+        file.write("id,text\n")
+        for n in range(rows):
+            file.write(f"{n},keyword number {n * 7919 % distinct}\n")
+
+
+async def follow(job: Job) -> dict[str, float]:
+    """Run a job and note when each step began."""
+    begun = time.perf_counter()
+    steps: dict[str, float] = {}
+    async for event in job.run([QuickWorker()], anew=False):
+        steps.setdefault(type(event).__name__.lower(), round(time.perf_counter() - begun, 1))
+    return steps
+
+
+def measure(source: Path, output: Path, home: Path) -> dict[str, object]:
+    labels = (Label("a"), Label("b"), Label("c"))
+    spec = Spec(model="m", task=LabelTask(labels=labels), column="text")
+    order = Order(inputs=(str(source),), output=str(output), spec=spec)
+    checkpoint = Jobs(home).checkpoint(output)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    begun = time.perf_counter()
+    with checkpoint.lock():
+        steps = asyncio.run(follow(Job(checkpoint, order, RealWorld())))
+    took = time.perf_counter() - begun
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    folder = sum(each.stat().st_size for each in checkpoint.folder.rglob("*"))
+    return {
+        "imported_mb": before // 1024,
+        "peak_mb": peak // 1024,
+        "seconds": round(took, 1),
+        "steps": steps,
+        "folder_mb": folder // 2**20,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("rows", type=int, nargs="+")
+    parser.add_argument("--format", default="csv", choices=("csv", "parquet"))
+    parser.add_argument("--distinct", type=float, default=0.7, help="share of rows that differ")
+    parser.add_argument("--inside", help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.inside:
+        folder = Path(asked.inside)
+        output = folder / f"out.{asked.format}"
+        print(json.dumps(measure(folder / f"rows.{asked.format}", output, folder / "home")))
+        return
+    for rows in asked.rows:
+        with tempfile.TemporaryDirectory() as name:
+            source = Path(name) / f"rows.{asked.format}"
+            write_rows(source, rows, max(1, int(rows * asked.distinct)))
+            command = [sys.executable, __file__, "1", "--format", asked.format, "--inside", name]
+            ran = subprocess.run(command, capture_output=True, text=True, check=True)
+        found = json.loads(ran.stdout)
+        print(rows, f"{rows / found['seconds']:.0f} rows/s", found, flush=True)
+
+
+if __name__ == "__main__":
+    main()
