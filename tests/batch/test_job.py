@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from puna.batch.events import Begun, Finished, Remark, Tally
-from puna.batch.job import Job
+from puna.batch.job import Job, OutputThere
 from puna.batch.jobs import Jobs, JobState, NoSuchJob
 from puna.batch.manifest import ChangedJob, DamagedJob, Order
 from puna.batch.reading import Reading
@@ -236,6 +236,16 @@ async def test_an_input_without_a_good_row_gives_an_output(tmp_path: Path) -> No
     (*_, end) = await run(order, home=tmp_path)
     assert isinstance(end, Finished)
     assert (end.rows, end.bad) == (2, 2)
+
+
+async def test_a_file_that_no_job_wrote_is_not_replaced_unasked(tmp_path: Path) -> None:
+    order = an_order(write_csv(tmp_path / "rows.csv", WORDS), tmp_path / "out.csv")
+    (tmp_path / "out.csv").write_text("precious")
+    with pytest.raises(OutputThere, match="is there already, and is not of this job"):
+        await run(order, home=tmp_path)
+    assert (tmp_path / "out.csv").read_text() == "precious"
+    await run(order, home=tmp_path, anew=True)
+    assert (tmp_path / "out.csv").read_text() != "precious"
 
 
 async def test_a_side_file_of_an_earlier_run_does_not_stay(tmp_path: Path) -> None:

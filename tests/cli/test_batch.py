@@ -1,6 +1,8 @@
 """`puna batch`: what a person sees of a job."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -130,6 +132,7 @@ def test_a_changed_task_is_refused_and_begun_anew(desk: Desk, rows: Path, tmp_pa
         (("rows.csv", "-o", "out.csv"), "no model is named"),
         (("nope.csv", "-o", "out.csv", *LABELS), "no such file"),
         (("rows.csv", "-o", "out.xls", *LABELS), "no known format"),
+        (("rows.csv", "-o", "rows.csv", *LABELS), "the output is the input itself"),
         (("rows.csv", "-o", "no/out.csv", *LABELS), "the folder of the output"),
         (("rows.csv", "-o", ".", *LABELS), "no known format"),
         (("-", "-o", "out.csv", *LABELS), "how the piped rows are written is not known"),
@@ -241,3 +244,18 @@ def test_time_left_is_short(span: float, words: str) -> None:
 def test_money_is_time_at_a_price() -> None:
     assert money_of(Span.of(minutes=30), Money.parse("0.79")) == Money.parse("0.395")
     assert money_of(Span.of(hours=5), Money(0)) == 0
+
+
+def test_without_its_packages_it_says_which_to_install() -> None:
+    program = (
+        "import sys; sys.modules['duckdb'] = None; sys.argv = ['puna', 'batch', 'run', 'a'];"
+        "from puna.cli.main import main; main()"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert ran.stderr == (
+        "Error: puna batch needs the package duckdb, which is not installed\n"
+        "install it with: pip install 'puna[batch]'\n"
+    )

@@ -28,7 +28,7 @@ from puna.batch.spec import Kind, LabelTask, Task
 from puna.batch.story import note_spent
 from puna.batch.texts import Texts
 from puna.batch.workers.worker import Counts, Refused, Spent, Worker
-from puna.errors import Invalid
+from puna.errors import Conflict, Invalid
 from puna.library.threads import in_thread
 from puna.models.regular_file import shown_path
 from puna.version import __version__
@@ -41,6 +41,12 @@ class NothingToDo(Invalid):
     """The input has no row that could be computed."""
 
     code = "nothing_to_do"
+
+
+class OutputThere(Conflict):
+    """The output is a file that somebody else made."""
+
+    code = "output_there"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +93,7 @@ class Job:
         """Take an order; `piped` is what stands for its input, and is copied into the folder."""
         self._checkpoint, self._order, self._world = checkpoint, order, world
         self._piped = piped
+        self._is_anew = False
 
     async def run(self, workers: Sequence[Worker], *, anew: bool) -> AsyncGenerator[Event]:
         """Do what is left, and yield how far it is. Closing it pauses the job.
@@ -94,6 +101,7 @@ class Job:
         Raises `ChangedJob`, `DamagedJob`, `NoInput`, and what reading and workers raise.
         """
         checkpoint = self._checkpoint
+        self._is_anew = anew
         if anew:
             await in_thread(checkpoint.clear)
         checkpoint.remove("pause")
@@ -107,6 +115,7 @@ class Job:
             if finished := self._finished(manifest):
                 yield finished
                 return
+        self._check_output(manifest)
         checkpoint.remove("finished.json")
         found = _Found(files, digest, manifest.intake if manifest else None)
         if found.intake is None:
@@ -147,6 +156,16 @@ class Job:
         is_same = digest_of_inputs([draft]) == digest_of_inputs([path])
         draft.unlink()
         refuse_changes(() if is_same else ("the input",), self._order.output)
+
+    def _check_output(self, manifest: Manifest | None) -> None:
+        """Raise `OutputThere` for a file that no job wrote: nobody asked to replace it."""
+        path = Path(self._order.output)
+        if manifest or self._is_anew or not path.exists() or not path.stat().st_size:
+            return
+        raise OutputThere(
+            f"the output {shown_path(path)} is there already, and is not of this job",
+            hint="name another output, or say --anew to replace it",
+        )
 
     def _left_out(self) -> tuple[Path, ...]:
         output = Path(self._order.output)

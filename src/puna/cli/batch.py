@@ -4,6 +4,8 @@ from importlib import import_module
 
 import click
 
+from puna.errors import Unsupported
+
 _COMMANDS = {
     "run": ("puna.cli.batch_run", "run", "Compute every row of a file, or go on where it stopped"),
     "plan": ("puna.cli.batch_plan", "plan", "Tell what a job would take: hours and prices"),
@@ -14,6 +16,13 @@ _COMMANDS = {
     "resume": ("puna.cli.batch_run", "resume", "Go on with a job"),
     "cancel": ("puna.cli.batch_jobs", "cancel", "Stop a job and forget what it computed"),
 }
+_PACKAGES = {"duckdb", "jinja2", "numpy", "pyarrow"}
+
+
+class MissingPackages(Unsupported):
+    """A part of puna that is installed on demand is not installed."""
+
+    code = "missing_packages"
 
 
 class BatchCommands(click.Group):
@@ -30,7 +39,15 @@ class BatchCommands(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         module, name, _ = _COMMANDS[cmd_name]
-        command: click.Command = getattr(import_module(module), name)
+        try:
+            command: click.Command = getattr(import_module(module), name)
+        except ModuleNotFoundError as error:
+            if error.name not in _PACKAGES:
+                raise
+            raise MissingPackages(
+                f"puna batch needs the package {error.name}, which is not installed",
+                hint="install it with: pip install 'puna[batch]'",
+            ) from error
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

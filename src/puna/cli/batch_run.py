@@ -158,6 +158,8 @@ def run(session: Session, /, inputs: tuple[str, ...], *, output: Path, **flags: 
     checkpoint = Jobs(session.settings.home).checkpoint(output)
     is_piped = inputs == (PIPED,)
     found = (checkpoint.folder / _PIPED_NAME,) if is_piped else [Path(each) for each in inputs]
+    if output in {each.absolute() for each in found}:
+        raise NoOutput("the output is the input itself", hint="name another output")
     order = Order(
         inputs=tuple(str(each.absolute()) for each in found),
         output=str(output),
