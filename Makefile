@@ -1,7 +1,7 @@
 # The one command for a stranger is `make demo`; the one for a change is `make check`.
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: demo test check fix docs bench fuzz lock clean unit npm
+.PHONY: demo test check fix docs bench fuzz lock clean unit npm messages
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -37,6 +37,9 @@ check: $(VENV)/dev.done
 fix: $(VENV)/dev.done
 	$(BIN)/ruff format $(SOURCES)
 	$(BIN)/ruff check --fix $(SOURCES)
+
+messages: $(VENV)/dev.done  ## Bring the catalogues of other languages up to date with the code
+	$(BIN)/python tools/messages.py
 
 docs: $(VENV)/dev.done
 	$(BIN)/python tools/write_docs.py

@@ -55,7 +55,7 @@ def test_beside_other_changes_our_keys_go_back_to_what_they_were(
     change = write_edit(JsonKeys(written(config, before), KEYS), None, backups)
     now = json.loads(config.read_text())
     config.write_text(json.dumps(now | {"later": True}))
-    said = take_back(change, backups)
+    (said,) = take_back(change, backups)
     expected = json.loads(before) | {"later": True}
     if before == '{"env": 5}':
         expected.pop("env")  # a number had made way for our keys, and nothing can be put into it
@@ -83,7 +83,7 @@ def test_a_copy_is_never_written_over(config: Path, backups: Path) -> None:
 def test_a_second_change_keeps_what_was_there_before_the_first(config: Path, backups: Path) -> None:
     first = write_edit(JsonKeys(written(config, '{"env": {"A": "0"}}'), KEYS), None, backups)
     second = write_edit(JsonKeys(config, {("env", "A"): "9"}), first, backups)
-    assert take_back(second, backups) == f"restored {config}"
+    assert [*take_back(second, backups)] == [f"restored {config}"]
     assert config.read_text() == '{"env": {"A": "0"}}'
 
 
@@ -99,7 +99,7 @@ def test_a_file_keeps_its_mode_and_a_new_one_is_private(config: Path, backups: P
 def test_a_file_that_is_gone_is_no_failure(config: Path, backups: Path) -> None:
     change = write_edit(WholeFile(config, "ours"), None, backups)
     config.unlink()
-    assert take_back(change, backups) == f"{config} is gone already"
+    assert [*take_back(change, backups)] == [f"{config} is gone already"]
 
 
 def test_the_record_remembers_to_the_last_key(config: Path, backups: Path, tmp_path: Path) -> None:

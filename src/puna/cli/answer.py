@@ -7,11 +7,14 @@ from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass
 
+from puna.cli.language import ENGLISH, Language
 from puna.cli.spinner import Spinner
 from puna.cli.terminal import Terminal
 from puna.cli.wrap import Wrap
 from puna.node.asking import Chunk, Cut, Timings
 from puna.units import Span
+
+_FIGURES = 22
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,7 @@ class Speech:
         if not self._is_thinking:
             self._is_thinking = True
             self._terminal.grey(on=True)
-            self._terminal.write("Thinking...\n")
+            self._terminal.write(self._words("Thinking...") + "\n")
         self._thought += text
         self._write(text)
 
@@ -73,12 +76,14 @@ class Speech:
             return
         self._is_thinking = False
         self._flush()
-        self._terminal.write(
-            "...done thinking.\n" if self._thought.endswith("\n") else "\n...done thinking.\n"
-        )
+        done = self._words("...done thinking.") + "\n"
+        self._terminal.write(done if self._thought.endswith("\n") else f"\n{done}")
         self._terminal.grey(on=False)
         self._terminal.write("\n")
         self._wrap = self._new_wrap()
+
+    def _words(self, text: str) -> str:
+        return self._terminal.screen_language.of(text)
 
     def _write(self, text: str) -> None:
         if self._wrap is None:
@@ -120,7 +125,7 @@ def speak(terminal: Terminal, chunks: Generator[Chunk], manner: Manner) -> Answe
     if last.cut is not None:
         terminal.say(cut_line(last.cut))
     if manner.verbose and last.timings is not None:
-        terminal.say(timing_block(last.timings))
+        terminal.say(timing_block(last.timings, terminal.language))
     return answered
 
 
@@ -133,7 +138,7 @@ def cut_line(cut: Cut) -> str:
     )
 
 
-def timing_block(timings: Timings) -> str:
+def timing_block(timings: Timings, language: Language = ENGLISH) -> str:
     """Return the lines of `--verbose`; a figure that is zero is left out."""
     rows = (
         ("total duration", str(timings.total), timings.total),
@@ -149,7 +154,9 @@ def timing_block(timings: Timings) -> str:
         ("eval duration", str(timings.output_span), timings.output_span),
         ("eval rate", _rate(timings.output_tokens, timings.output_span), timings.output_span),
     )
-    return "\n".join(f"{name + ':':<22}{text}" for name, text, figure in rows if figure > 0)
+    shown = [(language.of(name), language.of(text)) for name, text, figure in rows if figure > 0]
+    width = max((len(name) + 2 for name, _ in shown), default=0)
+    return "\n".join(f"{name + ':':<{max(_FIGURES, width)}}{text}" for name, text in shown)
 
 
 def _rate(tokens: int, span: Span) -> str:

@@ -98,12 +98,12 @@ class Board:
 
     def _begin(self, status: str) -> None:
         if status not in self._rows:
-            self._rows[status] = one_line(status)
+            self._rows[status] = one_line(self._terminal.language.of(status))
             self._tell(status)
 
     def _move(self, status: str, digest: str, total: Size, completed: Size, *, now: Span) -> None:
         if digest not in self._rows:
-            self._rows[digest] = Bar(one_line(status, 60), total)
+            self._rows[digest] = Bar(one_line(self._terminal.language.of(status), 60), total)
             self._tell(f"{status} ({total})")
         bar = self._rows[digest]
         if isinstance(bar, Bar):

@@ -137,12 +137,12 @@ def _show(
         }
         terminal.line(json.dumps(value, indent=2, ensure_ascii=False))
         return
-    width = terminal.width if terminal.out_is_screen else 0
+    width, language = terminal.width if terminal.out_is_screen else 0, terminal.screen_language
     if offers:
-        table, left_out = offer_table(offers, width=width)
+        table, left_out = offer_table(offers, width=width, language=language)
         terminal.line(table)
     if found:
-        terminal.line(("\n" if offers else "") + found_table(found, width=width))
+        terminal.line(("\n" if offers else "") + found_table(found, width=width, language=language))
     _say_what_it_is(session, listed, len(offers), left_out if offers else ())
 
 

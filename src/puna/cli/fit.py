@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import click
 
+from puna.cli.language import ENGLISH, Language
 from puna.cli.reach import open_store
 from puna.cli.session import Session, pass_session
 from puna.cli.view import table
@@ -67,7 +68,8 @@ def fit(session: Session, /, model: str, *, as_json: bool, **wish: int | str | N
     asked = Wish(**wish, beside=beside)  # type: ignore[arg-type]
     plans = plans_of(header, session.settings, rooms[0], asked)
     fits = [fit_plan(header, plan, rooms) for plan in plans]
-    text = as_data(found, devices, fits) if as_json else as_text(found, devices, fits)
+    language = session.terminal.screen_language
+    text = as_data(found, devices, fits) if as_json else as_text(found, devices, fits, language)
     session.terminal.line(text)
 
 
@@ -99,29 +101,38 @@ def _contexts(header: GgufHeader, settings: NodeSettings, wish: Wish) -> Iterato
     yield min(trained, context)
 
 
-def as_text(model: LocalModel, devices: Sequence[Device], fits: Sequence[Fit]) -> str:
+def as_text(
+    model: LocalModel,
+    devices: Sequence[Device],
+    fits: Sequence[Fit],
+    language: Language = ENGLISH,
+) -> str:
     """Return the tables and the advice that a person reads."""
     details = model.details
     facts = [f"{details.parameter_size} parameters", details.quantization_level]
     facts += [f"trained on {details.context_length} tokens"] if details.context_length else []
+    said = [[*row[:-1], language.of(row[-1])] for row in map(_device_row, devices)]
+    told = [[*row[:-2], *map(language.of, row[-2:])] for each in fits for row in _rows(each)]
     lines = [
-        f"{model.label}: {', '.join(facts)}",
+        f"{model.label}: {', '.join(map(language.of, facts))}",
         "",
-        table(("DEVICE", "FREE", "TOTAL", "USE"), [_device_row(device) for device in devices]),
+        table(("DEVICE", "FREE", "TOTAL", "USE"), said, language),
         "",
         table(
             ("CONTEXT", "SLOTS", "WEIGHTS", "CACHE", "BUFFERS", "NEEDED", "WHERE", "VERDICT"),
-            [row for each in fits for row in _rows(each)],
+            told,
+            language,
         ),
     ]
     advice = next((each.advice for each in fits if not each.fits), ())
     if advice:
-        lines += ["", "Ways out:", *(f"  {words}" for words in advice)]
+        lines += ["", language.of("Ways out:"), *(f"  {language.of(words)}" for words in advice)]
     if any(each.is_upper_bound for each in fits):
-        lines += ["", "The architecture is not known well: it takes at most so much."]
+        lines += ["", language.of("The architecture is not known well: it takes at most so much.")]
     trained = details.context_length
     if trained and any(each.context > trained for each in fits):
-        lines += ["", f"A server takes {trained} tokens at most: the model is trained on no more."]
+        most = f"A server takes {trained} tokens at most: the model is trained on no more."
+        lines += ["", language.of(most)]
     return "\n".join(lines)
 
 

@@ -88,7 +88,7 @@ def list_keys(session: Session) -> None:
         if key.revoked is None
     ]
     header = ("NAME", "KEY", "SCOPE", "CREATED", "LAST USED", "EXPIRES")
-    session.terminal.line(table(header, rows))
+    session.terminal.line(table(header, rows, session.terminal.screen_language))
 
 
 @keys.command()
@@ -97,7 +97,7 @@ def list_keys(session: Session) -> None:
 def revoke(session: Session, *, name: str) -> None:
     """Let a key open nothing from now on; NAME is its name or the beginning that `list` shows."""
     key = _ring(session).revoke(name.removesuffix("..."))
-    session.terminal.line(f"revoked '{key.name}'")
+    session.terminal.tell(f"revoked '{key.name}'")
 
 
 def _ring(session: Session) -> KeyRing:

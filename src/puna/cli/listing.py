@@ -17,7 +17,8 @@ def list_models(session: Session, prefix: str) -> None:
     """List models, those whose names begin with PREFIX, newest first."""
     found = (find_node(session) or open_store(session)).list_models()
     models = [model for model in found if model.name.lower().startswith(prefix.lower())]
-    session.terminal.line(model_table(models, session.world.now()))
+    language = session.terminal.screen_language
+    session.terminal.line(model_table(models, session.world.now(), language))
 
 
 @click.command()
@@ -26,4 +27,5 @@ def list_models(session: Session, prefix: str) -> None:
 def ps(session: Session, prefix: str) -> None:
     """List models in memory, those whose names begin with PREFIX."""
     models = [model for model in require_node(session).running() if model.name.startswith(prefix)]
-    session.terminal.line(running_table(models, session.world.now()))
+    language = session.terminal.screen_language
+    session.terminal.line(running_table(models, session.world.now(), language))

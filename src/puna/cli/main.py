@@ -15,6 +15,8 @@ from typing import NamedTuple, TextIO
 import click
 
 from puna.cli.failures import guard
+from puna.cli.help_page import PageContext, speaks
+from puna.cli.language import ENGLISH, Language
 from puna.cli.session import Session
 from puna.cli.terminal import Terminal
 from puna.errors import PunaError
@@ -101,6 +103,8 @@ VERSION = Entry("puna.cli.version", "version", "Show the version of puna and of 
 class LazyCommands(click.Group):
     """A group whose commands are imported when they are called."""
 
+    context_class = PageContext
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names in the order of the table."""
         del ctx
@@ -137,7 +141,7 @@ def load_command(entry: Entry) -> click.Command:
     if not isinstance(command, click.Command):
         raise TypeError(f"{entry.module}.{entry.name} is not a command")
     command.epilog = environment_of(entry.settings)
-    return command
+    return speaks(command)
 
 
 def environment_of(names: Sequence[str]) -> str | None:
@@ -203,7 +207,7 @@ def _help_of(root: click.Context, name: str) -> str:
     command = puna.get_command(root, name)
     if command is None:
         raise click.UsageError(unknown_command(name), root)
-    with click.Context(command, info_name=name, parent=root) as inner:
+    with command.context_class(command, info_name=name, parent=root) as inner:
         return command.get_help(inner)
 
 
@@ -234,10 +238,22 @@ def _is_debug(session: Session) -> bool:
         return False
 
 
+def spoken(languages: Sequence[str]) -> Language:
+    """Return the language to speak. Nothing is imported for English."""
+    if not languages:
+        return ENGLISH
+    found: Language = import_module("puna.cli.catalogue").language_of(languages)
+    return found
+
+
 def main() -> None:
     """Run the program and end the process."""
     desk = read_desk()
-    terminal = Terminal.real(has_escapes=desk.has_escapes, has_colours=desk.has_colours)
+    terminal = Terminal.real(
+        has_escapes=desk.has_escapes,
+        has_colours=desk.has_colours,
+        language=spoken(desk.languages),
+    )
     code = run_program(sys.argv[1:], Session(terminal))
     for stream in (terminal.out, terminal.err):
         _let_go(stream)

@@ -83,7 +83,9 @@ def choose(
     screen: "Output | None" = None,
 ) -> int:
     """Return the place of the row that the person chose. Raises `KeyboardInterrupt` for none."""
-    safe = [Row(one_line(row.title), one_line(row.about)) for row in rows]
+    of = terminal.language.of
+    safe = [Row(one_line(of(row.title)), one_line(of(row.about))) for row in rows]
+    title = of(title)
     if not terminal.has_escapes:
         return _by_number(terminal, title, safe)
     chosen: int | None = import_module("puna.cli.menu_keys").ask(

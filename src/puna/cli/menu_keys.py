@@ -12,7 +12,7 @@ from prompt_toolkit.output.vt100 import Vt100_Output
 from puna.cli.menu import MARK, Choice
 from puna.cli.terminal import Terminal
 
-_KEYS = "↑ ↓ Enter, type to narrow, Esc to leave"
+KEYS = "↑ ↓ Enter, type to narrow, Esc to leave"
 _ROOM_AROUND = 4
 
 
@@ -37,7 +37,7 @@ def ask(
         text: StyleAndTextTuples = [("bold", f"{head}\n")]
         for line in lines:
             text.append(("bold" if line.startswith(MARK) else "", f"{line}\n"))
-        return [*text, (quiet, _KEYS)]
+        return [*text, (quiet, terminal.language.of(KEYS))]
 
     application: Application[int | None] = Application(
         layout=Layout(

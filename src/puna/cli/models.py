@@ -30,7 +30,11 @@ def show(session: Session, /, model: str, *, verbose: bool, **selected: bool) ->
             " can be specified"
         )
     card = shelf_of(session).show(model_text(session, model), verbose=verbose)
-    text = selected_text(card, chosen[0]) if chosen else card_text(card, verbose=verbose)
+    text = (
+        selected_text(card, chosen[0])
+        if chosen
+        else card_text(card, verbose=verbose, language=session.terminal.screen_language)
+    )
     session.terminal.line(text)
 
 
@@ -41,7 +45,7 @@ def show(session: Session, /, model: str, *, verbose: bool, **selected: bool) ->
 def cp(session: Session, source: str, destination: str) -> None:
     """Copy model SOURCE to the name DESTINATION. The weights are shared, not copied."""
     shelf_of(session).copy(source, destination)
-    session.terminal.line(f"copied '{source}' to '{destination}'")
+    session.terminal.tell(f"copied '{source}' to '{destination}'")
 
 
 @click.command()
@@ -57,7 +61,7 @@ def rm(session: Session, models: tuple[str, ...]) -> None:
             if not error.is_not_found:
                 session.terminal.say(f"Warning: unable to stop model '{model}'")
         shelf.delete(model)
-        session.terminal.line(f"deleted '{model}'")
+        session.terminal.tell(f"deleted '{model}'")
 
 
 @click.command()
@@ -84,6 +88,6 @@ def push(session: Session, model: str, *, insecure: bool) -> None:
     name = ModelName.parse(model)
     is_ollamas = name.host.lower() == DEFAULT_HOST
     page = name.shortest.removesuffix(f":{DEFAULT_TAG}")
-    terminal.line(
+    terminal.tell(
         f"\nYou can find your model at:\n\n\t{'https://ollama.com/' if is_ollamas else ''}{page}"
     )

@@ -32,4 +32,5 @@ def settings(session: Session, *, as_json: bool) -> None:
         session.terminal.line(json.dumps(values, indent=2, ensure_ascii=False))
         return
     lines = [(row.name, row.value, row.source, ", ".join(row.variables)) for row in rows]
-    session.terminal.line(table(("SETTING", "VALUE", "SOURCE", "VARIABLES"), lines))
+    header = ("SETTING", "VALUE", "SOURCE", "VARIABLES")
+    session.terminal.line(table(header, lines, session.terminal.screen_language))

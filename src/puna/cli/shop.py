@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from puna.cli.language import ENGLISH, Language
 from puna.cli.view import columns
 from puna.node.replies import Fields
 from puna.text import cell_width, one_line
@@ -39,7 +40,9 @@ class Wanted:
         return word in exact or any(word in text.lower() for text in texts)
 
 
-def offer_table(rows: Sequence[Fields], *, width: int) -> tuple[str, tuple[str, ...]]:
+def offer_table(
+    rows: Sequence[Fields], *, width: int, language: Language = ENGLISH
+) -> tuple[str, tuple[str, ...]]:
     """Return the table of listed models, and the names of columns that found no room.
 
     Columns are given up from the right until the rest fits into `width`; 0 is no limit.
@@ -48,15 +51,15 @@ def offer_table(rows: Sequence[Fields], *, width: int) -> tuple[str, tuple[str, 
         ("NAME", tuple(row.text("name") for row in rows)),
         ("SIZE", tuple(_size(row) for row in rows)),
         ("CONTEXT", tuple(short_count(row.whole("context_length")) for row in rows)),
-        ("VERDICT", tuple(row.text("verdict") for row in rows)),
+        ("VERDICT", tuple(language.of(row.text("verdict")) for row in rows)),
         ("CAN", tuple(_abilities(row) for row in rows)),
         ("LANGUAGES", tuple(_languages(row.texts("languages")) for row in rows)),
         ("LICENCE", tuple(row.text("licence") for row in rows)),
     ]
-    return _fitted(columns_in_order, width=width, least=4)
+    return _fitted(columns_in_order, width=width, least=4, language=language)
 
 
-def found_table(found: "Sequence[Found]", *, width: int) -> str:
+def found_table(found: "Sequence[Found]", *, width: int, language: Language = ENGLISH) -> str:
     """Return the table of repositories on the hub."""
     columns_in_order: list[Column] = [
         ("ON THE HUB", tuple(str(each.name).removesuffix(":latest") for each in found)),
@@ -66,7 +69,7 @@ def found_table(found: "Sequence[Found]", *, width: int) -> str:
         ("LICENCE", tuple(_terms(each) for each in found)),
         ("LANGUAGES", tuple(_languages(each.languages) for each in found)),
     ]
-    return _fitted(columns_in_order, width=width, least=1)[0]
+    return _fitted(columns_in_order, width=width, least=1, language=language)[0]
 
 
 def found_data(found: "Found") -> dict[str, object]:
@@ -91,8 +94,9 @@ def short_count(tokens: int) -> str:
 
 
 def _fitted(
-    columns_in_order: list[Column], *, width: int, least: int
+    columns_in_order: list[Column], *, width: int, least: int, language: Language
 ) -> tuple[str, tuple[str, ...]]:
+    columns_in_order = [(language.of(name), cells) for name, cells in columns_in_order]
     shown = list(columns_in_order)
     while width and len(shown) > least and _width(shown) > width:
         shown.pop()

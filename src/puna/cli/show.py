@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 
+from puna.cli.language import ENGLISH, Language
 from puna.cli.view import columns
 from puna.node.card import ModelCard
 from puna.text import one_line
@@ -25,24 +26,28 @@ def selected_text(card: ModelCard, part: str) -> str:
     return texts[part]
 
 
-def card_text(card: ModelCard, *, verbose: bool = False) -> str:
+def card_text(card: ModelCard, *, verbose: bool = False, language: Language = ENGLISH) -> str:
     """Return all sections that have something to say, a blank line after each."""
     sections: list[tuple[str, Iterable[Sequence[str]]]] = [
-        ("Model", _model_rows(card)),
+        ("Model", _named(_model_rows(card), language)),
         ("Capabilities", [(word,) for word in card.capabilities]),
-        ("Projector", _projector_rows(card.projector or {})),
+        ("Projector", _named(_projector_rows(card.projector or {}), language)),
         ("Parameters", _parameter_rows(card.parameters)),
         ("Metadata", _metadata_rows(card.metadata or {}) if verbose else ()),
         ("Tensors", _tensor_rows(card) if verbose else ()),
         ("System", _head(card.system)),
         ("License", _head(card.license)),
     ]
-    return "\n".join(_section(title, rows) for title, rows in sections if rows)
+    return "\n".join(_section(title, rows, language) for title, rows in sections if rows)
 
 
-def _section(title: str, rows: Iterable[Sequence[str]]) -> str:
+def _named(rows: list[tuple[str, str]], language: Language) -> list[tuple[str, str]]:
+    return [(language.of(name), value) for name, value in rows]
+
+
+def _section(title: str, rows: Iterable[Sequence[str]], language: Language) -> str:
     cells = [tuple(one_line(cell) for cell in row) for row in rows]
-    return "\n".join([f"  {title}", *columns(cells, indent="    "), ""])
+    return "\n".join([f"  {language.of(title)}", *columns(cells, indent="    "), ""])
 
 
 def _model_rows(card: ModelCard) -> list[tuple[str, str]]:

@@ -16,7 +16,7 @@ class Spinner:
 
     def __init__(self, terminal: Terminal, text: str = "") -> None:
         self._terminal = terminal
-        self._text = one_line(text, 60)
+        self._text = one_line(terminal.language.of(text), 60)
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
 

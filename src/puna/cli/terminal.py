@@ -9,6 +9,7 @@ import os
 import sys
 from typing import NamedTuple, Self, TextIO
 
+from puna.cli.language import ENGLISH, Language
 from puna.text import one_line, printable
 
 _COLUMNS = 80
@@ -30,9 +31,17 @@ class Terminal(NamedTuple):
     """Whether a screen understands movements and colours (`TERM` is not `dumb`)."""
     has_colours: bool = True
     """Whether a person wants colours (`NO_COLOR` is not set)."""
+    language: Language = ENGLISH
+    """The language of what is said on stderr, and of help."""
 
     @classmethod
-    def real(cls, *, has_escapes: bool = True, has_colours: bool = True) -> Self:
+    def real(
+        cls,
+        *,
+        has_escapes: bool = True,
+        has_colours: bool = True,
+        language: Language = ENGLISH,
+    ) -> Self:
         """Take the process's own streams; one that is closed reads as empty and swallows all."""
         keys, out, err = (_stream(stream) for stream in (sys.stdin, sys.stdout, sys.stderr))
         return cls(
@@ -44,12 +53,18 @@ class Terminal(NamedTuple):
             err_is_screen=err.isatty(),
             has_escapes=has_escapes,
             has_colours=has_colours,
+            language=language,
         )
 
     @property
     def is_conversation(self) -> bool:
         """Whether a person sits at both ends, so that a dialogue makes sense."""
         return self.reads_keys and self.out_is_screen
+
+    @property
+    def screen_language(self) -> Language:
+        """The language of what goes to stdout: English unless a person sees it, for it is data."""
+        return self.language if self.out_is_screen else ENGLISH
 
     @property
     def moves_out(self) -> bool:
@@ -78,6 +93,10 @@ class Terminal(NamedTuple):
         """Write a line of data to stdout."""
         self.write(text + "\n")
 
+    def tell(self, text: str) -> None:
+        """Write a line of what was done to stdout."""
+        self.line(self.screen_language.of(text))
+
     def grey(self, on: bool) -> None:  # noqa: FBT001 - reads as a switch
         """Switch stdout to grey and back, where there are colours."""
         if self.moves_out and self.has_colours:
@@ -85,6 +104,7 @@ class Terminal(NamedTuple):
 
     def say(self, text: str) -> None:
         """Say something to the person: a line on stderr."""
+        text = self.language.of(text)
         self.err.write((printable(text) if self.err_is_screen else text) + "\n")
         self.err.flush()
 

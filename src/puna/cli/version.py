@@ -12,7 +12,7 @@ from puna.version import __version__
 @pass_session
 def version(session: Session) -> None:
     """Show the version of puna and of the server."""
-    session.terminal.line(f"puna version is {__version__}")
+    session.terminal.tell(f"puna version is {__version__}")
     client = client_of(session)
     try:
         node = client.version()

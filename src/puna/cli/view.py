@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
+from puna.cli.language import ENGLISH, Language
 from puna.node.replies import ModelEntry, RunningModel
 from puna.text import cell_width, one_line
 from puna.units import relative_time
@@ -12,9 +13,14 @@ _SHORT_ID = 12
 _FOREVER_DAYS = 20 * 365
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(
+    header: Sequence[str], rows: Iterable[Sequence[str]], language: Language = ENGLISH
+) -> str:
     """Return left-aligned columns with four spaces between them, one line each."""
-    lines = [tuple(header), *(tuple(one_line(cell) for cell in row) for row in rows)]
+    lines = [
+        tuple(map(language.of, header)),
+        *(tuple(one_line(cell) for cell in row) for row in rows),
+    ]
     return "\n".join(columns(lines, indent=""))
 
 
@@ -32,21 +38,23 @@ def columns(lines: Sequence[Sequence[str]], *, indent: str) -> list[str]:
     ]
 
 
-def model_table(models: Iterable[ModelEntry], now: datetime) -> str:
+def model_table(models: Iterable[ModelEntry], now: datetime, language: Language = ENGLISH) -> str:
     """Return the table of `puna list`."""
     rows = [
         (
             model.name,
             model.digest[:_SHORT_ID],
             "-" if model.is_remote else str(model.size),
-            relative_time(model.modified_at, now),
+            language.of(relative_time(model.modified_at, now)),
         )
         for model in models
     ]
-    return table(("NAME", "ID", "SIZE", "MODIFIED"), rows)
+    return table(("NAME", "ID", "SIZE", "MODIFIED"), rows, language)
 
 
-def running_table(models: Iterable[RunningModel], now: datetime) -> str:
+def running_table(
+    models: Iterable[RunningModel], now: datetime, language: Language = ENGLISH
+) -> str:
     """Return the table of `puna ps`."""
     rows = [
         (
@@ -55,11 +63,11 @@ def running_table(models: Iterable[RunningModel], now: datetime) -> str:
             str(model.size),
             placement(model),
             str(model.context),
-            until(model.expires_at, now),
+            language.of(until(model.expires_at, now)),
         )
         for model in models
     ]
-    return table(("NAME", "ID", "SIZE", "PROCESSOR", "CONTEXT", "UNTIL"), rows)
+    return table(("NAME", "ID", "SIZE", "PROCESSOR", "CONTEXT", "UNTIL"), rows, language)
 
 
 def placement(model: RunningModel) -> str:

@@ -42,7 +42,9 @@ def words_chosen(session: Session) -> tuple[str, ...]:
 
 def ways(names: Sequence[str], *, installed: Sequence[str]) -> list[Way]:
     """Return what there is to do, where these models are here and these programs installed."""
-    talk = Way(Row("Talk with a model", names[0] if len(names) == 1 else f"{len(names)} here"))
+    talk = Way(
+        Row("Talk with a model", names[0] if len(names) == 1 else f"{len(names)} models here")
+    )
     launches = [
         Way(
             Row(

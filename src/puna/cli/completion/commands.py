@@ -51,4 +51,5 @@ def answer(session: Session, line: str | None, words: tuple[str, ...]) -> None:
     found = complete(given[:-1], given[-1], lambda takes, word: models_for(session, takes, word))
     session.terminal.line("files" if found.files else "none")
     for each in found.words:
-        session.terminal.line(f"{each.value}\t{one_line(each.meaning)}")
+        meaning = one_line(session.terminal.language.of(each.meaning))
+        session.terminal.line(f"{each.value}\t{meaning}")

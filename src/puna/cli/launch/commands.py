@@ -183,8 +183,9 @@ def _configure(
         written = write_edit(edit, earlier, backups)
         others = tuple(each for each in remembered.files if each is not earlier)
         record = record.keep(program.name, Remembered(target.model, (*others, written)))
-        kept = f" (what it was: {written.backup})" if written.backup else ""
-        session.terminal.say(f"wrote {written.path}{kept}")
+        session.terminal.say(f"wrote {written.path}")
+        if written.backup:
+            session.terminal.say(f"what it was is kept in {written.backup}")
     start = program.how_to_start.replace("MODEL", target.model)
     session.terminal.say(
         f"Start it with `{start}`; `puna launch {program.name} --restore` takes this back"
@@ -197,7 +198,8 @@ def _restore(session: Session, program: Program, record: Record) -> None:
         session.terminal.say(f"nothing to take back: puna has written no file of {program.title}")
         return
     for written in remembered.files:
-        session.terminal.say(take_back(written, session.settings.home / "backups"))
+        for said in take_back(written, session.settings.home / "backups"):
+            session.terminal.say(said)
     record.keep(program.name, Remembered(remembered.model))
 
 

@@ -7,7 +7,7 @@ if somebody has, only our keys go back to what they were, and the rest stays as 
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -76,22 +76,24 @@ def write_edit(edit: Edit, earlier: Written | None, backups: Path) -> Written:
     return Written(path, backup, str(digest_of(after)), earlier.former if earlier else former)
 
 
-def take_back(written: Written, backups: Path) -> str:
-    """Undo one change and say what was done. Raises `UnreadableConfig`, `OSError`."""
+def take_back(written: Written, backups: Path) -> Iterator[str]:
+    """Undo one change and yield what was done. Raises `UnreadableConfig`, `OSError`."""
     path = written.path
     now = path.read_bytes() if path.exists() else None
     if now is None:
-        return f"{path} is gone already"
-    kept = ""
+        yield f"{path} is gone already"
+        return
     if str(digest_of(now)) != written.digest:
         if written.former:
-            return _without_keys(path, now, written)
-        kept = f"; it had been changed since, and that is kept in {_copied(path, now, backups)}"
+            yield _without_keys(path, now, written)
+            return
+        yield f"it had been changed since, and that is kept in {_copied(path, now, backups)}"
     if written.backup is None:
         path.unlink()
-        return f"removed {path}{kept}"
+        yield f"removed {path}"
+        return
     _put(path, written.backup.read_bytes())
-    return f"restored {path}{kept}"
+    yield f"restored {path}"
 
 
 def _without_keys(path: Path, now: bytes, written: Written) -> str:

@@ -54,7 +54,8 @@ def _clear(dialogue: Dialogue, _: str) -> None:
 def _list(dialogue: Dialogue, line: str) -> None:
     prefix = "".join(line.split()[1:2]).lower()
     models = [m for m in dialogue.client.list_models() if m.name.lower().startswith(prefix)]
-    dialogue.reply(model_table(models, dialogue.session.world.now()))
+    language = dialogue.session.terminal.screen_language
+    dialogue.show(model_table(models, dialogue.session.world.now(), language))
 
 
 def _load(dialogue: Dialogue, line: str) -> None:

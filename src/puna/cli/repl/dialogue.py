@@ -19,7 +19,15 @@ class Dialogue:
 
     def reply(self, text: str) -> None:
         """Answer a command, on stdout."""
+        self.session.terminal.tell(text)
+
+    def show(self, text: str) -> None:
+        """Show what is not ours to say: a table, a text of the model."""
         self.session.terminal.line(text)
+
+    def words(self, text: str) -> str:
+        """Return words of ours in the language of the screen."""
+        return self.session.terminal.screen_language.of(text)
 
     def say(self, text: str) -> None:
         """Say something to the person, on stderr."""

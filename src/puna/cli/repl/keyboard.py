@@ -65,7 +65,7 @@ class Keyboard:
         return self._session.prompt()
 
     def _placeholder(self) -> ANSI:
-        text = PLACEHOLDER
+        text = self._terminal.language.of(PLACEHOLDER)
         return ANSI(f"{GREY}{text}{PLAIN}" if self._terminal.has_colours else text)
 
 

@@ -39,13 +39,13 @@ def _set_system(dialogue: Dialogue, line: str) -> None:
 
 def _set_parameter(dialogue: Dialogue, words: Words) -> None:
     if len(words) < 2:  # noqa: PLR2004
-        dialogue.say(help_parameters())
+        dialogue.say(help_parameters(dialogue.session.terminal.language))
         return
     name, values = words[0], words[1:]
     try:
         dialogue.conversation.options[name] = option_from_words(name, values)
     except Invalid as error:
-        dialogue.reply(f"Couldn't set parameter: {go_quoted(error.message)}")
+        dialogue.reply(f"Couldn't set parameter: {go_quoted(dialogue.words(error.message))}")
         return
     dialogue.reply(f"Set parameter '{name}' to '{', '.join(values)}'")
 

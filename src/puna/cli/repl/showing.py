@@ -21,15 +21,15 @@ def show_part(dialogue: Dialogue, line: str) -> None:
         return
     conversation = dialogue.conversation
     card = show_card(dialogue.client, conversation.model, system=conversation.system or "")
-    dialogue.reply(part(dialogue, card))
+    dialogue.show(part(dialogue, card))
 
 
-def _show_card(_: Dialogue, card: ModelCard) -> str:
-    return card_text(card)
+def _show_card(dialogue: Dialogue, card: ModelCard) -> str:
+    return card_text(card, language=dialogue.session.terminal.screen_language)
 
 
-def _license(_: Dialogue, card: ModelCard) -> str:
-    return card.license or "No license was specified for this model."
+def _license(dialogue: Dialogue, card: ModelCard) -> str:
+    return card.license or dialogue.words("No license was specified for this model.")
 
 
 def _modelfile(_: Dialogue, card: ModelCard) -> str:
@@ -39,22 +39,22 @@ def _modelfile(_: Dialogue, card: ModelCard) -> str:
 def _system(dialogue: Dialogue, card: ModelCard) -> str:
     was_set = dialogue.conversation.system
     text = card.system if was_set is None else was_set
-    return text or "No system message was specified for this model."
+    return text or dialogue.words("No system message was specified for this model.")
 
 
-def _template(_: Dialogue, card: ModelCard) -> str:
-    return card.template or "No prompt template was specified for this model."
+def _template(dialogue: Dialogue, card: ModelCard) -> str:
+    return card.template or dialogue.words("No prompt template was specified for this model.")
 
 
 def _parameters(dialogue: Dialogue, card: ModelCard) -> str:
     lines = [f"  {line}" for line in card.parameters.splitlines()] or [
-        "  No additional parameters were specified for this model."
+        dialogue.words("  No additional parameters were specified for this model.")
     ]
-    text = ["Model defined parameters:", *lines, ""]
+    text = [dialogue.words("Model defined parameters:"), *lines, ""]
     options = dialogue.conversation.options
     if options:
         rows = [f"  {name:<30} {_shown(value)}" for name, value in options.items()]
-        text += ["User defined parameters:", *rows, ""]
+        text += [dialogue.words("User defined parameters:"), *rows, ""]
     return "\n".join(text)
 
 

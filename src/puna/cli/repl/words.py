@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from puna.cli.language import ENGLISH, Language
 from puna.models.options import OPTION_TABLE, OptionKind
 
 PROMPT = ">>> "
@@ -78,9 +79,12 @@ _KIND_WORDS: Mapping[OptionKind, str] = {
 }
 
 
-def help_parameters() -> str:
+def help_parameters(language: Language = ENGLISH) -> str:
     """Return the parameters that `/set parameter` takes, a line each."""
-    rows = [(f"{name} {_KIND_WORDS[row.kind]}", row.summary) for name, row in OPTION_TABLE.items()]
+    rows = [
+        (f"{name} {_KIND_WORDS[row.kind]}", language.of(row.summary))
+        for name, row in OPTION_TABLE.items()
+    ]
     width = max(len(name) for name, _ in rows)
     lines = [f"  {name:<{width}}   {summary}" for name, summary in rows]
-    return "\n".join(["Available Parameters for /set parameter:", *lines, ""])
+    return "\n".join([language.of("Available Parameters for /set parameter:"), *lines, ""])
