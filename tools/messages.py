@@ -31,7 +31,7 @@ LOCALES = SOURCE / "locale"
 ROOMS = ("cli", "library", "models", "net.py", "fetcher.py", "settings.py", "units.py", "node")
 LEFT_OUT = (
     *("node/api/", "node/batches", "node/shelf", "cli/batch", "models/gguf"),
-    "library/curated",
+    *("library/curated", "library/weights"),
 )
 """What people who type commands do not meet: messages about the bodies of requests, about the
 inside of files; and commands that have not settled yet."""
@@ -89,7 +89,7 @@ COUNTED_TOO = (("{count} model here", "{count} models here"), ("{count} thread",
 _WORD = re.compile(r"[A-Za-z]{2}")
 _PLACE = re.compile(r"\{\w+\}")
 _MOST_FORMS = 8
-_LEAST_SHARE = 0.97
+_LEAST_SHARE = 0.9
 
 
 def messages() -> dict[str, str]:
