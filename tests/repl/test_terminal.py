@@ -59,9 +59,9 @@ def test_what_is_typed_during_an_answer_waits_for_the_next_prompt(node: FakeNode
 
 def test_ctrl_c_on_an_empty_line_says_how_to_leave(node: FakeNode) -> None:
     with puna_on_a_screen("run", MODEL, environ=node.environ()) as screen:
-        screen.wait_for(">>> ")
+        screen.wait_for("Send a message")
         screen.press("half\x03")
-        screen.wait_for(">>> ")
+        screen.wait_for("Send a message")
         screen.press("\x03")
         screen.wait_for("Use Ctrl + d or /bye to exit.")
         screen.wait_for(">>> ")
