@@ -10,7 +10,7 @@ from gguf.quants import dequantize
 from numpy.typing import NDArray
 
 from gguf import GGUFReader
-from puna.library.weights.families import family_of, shape_of, wanted_shapes
+from puna.library.weights.families import allowed_shapes, family_of, shape_of, wanted_shapes
 from puna.models.strict_json import JsonValue
 from tests.weights.builders import numbers
 
@@ -223,13 +223,21 @@ def with_header(header: bytes, body: bytes = b"") -> bytes:
     return len(header).to_bytes(8, "little") + header + body
 
 
-def tiny_folder(folder: Path, *, kind: str = "BF16", **changes: JsonValue) -> dict[str, Path]:
-    """Write a tiny model with numbers, and return its files; a change to None leaves a key out."""
+def tiny_folder(
+    folder: Path, *, kind: str = "BF16", loud: float = 1.0, **changes: JsonValue
+) -> dict[str, Path]:
+    """Write a tiny model with numbers, and return its files; a change to None leaves a key out.
+
+    The larger its numbers are (`loud`), the more it depends on where its tokens are.
+    """
     config = {key: value for key, value in {**TINY, **changes}.items() if value is not None}
     shape = shape_of(config, family_of(config))
     wanted = {**wanted_shapes(shape), "output.weight": (shape.vocabulary, shape.width)}
+    if config.get("attention_bias"):
+        biases = {name: each for name, each in allowed_shapes(shape).items() if ".attn_" in name}
+        wanted |= biases
     tensors = {
-        theirs(name): (kind, numbers(name, tuple(reversed(lengths))))
+        theirs(name): (kind, loud * numbers(name, tuple(reversed(lengths))))
         for name, lengths in wanted.items()
     }
     folder.mkdir(parents=True, exist_ok=True)
