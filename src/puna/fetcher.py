@@ -6,6 +6,7 @@ than the server itself, nor lead from https to http. Names are looked up once fo
 work, so that the address that was judged is the one that is used. Every answer has a limit.
 """
 
+import asyncio
 import socket
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
@@ -28,6 +29,10 @@ from puna.units import Size, Span
 
 PATIENCE = Span.of(seconds=30)
 """How long a connection may be silent, before its first byte too."""
+_TRICKLE = 1024
+"""A connection that brings less in that time is as good as silent."""
+_WHOLE = 4
+"""How many times as long a small answer may take as a whole."""
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _BAD_CERTIFICATE = aiohttp.ClientConnectorCertificateError
 NO_PROXIES = Proxies()
@@ -76,8 +81,9 @@ class Question:
 class Reply:
     """The answer to one question, its body still to be read."""
 
-    def __init__(self, response: aiohttp.ClientResponse, url: URL) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, url: URL, patience: Span) -> None:
         self._response = response
+        self._patience = patience
         self.status = response.status
         self.headers: Mapping[str, str] = response.headers
         self.url = url
@@ -97,23 +103,37 @@ class Reply:
         return web_url(self.headers.get(header, ""), base=self.url)
 
     async def read(self, limit: Size) -> bytes:
-        """Return the whole body. Raises `TooLong`, `Unreachable`."""
+        """Return the whole body. Raises `TooLong`, `Stalled`, `Unreachable`."""
         parts, size = [], 0
-        async for chunk in self.chunks():
-            parts.append(chunk)
-            size += len(chunk)
-            if size > limit:
-                raise TooLong(f"{self.origin} sent more than {limit} where that is too much")
+        with _explained(self.origin):
+            async with asyncio.timeout(_WHOLE * self._patience.seconds):
+                async for chunk in self.chunks():
+                    parts.append(chunk)
+                    size += len(chunk)
+                    if size > limit:
+                        raise TooLong(
+                            f"{self.origin} sent more than {limit} where that is too much"
+                        )
         return b"".join(parts)
 
     async def chunks(self) -> AsyncGenerator[bytes]:
-        """Yield the body as it comes. Raises `TooLong` if it is packed, and `Unreachable`."""
+        """Yield the body as it comes.
+
+        Raises `TooLong` if it is packed, `Stalled` if it only trickles, and `Unreachable`.
+        """
         packing = self.headers.get("Content-Encoding", "identity").strip().lower()
         if packing not in {"", "identity"}:
             raise TooLong(f"{self.origin} sent an answer packed with {one_line(packing, 40)}")
+        clock, span = asyncio.get_running_loop(), self._patience.seconds
+        since, size = clock.time(), 0
         with _explained(self.origin):
             while chunk := await self._response.content.readany():
                 yield chunk
+                size += len(chunk)
+                if size >= _TRICKLE:
+                    since, size = clock.time(), 0
+                elif clock.time() - since > span:
+                    raise Stalled(f"{self.origin} sent {size} bytes in {span:.0f} seconds")
 
 
 class Fetcher:
@@ -130,6 +150,7 @@ class Fetcher:
     ) -> None:
         self._proxies = proxies
         self._nearness = nearness
+        self._patience = patience
         self._names = _Names()
         self._session = stranger_session(
             self._names, agent=agent, patience_s=patience.seconds, verifies=verifies
@@ -163,7 +184,7 @@ class Fetcher:
                 allow_redirects=False,
                 proxy=proxy or None,
             ) as response:
-                yield Reply(response, url)
+                yield Reply(response, url, self._patience)
 
     async def _admit(self, question: Question, origin: Origin, *, is_direct: bool) -> None:
         """Raise `TooNear` or `UnsafeRedirect` if who named this place must not send us there."""

@@ -179,6 +179,10 @@ class Talk(BaseHTTPRequestHandler):
         if sent < len(body):
             self.reset()
 
+    def begin_blob(self, length: int) -> None:
+        """Say that so many bytes will come."""
+        self._begin(200, {"Content-Length": str(length)})
+
     def reset(self) -> None:
         """Break the connection off, as networks do."""
         self.close_connection = True

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from puna.errors import PunaError
+from puna.errors import PunaError, Unavailable
 from puna.fetcher import UnsafeRedirect
 from puna.library.library import Library
 from puna.library.sources.registries import RegistrySettings
@@ -262,3 +262,41 @@ async def test_who_says_nothing_is_given_up_in_the_end(tmp_path: Path) -> None:
         registry.answers["/v2/a/b/blobs"] = lambda talk: talk.say_endlessly({}, b"", pause_s=0.1)
         with pytest.raises(PunaError, match="sent nothing"):
             await pulled(library, f"http://{registry.name}/a/b")
+
+
+def trickle(talk: Talk) -> None:
+    talk.say_endlessly({}, b" ", pause_s=0.02)
+
+
+@pytest.mark.parametrize("path", ["/v2/a/b/manifests", "/v2/a/b/blobs", "/token"])
+async def test_who_sends_a_byte_now_and_then_is_given_up_too(tmp_path: Path, path: str) -> None:
+    settings = RegistrySettings(home=tmp_path / "home", patience=Span.of(ms=60))
+    library = a_library(tmp_path / "store", registries=settings)
+    with a_registry() as registry:
+        registry.add("a/b:latest", WEIGHTS)
+        if path == "/token":
+            registry.token, registry.realm = "secret", f"{registry.url}/token"
+        registry.answers[path] = trickle
+        with pytest.raises(Unavailable):
+            await pulled(library, f"http://{registry.name}/a/b")
+    assert library.list_models().models == ()
+
+
+async def test_a_registry_that_sends_whole_blobs_only_and_breaks_is_asked_again(
+    registry: FakeRegistry, library: Library
+) -> None:
+    registry.has_ranges = False
+    blob = registry.blobs[a_digest(WEIGHTS)]
+    breaks = iter([True, True, True])
+
+    def sometimes(talk: Talk) -> None:
+        if next(breaks, False):
+            talk.begin_blob(len(blob))
+            talk.wfile.write(blob[:500_000])
+            talk.reset()
+        else:
+            talk.say(blob)
+
+    registry.answers[f"/v2/a/b/blobs/{a_digest(WEIGHTS)}"] = sometimes
+    await pulled(library, f"http://{registry.name}/a/b")
+    assert len(library.list_models().models) == 2

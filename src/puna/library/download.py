@@ -165,11 +165,16 @@ class Arrival:
 
     async def _bring_parts(self, partial: Partial, free: asyncio.Semaphore) -> None:
         self._tell(partial.completed)
-        try:
-            await self._bring_and_hash(partial, free)
-        except NoRanges:
-            await in_thread(partial.start_over, self.layer.size)
-            await self._bring_and_hash(partial, free)
+        for _ in range(_TRIES):
+            try:
+                await self._bring_and_hash(partial, free)
+            except NoRanges:
+                await in_thread(partial.start_over, self.layer.size)
+            else:
+                return
+        raise Unavailable(
+            f"blob {self.layer.digest}: the server sends it whole or not at all, and breaks off"
+        )
 
     async def _bring_and_hash(self, partial: Partial, free: asyncio.Semaphore) -> None:
         hashing = asyncio.create_task(self._hash(partial))
