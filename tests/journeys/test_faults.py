@@ -1,5 +1,6 @@
 """Bad input, bad clients and bad disks against a real server, which outlives them all."""
 
+import http.client
 import shutil
 import socket
 import struct
@@ -8,12 +9,13 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
-from tests.builders import LLAMA, LLAMA_TENSORS, a_gguf
+from tests.builders import LLAMA, LLAMA_TENSORS, a_digest, a_gguf
 from tests.serving import Serving, rest_of, until
-from tests.stores import leftovers, put
+from tests.stores import blob_name, blob_names, leftovers, put
 
 pytestmark = pytest.mark.journey
 
@@ -172,6 +174,22 @@ def test_a_full_disk_is_said_and_everything_else_goes_on(tmp_path: Path, disk: P
         copied = serving.ask("/api/copy", {"source": "tiny", "destination": "copy"})
     assert (failed.status, copied.status) == (500, 200)
     assert leftovers(disk) == set()
+
+
+def test_a_blob_that_fills_the_disk_leaves_it_as_it_was(tmp_path: Path, disk: Path) -> None:
+    put(disk, "tiny", weights())
+    body = bytes(3_000_000)
+    pieces = iter([body[at : at + 65536] for at in range(0, len(body), 65536)])
+    with Serving(tmp_path, PUNA_MODELS=str(disk), **SCRIPTED) as serving:
+        place = urlsplit(serving.url)
+        client = http.client.HTTPConnection(place.hostname or "", place.port, timeout=30)
+        client.request("POST", f"/api/blobs/{a_digest(body)}", pieces, encode_chunked=True)
+        reply = client.getresponse()
+        assert (reply.status, b"is full: no space left" in reply.read()) == (500, True)
+        client.close()
+        assert says_hello(serving)
+    assert leftovers(disk) == set()
+    assert blob_name(body) not in blob_names(disk)
 
 
 def test_a_read_only_store_is_used_and_its_change_refused(tmp_path: Path, disk: Path) -> None:
