@@ -161,3 +161,65 @@ async def test_a_projector_of_the_first_days_is_refused_by_name(eyes: Stage) -> 
     reply = await chat(eyes, {"images": [RED]}, model="old")
     assert reply.status == 501
     assert 'the projector of model "old:latest" does not say' in str(reply.error)
+
+
+@pytest.mark.parametrize("detail", ["auto", "low"])
+async def test_a_detail_that_is_wished_for_is_said_to_have_no_effect(
+    eyes: Stage, detail: str
+) -> None:
+    url = as_url(a_picture())
+    chat_part = {"type": "image_url", "image_url": {"url": url, "detail": detail}}
+    item_part = {"type": "input_image", "image_url": url, "detail": detail}
+    for path, field, part in (
+        ("/v1/chat/completions", "messages", chat_part),
+        ("/v1/responses", "input", item_part),
+    ):
+        turn = {"role": "user", "content": [{"type": "text", "text": "what?"}, part]}
+        reply = await eyes.ask("POST", path, {"model": "eyes", field: [turn]})
+        assert reply.status == 200
+        assert ("image_url.detail" in str(reply.json)) is (detail == "low")
+
+
+async def test_parts_are_seen_where_they_stand(eyes: Stage) -> None:
+    def part(content: bytes) -> dict[str, object]:
+        return {"type": "image_url", "image_url": {"url": as_url(content)}}
+
+    words = [{"type": "text", "text": text} for text in ("first", "then", "what changed?")]
+    content = [words[0], part(a_picture()), words[1], part(a_picture(size=(20, 10))), words[2]]
+    turn = {"role": "user", "content": content}
+    reply = await eyes.ask("POST", "/v1/chat/completions", {"model": "eyes", "messages": [turn]})
+    assert f"first{SEEN_RED}then<png 20x10>what changed?" in str(reply.json["choices"])
+
+
+async def test_a_result_of_a_tool_may_be_an_image(eyes: Stage) -> None:
+    source = {"type": "base64", "media_type": "image/png", "data": RED}
+    result = {
+        "type": "tool_result",
+        "tool_use_id": "t",
+        "content": [{"type": "image", "source": source}],
+    }
+    call = {"type": "tool_use", "id": "t", "name": "camera", "input": {}}
+    turns = [
+        {"role": "user", "content": "look"},
+        {"role": "assistant", "content": [call]},
+        {"role": "user", "content": [result]},
+    ]
+    body = {"model": "eyes", "max_tokens": 20, "messages": turns}
+    counted = (await eyes.ask("POST", "/v1/messages/count_tokens", body)).json["input_tokens"]
+    reply = (await eyes.ask("POST", "/v1/messages", body)).json
+    assert SEEN_RED in str(reply["content"])
+    usage = reply["usage"]
+    assert isinstance(usage, dict)
+    assert usage["input_tokens"] == counted
+
+
+async def test_eyes_in_a_form_that_only_ollama_reads_do_not_keep_a_model_from_answering(
+    eyes: Stage,
+) -> None:
+    eyes.add_model("one", a_model(**{"llama.vision.block_count": 2}))
+    assert (await chat(eyes, {"content": "hi"}, model="one")).text == "echo: hi"
+    reply = await chat(eyes, {"images": [RED]}, model="one")
+    assert (reply.status, reply.error) == (
+        400,
+        "this model was loaded without what makes it see images",
+    )

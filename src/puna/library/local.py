@@ -139,12 +139,16 @@ class LocalModel:
     def projector(self) -> "GgufHeader | None":
         """Return the first file that makes tokens of images: a projector, or the weights.
 
-        None for a model that sees none. Raises `BadGguf`, `Unsupported`.
+        None for a model that sees none, or whose weights see in a form that is Ollama's alone.
+        Raises `BadGguf`, `Unsupported`.
         """
         from puna.models.details import has_encoder  # noqa: PLC0415 - see above
 
-        parts = (*(self.facts.header(path) for path in self.projectors), self.header())
-        return next((part for part in parts if has_encoder(part, "vision")), None)
+        for path in self.projectors:
+            if has_encoder(part := self.facts.header(path), "vision"):
+                return part
+        weights = self.header()
+        return weights if weights.metadata.get("clip.has_vision_encoder") is True else None
 
     @property
     def draft(self) -> Path | None:

@@ -239,7 +239,11 @@ async def _check_images(engine: Engine, subject: Subject) -> None:
     """Look at the images before anything decodes them. Raises `Invalid`."""
     if images := images_in(subject):
         if not engine.facts.sees_images:
-            raise Invalid("this model was loaded without what makes it see images")
+            raise Invalid(
+                "this model was loaded without what makes it see images",
+                hint="its file has that part in a form that llama.cpp does not read: get one from "
+                "hf.co, with its mmproj file",
+            )
         await asyncio.to_thread(check_inside, images)
 
 

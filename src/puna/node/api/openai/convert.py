@@ -4,7 +4,7 @@ What Ollama ignores in silence is done (`tool_choice`, `n`, `logit_bias`, `max_c
 `parallel_tool_calls`), refused by name, or named as ignored in the reply.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from pydantic import JsonValue
 
@@ -85,7 +85,10 @@ def chat_wish(asked: wire.ChatRequest, model: ServedModel) -> Wish:
         logprobs=_chat_logprobs(asked),
         logit_bias=read_bias(asked.logit_bias),
         count=read_count(asked.n),
-        ignored=("verbosity",) if asked.verbosity else (),
+        ignored=(
+            *(("verbosity",) if asked.verbosity else ()),
+            *ignored_details(message.content for message in asked.messages),
+        ),
     )
 
 
@@ -218,6 +221,17 @@ def _read_part(part: JsonValue, place: str) -> Content:
     if kind in {"file", "input_file"}:
         raise Invalid(f"{place}: files are not supported", hint="send their text")
     raise Invalid(f"{place}: a part of an unknown type", hint="text and image_url are known")
+
+
+def ignored_details(contents: Iterable[JsonValue]) -> tuple[str, ...]:
+    """Name the wish for less or more of an image: how much a model sees is its own."""
+    parts = (part for content in contents if isinstance(content, list) for part in content)
+    for part in parts:
+        link = part.get("image_url") if isinstance(part, dict) else None
+        holder = link if isinstance(link, dict) else part
+        if link and isinstance(holder, dict) and holder.get("detail", "auto") != "auto":
+            return ("image_url.detail",)
+    return ()
 
 
 def read_options(asked: wire.Generation, *, most: int | None = None) -> dict[str, object]:

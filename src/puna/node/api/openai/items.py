@@ -13,7 +13,7 @@ from puna.chat.messages import Message, Role, Think, Tool, ToolCall, ToolUse
 from puna.errors import Invalid
 from puna.node.api.ollama.convert import Wishes, read_keep_alive, with_own_words
 from puna.node.api.ollama.lines import as_json
-from puna.node.api.openai.convert import effort_named, read_content
+from puna.node.api.openai.convert import effort_named, ignored_details, read_content
 from puna.node.api.openai.tools import choose, read_arguments, read_function
 from puna.node.api.wishes import Wish
 from puna.node.engine.request import Grammar
@@ -75,7 +75,9 @@ def _without_effect(asked: wire.ResponsesRequest) -> tuple[str, ...]:
         names.append("text.verbosity")
     if asked.top_logprobs:
         names.append("top_logprobs")
-    return tuple(names)
+    items = asked.input if isinstance(asked.input, list) else []
+    contents = (item.get("content") for item in items if isinstance(item, dict))
+    return (*names, *ignored_details(contents))
 
 
 def _read_effort(asked: wire.ResponsesRequest) -> Think | None:
