@@ -9,7 +9,7 @@ import pytest
 
 from puna.models.strict_json import JsonValue
 from tests.serving import Serving
-from tests.weights.huggingface import tiny_folder
+from tests.weights.huggingface import GEMMA, tiny_folder
 from tests.weights.reference import logprobs
 
 pytestmark = [pytest.mark.journey, pytest.mark.model]
@@ -46,13 +46,15 @@ def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
         pytest.param("MistralForCausalLM", {"head_dim": 32}, id="mistral"),
         pytest.param("Qwen2ForCausalLM", {}, id="qwen2"),
         pytest.param("Qwen3ForCausalLM", {"head_dim": 32}, id="qwen3"),
+        pytest.param("Gemma3ForCausalLM", GEMMA, id="gemma3"),
     ],
 )
 def test_chances_are_those_of_the_book(
     serving: Serving, tmp_path: Path, architecture: str, changes: dict[str, JsonValue]
 ) -> None:
     folder = tmp_path / "m"
-    tiny_folder(folder, kind="F32", loud=3, architectures=[architecture], **changes)
+    changed: dict[str, JsonValue] = {"architectures": [architecture], **changes}
+    tiny_folder(folder, kind="F32", loud=3, **changed)
     (tmp_path / "Modelfile").write_text("FROM ./m\n")
     done = serving.run("create", "tiny", "-f", str(tmp_path / "Modelfile"))
     assert done.returncode == 0, done.stderr

@@ -51,9 +51,9 @@ def test_a_file_that_is_not_there_is_no_name_of_a_model(serving: Serving, tmp_pa
 
 def test_a_reason_that_comes_in_the_middle_has_its_hint(serving: Serving, tmp_path: Path) -> None:
     files = tiny_folder(tmp_path / "m")
-    change(files["config.json"], architectures=["Gemma3ForCausalLM"])
+    change(files["config.json"], architectures=["Phi3ForCausalLM"])
     said = create(serving, tmp_path, "FROM ./m\n")
-    assert "models of the kind Gemma3ForCausalLM cannot be converted" in said
+    assert "models of the kind Phi3ForCausalLM cannot be converted" in said
     assert "make one with llama.cpp's convert_hf_to_gguf.py" in said
 
 

@@ -179,14 +179,22 @@ def _tensors(
         yield name, (kind, halved(wide, heads[part]) if part in heads else wide)
 
 
-def theirs(name: str) -> str:
+_GEMMA = {
+    "ffn_norm": "pre_feedforward_layernorm",
+    "post_attention_norm": "post_attention_layernorm",
+    "post_ffw_norm": "post_feedforward_layernorm",
+}
+
+
+def theirs(name: str, *, is_gemma: bool = False) -> str:
     """Return Hugging Face's name for a tensor."""
     outside = {"token_embd.weight": "model.embed_tokens.weight", "output.weight": "lm_head.weight"}
     outside["output_norm.weight"] = "model.norm.weight"
     if name in outside:
         return outside[name]
     _, layer, part, ending = name.split(".")
-    return f"model.layers.{layer}.{_NAMES[part]}.{ending}"
+    names = {**_NAMES, **_GEMMA} if is_gemma else _NAMES
+    return f"model.layers.{layer}.{names[part]}.{ending}"
 
 
 def halved(rows: Numbers, heads: int) -> Numbers:
@@ -232,12 +240,17 @@ def tiny_folder(
     """
     config = {key: value for key, value in {**TINY, **changes}.items() if value is not None}
     shape = shape_of(config, family_of(config))
-    wanted = {**wanted_shapes(shape), "output.weight": (shape.vocabulary, shape.width)}
+    wanted = dict(wanted_shapes(shape))
+    if not shape.family.is_gemma:
+        wanted["output.weight"] = (shape.vocabulary, shape.width)
     if config.get("attention_bias"):
         biases = {name: each for name, each in allowed_shapes(shape).items() if ".attn_" in name}
         wanted |= biases
     tensors = {
-        theirs(name): (kind, loud * numbers(name, tuple(reversed(lengths))))
+        theirs(name, is_gemma=shape.family.is_gemma): (
+            kind,
+            loud * numbers(name, tuple(reversed(lengths))),
+        )
         for name, lengths in wanted.items()
     }
     folder.mkdir(parents=True, exist_ok=True)
@@ -267,6 +280,17 @@ def tiny_tokenizer(**changes: object) -> dict[str, object]:
     }
 
 
+GEMMA: Mapping[str, JsonValue] = {
+    "architectures": ["Gemma3ForCausalLM"],
+    "hidden_activation": "gelu_pytorch_tanh",
+    "head_dim": 16,
+    "num_hidden_layers": 7,
+    "query_pre_attn_scalar": 16,
+    "rope_local_base_freq": 10000,
+    "rope_theta": 1000000,
+    "sliding_window": 8,
+    "sliding_window_pattern": 6,
+}
 LLAMA_3 = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"

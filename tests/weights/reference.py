@@ -21,6 +21,8 @@ def logits(folder: Path, tokens: list[int]) -> Numbers:
     """Return the logits of what follows the tokens."""
     config = json.loads((folder / "config.json").read_text())
     weights = {k: v.astype(np.float32) for k, v in load_file(folder / "model.safetensors").items()}
+    if config["architectures"] == ["Gemma3ForCausalLM"]:
+        return _gemma(config, weights, tokens)
     state = weights["model.embed_tokens.weight"][tokens]
     for layer in range(config["num_hidden_layers"]):
         own = {
@@ -39,6 +41,33 @@ def logits(folder: Path, tokens: list[int]) -> Numbers:
     return found
 
 
+def _gemma(
+    config: Mapping[str, object], weights: Mapping[str, Numbers], tokens: list[int]
+) -> Numbers:
+    """Return the logits of Gemma 3: more norms, all plus one, and most layers see near tokens."""
+    weights = {k: v + 1 if k.endswith("norm.weight") else v for k, v in weights.items()}
+    embedding = weights["model.embed_tokens.weight"]
+    state = embedding[tokens] * math.sqrt(embedding.shape[1])
+    for layer in range(int(str(config["num_hidden_layers"]))):
+        own = {
+            name.removeprefix(f"model.layers.{layer}."): value
+            for name, value in weights.items()
+            if name.startswith(f"model.layers.{layer}.")
+        }
+        near = {**config, "rope_theta": 10_000.0} if layer % 6 != 5 else config
+        window = int(str(config["sliding_window"])) if layer % 6 != 5 else len(tokens)
+        inner = _norm(state, own["input_layernorm.weight"], config)
+        mixed = _attention(inner, own, near, window=window)
+        state = state + _norm(mixed, own["post_attention_layernorm.weight"], config)
+        inner = _norm(state, own["pre_feedforward_layernorm.weight"], config)
+        gate = inner @ own["mlp.gate_proj.weight"].T
+        bent = gate * (1 + np.tanh(math.sqrt(2 / math.pi) * (gate + 0.044715 * gate**3))) / 2
+        made = (bent * (inner @ own["mlp.up_proj.weight"].T)) @ own["mlp.down_proj.weight"].T
+        state = state + _norm(made, own["post_feedforward_layernorm.weight"], config)
+    found: Numbers = _norm(state[-1], weights["model.norm.weight"], config) @ embedding.T
+    return found
+
+
 def logprobs(folder: Path, tokens: list[int]) -> Numbers:
     """Return the logarithm of each token's chance to follow."""
     found = logits(folder, tokens)
@@ -47,7 +76,13 @@ def logprobs(folder: Path, tokens: list[int]) -> Numbers:
     return result
 
 
-def _attention(state: Numbers, own: Mapping[str, Numbers], config: Mapping[str, object]) -> Numbers:
+def _attention(
+    state: Numbers,
+    own: Mapping[str, Numbers],
+    config: Mapping[str, object],
+    *,
+    window: int = 1 << 20,
+) -> Numbers:
     heads, kept = int(str(config["num_attention_heads"])), int(str(config["num_key_value_heads"]))
     q, k, v = (
         state @ own[f"self_attn.{part}_proj.weight"].T + own.get(f"self_attn.{part}_proj.bias", 0)
@@ -61,7 +96,8 @@ def _attention(state: Numbers, own: Mapping[str, Numbers], config: Mapping[str, 
     q, k = _turned(q, config), _turned(k, config)
     k, v = (np.repeat(each, heads // kept, axis=1) for each in (k, v))
     weights = np.einsum("ihd,jhd->hij", q, k) / math.sqrt(q.shape[-1])
-    weights = np.where(np.tri(count, dtype=bool), weights, -np.inf)
+    seen = np.tri(count, dtype=bool) & ~np.tri(count, k=-window, dtype=bool)
+    weights = np.where(seen, weights, -np.inf)
     weights = np.exp(weights - weights.max(-1, keepdims=True))
     weights /= weights.sum(-1, keepdims=True)
     mixed = np.einsum("hij,jhd->ihd", weights, v).reshape(count, -1)

@@ -20,7 +20,7 @@ from puna.library.weights.families import (
 from puna.library.weights.made import CannotConvert
 from puna.library.weights.repository import BadRepository
 from puna.models.strict_json import JsonValue
-from tests.weights.huggingface import TINY
+from tests.weights.huggingface import GEMMA, TINY
 
 YARN: dict[str, JsonValue] = {
     "rope_type": "yarn",
@@ -123,7 +123,7 @@ def test_impossible_factors_are_refused() -> None:
     ],
 )
 def test_tensors_have_llama_cpps_names(theirs: str, ours: str | None) -> None:
-    assert gguf_name(theirs) == ours
+    assert gguf_name(theirs, FAMILIES["LlamaForCausalLM"]) == ours
 
 
 @pytest.mark.parametrize("architecture", list(FAMILIES))
@@ -151,6 +151,39 @@ def test_a_window_is_mentioned_only_where_it_would_be_used(
     changes: Mapping[str, JsonValue], count: int
 ) -> None:
     assert len(list(warnings_of({**TINY, **changes}))) == count
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"sliding_window_pattern": 4}, "another pattern than every sixth"),
+        ({"layer_types": ["full_attention"] * 7}, "another pattern than every sixth"),
+        ({"rope_local_base_freq": 500}, "the near base 500, not 10000"),
+        ({"query_pre_attn_scalar": 256}, "an unusual query_pre_attn_scalar"),
+        ({"attn_logit_softcapping": 50.0}, "attn_logit_softcapping"),
+        ({"use_bidirectional_attention": True}, "use_bidirectional_attention"),
+        ({"hidden_activation": "silu"}, "hidden_act silu, not gelu_pytorch_tanh"),
+    ],
+)
+def test_what_llama_cpp_has_not_in_its_gemma_3_is_refused(
+    changes: Mapping[str, JsonValue], reason: str
+) -> None:
+    config = {**TINY, **GEMMA, **changes}
+    with pytest.raises(CannotConvert, match=reason):
+        shape_of(config, family_of(config))
+
+
+def test_gemma_3_says_how_far_its_layers_look() -> None:
+    near: list[JsonValue] = ["sliding_attention"]
+    listed: list[JsonValue] = [*near * 5, "full_attention", *near]
+    rope: JsonValue = {
+        "full_attention": {"rope_type": "default", "rope_theta": 500_000.0},
+        "sliding_attention": {"rope_type": "default", "rope_theta": 10_000.0},
+    }
+    found = said(**{**GEMMA, "layer_types": listed, "rope_parameters": rope})
+    assert found["gemma3.attention.sliding_window"] == 8
+    assert found["gemma3.attention.key_length"] == 16
+    assert found["gemma3.rope.freq_base"] == 500_000
 
 
 @pytest.mark.parametrize("listed", [[], ["Other"], "LlamaForCausalLM", [None]])

@@ -150,6 +150,19 @@ def test_sentencepiece_keeps_scores_and_kinds(tmp_path: Path) -> None:
     assert found.special.number_by_task == {"bos": 1}
 
 
+def test_an_added_token_that_the_model_has_no_number_for_is_left_out_and_said(
+    tmp_path: Path,
+) -> None:
+    model = a_model(a_piece("<unk>", kind=2), a_piece("a"))
+    wishes = {"added_tokens_decoder": {"2": {"content": "<image>", "special": True}}}
+    files = {"tokenizer.model": model, "tokenizer_config.json": wishes}
+    found = read(tmp_path, files, size=2)
+    assert [each.text for each in found.tokens] == ["<unk>", "a"]
+    assert found.said == ("the model has no numbers for added tokens, left out: <image>",)
+    with pytest.raises(BadRepository, match="up to 1, the model has 1"):
+        read(tmp_path, files, size=1)
+
+
 def test_a_unigram_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CannotConvert, match="no byte-pair model"):
         read(tmp_path, {"tokenizer.model": a_model(a_piece("a"), kind=1)}, size=1)

@@ -47,7 +47,7 @@ def read_adapter(files: Repository, base: Base) -> tuple[list[bytes], list[Move]
     tensors: list[Move] = []
     ranks = set()
     for name, (first, second) in pairs.items():
-        new = gguf_name(f"{name}.weight")
+        new = gguf_name(f"{name}.weight", family)
         if new is None or (".attn_" not in new and ".ffn_" not in new):
             raise CannotConvert(f"an adapter cannot change {one_line(name, 100)}", hint=_LATER)
         if len(first.shape) != 2 or len(second.shape) != 2 or first.shape[0] != second.shape[1]:  # noqa: PLR2004 - matrices

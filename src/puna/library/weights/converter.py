@@ -85,7 +85,7 @@ def read_model(files: Repository) -> NewFile:
         *(entry_bytes(*each) for each in metadata_of(config, shape)),
         *_tokenizer(vocabulary),
     ]
-    return NewFile(entries, tensors, tuple(warnings_of(config)))
+    return NewFile(entries, tensors, (*warnings_of(config), *vocabulary.said))
 
 
 def _tensors(
@@ -95,7 +95,7 @@ def _tensors(
         yield moves.made("rope_freqs.weight", factors)
     wanted, allowed = dict(wanted_shapes(shape)), allowed_shapes(shape)
     for name, tensor in stored.items():
-        new = gguf_name(name)
+        new = gguf_name(name, shape.family)
         if LEFT_OUT.fullmatch(name) or (new == "output.weight" and shape.is_tied):
             continue
         expected = wanted.pop(new or "", None) or allowed.get(new or "")
@@ -108,7 +108,8 @@ def _tensors(
         if tensor.shape != expected:
             found = f"{list(tensor.shape)}, by config.json {list(expected)}"
             raise BadRepository(f"tensor {shown} is {found}")
-        yield moves.move(tensor, new, heads=heads_of(new, shape))
+        shift = 1.0 if shape.family.is_gemma and new.endswith("norm.weight") else 0.0
+        yield moves.move(tensor, new, heads=heads_of(new, shape), shift=shift)
     if wanted:
         raise BadRepository(f"{len(wanted)} tensors are missing: {', '.join(list(wanted)[:3])}")
 

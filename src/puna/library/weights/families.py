@@ -31,15 +31,20 @@ class Family:
     """Whether each head of queries and keys has a norm."""
     has_biases: bool = False
     """Whether queries, keys and values always have biases."""
+    is_gemma: bool = False
+    """Whether parts are normed before they are added, norms are stored less one, and most layers
+    look back a little way only."""
 
 
 _LLAMA = Family("llama", turns_rows=True)
+_GEMMA_3 = Family("gemma3", norms_heads=True, is_gemma=True)
 FAMILIES: Mapping[str, Family] = MappingProxyType(
     {
         "LlamaForCausalLM": _LLAMA,
         "MistralForCausalLM": _LLAMA,
         "Qwen2ForCausalLM": Family("qwen2", has_biases=True),
         "Qwen3ForCausalLM": Family("qwen3", norms_heads=True),
+        "Gemma3ForCausalLM": _GEMMA_3,
     }
 )
 FAMILY_BY_NAME: Mapping[str, Family] = MappingProxyType(
@@ -78,15 +83,19 @@ class Shape:
 
 def shape_of(config: Object, family: Family) -> Shape:
     """Return the numbers of a model. Raises `BadRepository`, `CannotConvert`."""
-    _refuse_unknown(config)
+    _refuse_unknown(config, family)
     width, heads = _whole(config, "hidden_size"), _whole(config, "num_attention_heads")
-    if "head_dim" not in config or config["head_dim"] is None:
+    if family.is_gemma:
+        head = _whole(config, "head_dim", default=256)
+    elif config.get("head_dim") is None:
         if width % heads:
             raise BadRepository(f"config.json: {heads} heads do not share {width} numbers")
         head = width // heads
     else:
         head = _whole(config, "head_dim")
     layers = _whole(config, "num_hidden_layers")
+    if family.is_gemma:
+        _check_gemma(config, layers, width // heads if layers == _LARGEST_GEMMA else head)
     key_heads = _whole(config, "num_key_value_heads", default=heads)
     if layers > _MAX_LAYERS or head % 2 or heads % key_heads:
         raise BadRepository(f"config.json: {layers} layers of {heads} heads cannot be")
@@ -99,26 +108,56 @@ def shape_of(config: Object, family: Family) -> Shape:
         key_heads=key_heads,
         head=head,
         vocabulary=_whole(config, "vocab_size"),
-        is_tied=config.get("tie_word_embeddings") is True,
+        is_tied=config.get("tie_word_embeddings", family.is_gemma) is True,
     )
 
 
-def _refuse_unknown(config: Object) -> None:
+def _refuse_unknown(config: Object, family: Family) -> None:
     if quantized := config.get("quantization_config"):
         method = quantized.get("quant_method") if isinstance(quantized, dict) else quantized
         raise CannotConvert(
             f"the weights are quantized already, by {one_line(str(method), 40)}",
             hint="take the model that it was made of, and quantize it with `puna create -q`",
         )
-    act = config.get("hidden_act", "silu")
-    if act != "silu":
-        raise CannotConvert(f"config.json has hidden_act {one_line(str(act), 40)}, not silu")
+    wanted = "gelu_pytorch_tanh" if family.is_gemma else "silu"
+    act = config.get("hidden_activation" if family.is_gemma else "hidden_act", wanted)
+    if act != wanted:
+        raise CannotConvert(f"config.json has hidden_act {one_line(str(act), 40)}, not {wanted}")
     if config.get("partial_rotary_factor", 1) not in {None, 1}:
         raise CannotConvert("config.json turns only a part of each head (partial_rotary_factor)")
 
 
+_LARGEST_GEMMA = 62
+_PATTERN = 6
+_NEAR_BASE = 10_000.0
+
+
+def _check_gemma(config: Object, layers: int, scale: int) -> None:
+    """Make sure of what llama.cpp has written into its graph of Gemma 3."""
+    full = ["full_attention" if n % _PATTERN == _PATTERN - 1 else "" for n in range(layers)]
+    listed = config.get("layer_types")
+    is_usual = config.get("sliding_window_pattern", _PATTERN) == _PATTERN
+    if isinstance(listed, list):
+        is_usual = [each if each == "full_attention" else "" for each in listed] == full
+    near = config.get("rope_local_base_freq", _NEAR_BASE)
+    both = config.get("rope_parameters")
+    part = both.get("sliding_attention") if isinstance(both, dict) else None
+    near = part.get("rope_theta", near) if isinstance(part, dict) else near
+    for is_known, what in (
+        (is_usual, "layers that look far in another pattern than every sixth"),
+        (near == _NEAR_BASE, f"the near base {one_line(str(near), 40)}, not 10000"),
+        (config.get("query_pre_attn_scalar", scale) == scale, "an unusual query_pre_attn_scalar"),
+        (not config.get("attn_logit_softcapping"), "attn_logit_softcapping"),
+        (not config.get("use_bidirectional_attention"), "use_bidirectional_attention"),
+    ):
+        if not is_known:
+            raise CannotConvert(f"config.json has {what}, which llama.cpp's Gemma 3 has not")
+
+
 def warnings_of(config: Object) -> Iterator[str]:
     """Yield what llama.cpp does in another way than the model's makers."""
+    if family_of(config).is_gemma:
+        return
     window, context = config.get("sliding_window"), config.get("max_position_embeddings")
     is_used = config.get("use_sliding_window", True) is not False
     if isinstance(window, int) and isinstance(context, int) and is_used and window < context:
@@ -139,13 +178,21 @@ def metadata_of(config: Object, shape: Shape) -> Iterator[tuple[str, ValueKind, 
         "attention.head_count": shape.heads,
         "attention.head_count_kv": shape.key_heads,
     }
-    if config.get("head_dim") is not None:
+    if own == "gemma3":
+        whole |= {"attention.sliding_window": _whole(config, "sliding_window")}
+    if config.get("head_dim") is not None or shape.family.is_gemma:
         whole |= {"attention.key_length": shape.head, "attention.value_length": shape.head}
     if own == "llama":
         whole |= {"vocab_size": shape.vocabulary, "rope.dimension_count": shape.head}
     yield from ((f"{own}.{name}", ValueKind.UINT32, value) for name, value in whole.items())
     epsilon = _number(config, "rms_norm_eps", 1e-6)
     yield f"{own}.attention.layer_norm_rms_epsilon", ValueKind.FLOAT32, epsilon
+    if config.get("final_logit_softcapping"):
+        yield (
+            f"{own}.final_logit_softcapping",
+            ValueKind.FLOAT32,
+            _number(config, "final_logit_softcapping"),
+        )
     for name, kind, value in _turning(rope_of(config)):
         yield f"{own}.rope.{name}", kind, value
 
@@ -155,8 +202,12 @@ def rope_of(config: Object) -> Object:
     found = config.get("rope_parameters") or config.get("rope_scaling") or {}
     if not isinstance(found, dict):
         raise BadRepository("config.json has a rope_scaling that is no object")
+    far = found.get("full_attention")
+    found = far if isinstance(far, dict) else found
     theta = found.get("rope_theta", config.get("rope_theta"))
     kind = found.get("rope_type", found.get("type"))
+    if theta is None and family_of(config).is_gemma:
+        theta = 1_000_000.0  # which its makers leave out of the file
     return {**found, "rope_theta": theta, "rope_type": kind}
 
 
@@ -232,17 +283,26 @@ _INSIDE: Mapping[str, str] = MappingProxyType(
         "mlp.down_proj": "ffn_down",
     }
 )
+_INSIDE_GEMMA: Mapping[str, str] = MappingProxyType(
+    {
+        **_INSIDE,
+        "post_attention_layernorm": "post_attention_norm",
+        "pre_feedforward_layernorm": "ffn_norm",
+        "post_feedforward_layernorm": "post_ffw_norm",
+    }
+)
 _LAYER = re.compile(r"model\.layers\.(0|[1-9]\d{0,3})\.(.+)\.(weight|bias)")
 LEFT_OUT = re.compile(r"model\.layers\.\d+\.self_attn\.rotary_emb\.inv_freq")
 """Tensors that can be computed, and that older files hold all the same."""
 
 
-def gguf_name(name: str) -> str | None:
-    """Return llama.cpp's name for a tensor of these families; nothing for one of another."""
+def gguf_name(name: str, family: Family) -> str | None:
+    """Return llama.cpp's name for a tensor of a family; nothing for one of another."""
     if name in _OUTSIDE:
         return _OUTSIDE[name]
     found = _LAYER.fullmatch(name)
-    part = _INSIDE.get(found[2]) if found else None
+    inside = _INSIDE_GEMMA if family.is_gemma else _INSIDE
+    part = inside.get(found[2]) if found else None
     return f"blk.{found[1]}.{part}.{found[3]}" if found and part else None
 
 
@@ -260,6 +320,8 @@ def wanted_shapes(shape: Shape) -> Mapping[str, tuple[int, ...]]:
         "ffn_up": (shape.inner, shape.width),
         "ffn_down": (shape.width, shape.inner),
     }
+    if shape.family.is_gemma:
+        layer |= {"post_attention_norm": (shape.width,), "post_ffw_norm": (shape.width,)}
     if shape.family.norms_heads:
         layer |= {"attn_q_norm": (shape.head,), "attn_k_norm": (shape.head,)}
     names = {f"{part}.weight": lengths for part, lengths in layer.items()}

@@ -32,6 +32,8 @@ class Move:
     stored: StoredTensor
     new: NewTensor
     heads: int = 0
+    shift: float = 0.0
+    """What is added to each number of a vector."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,9 @@ class Made:
     numbers: tuple[float, ...]
 
 
-def move(stored: StoredTensor, name: str, *, heads: int = 0, widens: bool = False) -> Move:
+def move(
+    stored: StoredTensor, name: str, *, heads: int = 0, shift: float = 0.0, widens: bool = False
+) -> Move:
     """Return what a tensor becomes under a name. Raises `CannotConvert`, `BadRepository`.
 
     `widens` has a matrix in 32 bits too.
@@ -57,7 +61,7 @@ def move(stored: StoredTensor, name: str, *, heads: int = 0, widens: bool = Fals
     if heads and stored.shape[0] % (2 * heads):
         raise BadRepository(f"tensor {one_line(stored.name, 100)} has no rows for {heads} heads")
     kind = _F32 if widens or len(stored.shape) == 1 else TYPE_BY_NAME[stored.dtype]
-    return Move(stored, NewTensor(name, kind, tuple(reversed(stored.shape))), heads)
+    return Move(stored, NewTensor(name, kind, tuple(reversed(stored.shape))), heads, shift)
 
 
 def made(name: str, numbers: tuple[float, ...]) -> Made:
@@ -73,7 +77,8 @@ def contents(each: Move | Made) -> Iterator[bytes]:
         with open_regular(each.stored.path) as file:
             file.seek(each.stored.offset)
             for chunk in _heads(each, file) if each.heads else _pieces(each, file):
-                yield chunk if each.new.type.name == each.stored.dtype else _widened(chunk, each)
+                wide = chunk if each.new.type.name == each.stored.dtype else _widened(chunk, each)
+                yield _shifted(wide, each.shift) if each.shift else wide
     yield bytes(padded(each.new.size, ALIGNMENT) - each.new.size)
 
 
@@ -113,3 +118,9 @@ def _widened(raw: bytes, each: Move) -> bytes:
     wide = bytearray(2 * len(raw))
     wide[2::4], wide[3::4] = raw[0::2], raw[1::2]
     return bytes(wide)
+
+
+def _shifted(raw: bytes, shift: float) -> bytes:
+    """Return numbers of 32 bits with something added, rounded once."""
+    count = len(raw) // 4
+    return struct.pack(f"<{count}f", *(n + shift for n in struct.unpack(f"<{count}f", raw)))

@@ -43,6 +43,8 @@ class Vocabulary:
     special: SpecialTokens = field(default_factory=SpecialTokens)
     adds_blank: bool | None = None
     """Whether a text gets a blank in front; None leaves it to llama.cpp."""
+    said: tuple[str, ...] = ()
+    """What there is to say about it."""
 
 
 def read_vocabulary(files: Repository, size: int) -> Vocabulary:
@@ -78,12 +80,15 @@ def _sentencepiece(files: Repository, size: int) -> Vocabulary:
         if isinstance(number, int):
             tokens[number] = Token(name, PieceType.USER_DEFINED, _ADDED_SCORE)
     tokens |= dict(_added(_decoder(files), _ADDED_SCORE))
+    beyond = [number for number in tokens if number >= max(size, len(model.pieces))]
+    names = ", ".join(one_line(tokens.pop(number).text, 40) for number in beyond)
     return Vocabulary(
         kind="llama",
         pretokenizer="default",
         tokens=_numbered(tokens, size),
         special=special_tokens(files, {each.text: n for n, each in tokens.items()}),
         adds_blank=None if model.adds_blank else False,
+        said=(f"the model has no numbers for added tokens, left out: {names}",) if names else (),
     )
 
 
