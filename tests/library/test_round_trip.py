@@ -140,3 +140,12 @@ async def test_a_damaged_neighbour_is_no_hindrance(library: Library) -> None:
     made = await again(library, library.find(ModelName("x")))
     assert made.digest != broken.digest
     assert made.licenses == ("MIT",)
+
+
+async def test_a_licence_that_is_said_twice_is_kept_once(library: Library) -> None:
+    put_as_others_do(library.store.root, "x", {})
+    recipe = Recipe(name=ModelName("again"), licenses=("MIT",) * 1000)
+    async with aclosing(library.create(recipe, "x")) as steps:
+        assert [step async for step in steps]
+    assert library.find(ModelName("again")).licenses == ("MIT",)
+    assert len(library.find(ModelName("again")).manifest.layers) == 2

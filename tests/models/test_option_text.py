@@ -98,3 +98,11 @@ def test_text_is_quoted_as_go_quotes_it(text: str, quoted: str) -> None:
 @given(st.text())
 def test_a_quoted_text_is_one_printable_line(text: str) -> None:
     assert go_quoted(text).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("num_ctx", "1_000"), ("num_ctx", "\u0661"), ("temperature", "0_1.5")]
+)
+def test_numbers_are_written_as_go_reads_them(name: str, text: str) -> None:
+    with pytest.raises(Invalid, match=r"invalid (int|float) value"):
+        option_from_words(name, [text])

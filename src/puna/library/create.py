@@ -188,7 +188,7 @@ def _with_texts(
     if recipe.system:
         yield text(MediaType.SYSTEM, recipe.system.encode())
     present = {layer.digest for layer in layers}
-    for license_text in recipe.licenses:
+    for license_text in dict.fromkeys(recipe.licenses):
         if license_text and digest_of(license_text.encode()) not in present:
             yield text(MediaType.LICENSE, license_text.encode())
     merged = {**(base.parameters if base else {}), **recipe.parameters}

@@ -17,9 +17,18 @@ _TRUTH = {
     **dict.fromkeys(("1", "t", "T", "true", "TRUE", "True"), True),
     **dict.fromkeys(("0", "f", "F", "false", "FALSE", "False"), False),
 }
+
+
+def _plain(text: str) -> str:
+    """Return a number if Go reads it too: Python takes `1_000` and digits of other scripts."""
+    if "_" in text or not text.isascii():
+        raise ValueError(text)
+    return text
+
+
 _READERS: Mapping[OptionKind, tuple[str, Callable[[str], object]]] = {
-    OptionKind.INTEGER: ("int", int),
-    OptionKind.FLOAT: ("float", float),
+    OptionKind.INTEGER: ("int", lambda text: int(_plain(text))),
+    OptionKind.FLOAT: ("float", lambda text: float(_plain(text))),
     OptionKind.BOOLEAN: ("bool", _TRUTH.__getitem__),
 }
 

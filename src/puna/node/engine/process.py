@@ -5,7 +5,6 @@ words, and the node goes on.
 """
 
 import asyncio
-import contextlib
 import json
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
@@ -30,6 +29,7 @@ from puna.node.engine.engine import Engine, EngineDied, EngineFactory, LoadFaile
 from puna.node.engine.events import EngineFailed, EventReader
 from puna.node.engine.last_words import load_failure
 from puna.node.engine.line import Door
+from puna.node.engine.loading import loaded
 from puna.node.engine.parameters import (
     InvalidSchema,
     Place,
@@ -70,10 +70,6 @@ _LAST_WORDS_S = 2.0
 _MOURNING_S = 5.0
 """How long after its connections break a process may take to end."""
 _KNOWN_SCHEMAS = 64
-_LOOK_S = 0.5
-"""How often the memory of a child that loads is looked at."""
-_LOAD_SPARE = Size(2 * 2**30)
-"""What a load may take beyond twice its plan: weights are held twice while they are rearranged."""
 
 
 class SchemaLost(InvalidSchema):
@@ -315,33 +311,12 @@ async def _start(parameters: Mapping[str, Json], leave: Callable[[], None]) -> C
 
 async def _address(child: Child, spec: LoadSpec) -> str:
     """Wait for the load and return where the child listens. Raises `LoadFailed`."""
-    report = await _report(child, spec)
+    report = await loaded(child, spec)
     if "ready" in report:
         return str(report["ready"])
     has_reason = "failed" in report and await child.ended(within_s=_LAST_WORDS_S)
     reason = load_failure(child.log) if has_reason else child.epitaph
     raise LoadFailed(f"{spec.weights.name} could not be loaded: {reason}")
-
-
-async def _report(child: Child, spec: LoadSpec) -> Mapping[str, object]:
-    """Return the child's report on its load. Raises `LoadFailed` if it fills the memory instead.
-
-    llama.cpp tries the model's chat template while it loads, and that may go round in circles.
-    """
-    limit = Size(2 * spec.memory + _LOAD_SPARE)
-    while True:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_LOOK_S):
-                return await child.ready()
-        with contextlib.suppress(psutil.Error):
-            held = psutil.Process(child.pid).memory_info().rss
-            if held > limit:
-                await child.stop()
-                raise LoadFailed(
-                    f"{spec.weights.name} took {Size(held)} while it loaded, and needs"
-                    f" {spec.memory}: it was stopped",
-                    hint="its chat template may have no end; use another file of this model",
-                )
 
 
 def _connect(child: Child, den: Den | None, place: Place, address: str) -> Connection:
