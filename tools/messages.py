@@ -31,7 +31,7 @@ LOCALES = SOURCE / "locale"
 ROOMS = ("cli", "library", "models", "net.py", "fetcher.py", "settings.py", "units.py", "node")
 LEFT_OUT = (
     *("node/api/", "node/batches", "node/shelf", "cli/batch", "models/gguf"),
-    *("library/curated", "library/weights"),
+    *("library/curated", "library/weights", "models/sentence", "models/safetensors"),
 )
 """What people who type commands do not meet: messages about the bodies of requests, about the
 inside of files; and commands that have not settled yet."""

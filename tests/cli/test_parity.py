@@ -33,7 +33,8 @@ FLAGS = {
     "launch": ["--model", "--config", "--restore", "-y", "--yes"],
     "help": [],
 }
-OUT_OF_SCOPE = {"signin", "signout", "runner", "gpu-discover"}
+OUT_OF_SCOPE = ["runner", "gpu-discover"]
+ACCOUNTS = ["signin", "login", "signout", "logout"]
 
 
 @pytest.mark.parametrize("name", FLAGS)
@@ -54,6 +55,14 @@ def test_what_is_out_of_scope_is_refused_by_name(name: str) -> None:
     ran = puna(name, environ={})
     assert ran.code == 1
     assert ran.err.startswith(f'Error: unknown command "{name}" for "puna"')
+
+
+@pytest.mark.parametrize("name", ACCOUNTS)
+def test_signing_in_is_refused_with_the_reason(name: str) -> None:
+    assert puna(name, environ={}).err == (
+        f'Error: no "{name}" here: puna has no accounts, and models run on machines of your own\n'
+        "usage: puna --help\n"
+    )
 
 
 @pytest.mark.parametrize("flags", [["--version"], ["-v"]], ids=str)

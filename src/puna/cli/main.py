@@ -97,6 +97,8 @@ HIDDEN = {
     "__complete": Entry("puna.cli.completion.commands", "answer", "Answer a shell", ()),
 }
 ALIASES = {"start": "serve", "ls": "list"}
+ACCOUNT_WORDS = frozenset({"signin", "signout", "login", "logout"})
+"""Ollama's commands for its own cloud, which puna has none of."""
 VERSION = Entry("puna.cli.version", "version", "Show the version of puna and of the server")
 
 
@@ -159,6 +161,8 @@ def environment_of(names: Sequence[str]) -> str | None:
 
 def unknown_command(name: str) -> str:
     """Say that there is no such command, and which names are near."""
+    if name in ACCOUNT_WORDS:
+        return f'no "{name}" here: puna has no accounts, and models run on machines of your own'
     near: list[str] = import_module("puna.cli.similar").near_names(name, (*COMMANDS, *ALIASES))
     return f'unknown command "{name}" for "puna"' + (
         f"; similar: {', '.join(near)}" if near else ""
