@@ -21,6 +21,7 @@ import click
 
 import puna
 from po import Entry, compiled, read_po, written
+from puna.cli.lazy import meanings_of
 from puna.cli.main import COMMANDS, load_command, make_command
 from puna.models.options import OPTION_TABLE
 from puna.settings import SETTINGS
@@ -28,9 +29,19 @@ from write_docs import error_classes
 
 SOURCE = Path(puna.__file__).parent
 LOCALES = SOURCE / "locale"
-ROOMS = ("cli", "library", "models", "net.py", "fetcher.py", "settings.py", "units.py", "node")
+ROOMS = (
+    "cli",
+    "library",
+    "models",
+    "net.py",
+    "fetcher.py",
+    "settings.py",
+    "units.py",
+    "node",
+    "batch",
+)
 LEFT_OUT = (
-    *("node/api/", "node/batches", "node/shelf", "cli/batch", "models/gguf"),
+    *("node/api/", "node/batches", "node/shelf", "models/gguf"),
     *("library/curated", "library/weights", "models/sentence", "models/safetensors"),
 )
 """What people who type commands do not meet: messages about the bodies of requests, about the
@@ -106,10 +117,9 @@ def _helps() -> Iterator[str]:
     yield from (row.meaning for row in SETTINGS)
     yield from (row.summary for row in OPTION_TABLE.values())
     yield from _help_of(make_command())
-    for name, entry in COMMANDS.items():
-        if "batch" not in name:
-            yield entry.meaning
-            yield from _help_of(load_command(entry))
+    for entry in COMMANDS.values():
+        yield entry.meaning
+        yield from _help_of(load_command(entry))
 
 
 def _help_of(command: click.Command) -> Iterator[str]:
@@ -118,9 +128,11 @@ def _help_of(command: click.Command) -> Iterator[str]:
         if isinstance(each, click.Option):
             yield each.help or ""
     if isinstance(command, click.Group) and command.name != "puna":
-        for inner in command.commands.values():
-            yield inner.get_short_help_str(100)
-            yield from _help_of(inner)
+        yield from meanings_of(command).values()
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            inner = command.get_command(context, name)
+            yield from _help_of(inner) if inner else ()
 
 
 def _written_in_code() -> Iterator[str]:

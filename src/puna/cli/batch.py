@@ -1,9 +1,12 @@
 """`puna batch`: a model applied to a whole file. The commands are imported when they are called."""
 
+from collections.abc import Mapping
 from importlib import import_module
 
 import click
 
+from puna.cli.help_page import speaks
+from puna.cli.lazy import LazyGroup
 from puna.errors import Unsupported
 
 _COMMANDS = {
@@ -25,13 +28,12 @@ class MissingPackages(Unsupported):
     code = "missing_packages"
 
 
-class BatchCommands(click.Group):
+class BatchCommands(LazyGroup):
     """A group whose commands are imported when they are called."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names in the order of the table."""
-        del ctx
-        return list(_COMMANDS)
+    def meanings(self) -> Mapping[str, str]:
+        """Return what each command does."""
+        return {name: row[2] for name, row in _COMMANDS.items()}
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import one command; an unknown name is none."""
@@ -48,13 +50,7 @@ class BatchCommands(click.Group):
                 f"puna batch needs the package {error.name}, which is not installed",
                 hint="install it with: pip install 'puna[batch]'",
             ) from error
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the table of commands without importing one."""
-        del ctx
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, row[2]) for name, row in _COMMANDS.items()])
+        return speaks(command)
 
 
 @click.group(cls=BatchCommands)

@@ -6,7 +6,7 @@ The table holds where each command lives and not the command: `puna list` must n
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from enum import StrEnum
 from importlib import import_module
@@ -15,8 +15,9 @@ from typing import NamedTuple, TextIO
 import click
 
 from puna.cli.failures import guard
-from puna.cli.help_page import PageContext, speaks
+from puna.cli.help_page import speaks
 from puna.cli.language import ENGLISH, Language
+from puna.cli.lazy import LazyGroup
 from puna.cli.session import Session
 from puna.cli.terminal import Terminal
 from puna.errors import PunaError
@@ -102,15 +103,12 @@ ACCOUNT_WORDS = frozenset({"signin", "signout", "login", "logout"})
 VERSION = Entry("puna.cli.version", "version", "Show the version of puna and of the server")
 
 
-class LazyCommands(click.Group):
-    """A group whose commands are imported when they are called."""
+class LazyCommands(LazyGroup):
+    """The commands of the program."""
 
-    context_class = PageContext
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names in the order of the table."""
-        del ctx
-        return list(COMMANDS)
+    def meanings(self) -> Mapping[str, str]:
+        """Return what each command does."""
+        return {name: entry.meaning for name, entry in COMMANDS.items()}
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import one command; an unknown name is none."""
@@ -129,12 +127,6 @@ class LazyCommands(click.Group):
         if command is None:
             raise click.UsageError(unknown_command(name), ctx)
         return ALIASES.get(name, name), command, args[1:]
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the table of commands without importing one."""
-        del ctx
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, entry.meaning) for name, entry in COMMANDS.items()])
 
 
 def load_command(entry: Entry) -> click.Command:

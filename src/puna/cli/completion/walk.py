@@ -8,10 +8,12 @@ of the command itself.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from itertools import starmap
 
 import click
 from click.shell_completion import CompletionItem
 
+from puna.cli.lazy import meanings_of
 from puna.cli.main import ALIASES, COMMANDS, Takes, load_command, make_command
 
 
@@ -57,10 +59,11 @@ def _within(
     """Complete among the words of one command, or of a command in its group."""
     if isinstance(command, click.Group):
         at = next((i for i, each in enumerate(words) if not each.startswith("-")), None)
-        if at is not None and words[at] in command.commands:
-            return _within(command.commands[words[at]], words[at + 1 :], word, names)
+        inner = _inner(command, words[at]) if at is not None else None
+        if inner is not None and at is not None:
+            return _within(inner, words[at + 1 :], word, names)
         if at is None and not word.startswith("-"):
-            return _chosen(_commands_of(command), word)
+            return _chosen(starmap(Candidate, meanings_of(command).items()), word)
     line = _Line.read(command, words)
     if line.waiting is not None:
         return _value(command, line.waiting, word, names)
@@ -73,9 +76,9 @@ def _within(
     return _chosen(_options(command, line.given), word)
 
 
-def _commands_of(group: click.Group) -> Iterator[Candidate]:
-    for name, each in group.commands.items():
-        yield Candidate(name, each.get_short_help_str(100))
+def _inner(group: click.Group, name: str) -> click.Command | None:
+    with click.Context(group, resilient_parsing=True) as context:
+        return group.get_command(context, name)
 
 
 def _value(
