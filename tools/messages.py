@@ -44,8 +44,8 @@ LEFT_OUT = (
     *("node/api/", "node/batches", "node/shelf", "models/gguf"),
     *("library/curated", "library/weights", "models/sentence", "models/safetensors"),
 )
-"""What people who type commands do not meet: messages about the bodies of requests, about the
-inside of files; and commands that have not settled yet."""
+"""What people who type commands seldom meet: messages about the bodies of requests and about the
+inside of files."""
 SERVING = ("node/api/server.py", "node/api/guard.py", "node/api/doors.py", "node/api/catalog.py")
 SAYING = frozenset(
     (
@@ -100,7 +100,7 @@ COUNTED_TOO = (("{count} model here", "{count} models here"), ("{count} thread",
 _WORD = re.compile(r"[A-Za-z]{2}")
 _PLACE = re.compile(r"\{\w+\}")
 _MOST_FORMS = 8
-_LEAST_SHARE = 0.9
+_LEAST_SHARE = 0.8
 
 
 def messages() -> dict[str, str]:
