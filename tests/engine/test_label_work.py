@@ -154,3 +154,25 @@ def test_the_pace_is_tried_out_on_all_lanes() -> None:
     work, lanes = started(2)
     assert work.pace() > 0
     assert all(lane.trees for lane in lanes)
+
+
+class Sure(Counting):
+    """A lane that is sure of one letter."""
+
+    def logits(self, tree: RowTree) -> NDArray[np.float32]:
+        self.trees += 1
+        row = [0.0 if column == ord("b") else -30.0 for column in self.columns]
+        return np.array([row] * len(tree.reads), np.float32)
+
+
+def test_of_many_forks_only_those_that_count_are_computed() -> None:
+    labels = tuple(f" {first}{second}" for first in "abcdef" for second in "abc")
+    task = Task("Text: ", "=", labels, "-", 200, 100, 0)
+    lane = Sure()
+    work = LabelWork(task, Letters(), [lane])
+    work.start()
+    found, answer = ask(work, ["x", "y"])
+    assert np.exp(found).sum(1) == pytest.approx([1, 1])
+    assert found.argmax(1).tolist() == [labels.index(" bb")] * 2
+    # Each row up to where all labels are, and once more up to the one fork that counts.
+    assert answer["computed"] == (1 + 2 * len("x= ")) + (1 + 2 * len("x= b"))

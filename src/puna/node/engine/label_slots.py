@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from puna.node.engine.label_question import Choice, ComputePath, LabelQuestion, LabelScores
 from puna.node.engine.label_words import LabelWords
@@ -91,14 +92,24 @@ class SlotScorer:
             count = len(prompt) + max(map(len, self._words.beginnings))
             if count >= self._context:
                 return f"it has {count} tokens with its prompt, {self._context} have room", 0
-            logits = np.zeros((1, len(self._words.beginnings), len(self._words.columns)))
-            for fork, beginning in enumerate(self._words.beginnings):
-                columns = self._words.columns_at(fork)
-                among = [self._words.columns[column] for column in columns]
-                chances = await self._engine.choose(prompt + beginning, among)
-                for column, token in zip(columns, among, strict=True):
-                    logits[0, fork, column] = math.log(max(chances.get(token, 0.0), _LEAST))
-        return tuple(self._words.logprobs(logits)[0].tolist()), len(prompt)
+            shares, wanted = self._words.unknown(1), self._words.first(1)
+            seen = np.zeros_like(wanted)
+            while wanted.any():
+                for fork in np.flatnonzero(wanted[0]).tolist():
+                    self._words.learn(shares, fork, [0], await self._logits(prompt, fork))
+                seen |= wanted
+                wanted = self._words.next(shares, seen)
+        return tuple(self._words.logprobs(shares)[0].tolist()), len(prompt)
+
+    async def _logits(self, prompt: Tokens, fork: int) -> NDArray[np.float64]:
+        """Return one row of logarithms; only the columns that count at a fork are filled."""
+        columns = self._words.columns_at(fork)
+        among = [self._words.columns[column] for column in columns]
+        chances = await self._engine.choose(prompt + self._words.beginnings[fork], among)
+        logits = np.zeros((1, len(self._words.columns)))
+        for column, token in zip(columns, among, strict=True):
+            logits[0, column] = math.log(max(chances.get(token, 0.0), _LEAST))
+        return logits
 
     async def stop(self) -> None:
         """End the server. Calling it again does nothing."""

@@ -2,7 +2,8 @@
 
 A model that may say nothing but a label decides only where labels part: for the first token, and
 again behind a beginning that several share. So a label's probability is the product of its shares
-at those places, and where the first tokens all differ one place is enough.
+at those forks. A fork that hardly anything of a text's probability comes to is not looked at: its
+labels share that little equally.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,6 +16,11 @@ from puna.node.engine.row_tree import Tokens
 
 _END = -1
 """In the place of a token: the label is over here, and another one goes on."""
+_FEW = 3
+"""So many forks are looked at for every text: that costs less than to come back for some."""
+_LITTLE = 1e-3
+Logarithms = NDArray[np.float64]
+Places = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +29,10 @@ class _Fork:
 
     beginning: Tokens
     options: tuple[int, ...]
+    place: int
+    """Where its options stand among those of all forks."""
+    above: tuple[int, ...]
+    """The options that lead here, by their places."""
 
 
 class LabelWords:
@@ -30,7 +40,7 @@ class LabelWords:
 
     def __init__(self, labels: Sequence[Tokens], find_ends: Callable[[], Tokens]) -> None:
         """`find_ends` returns the tokens by which a label can be over; called where one can."""
-        self._labels = labels
+        self._count = len(labels)
         self._forks = _forks(labels)
         has_end = any(_END in fork.options for fork in self._forks)
         ends = find_ends() if has_end else ()
@@ -49,32 +59,46 @@ class LabelWords:
 
     @property
     def beginnings(self) -> tuple[Tokens, ...]:
-        """What of a label stands before each place where logits are wanted; nothing first."""
+        """What of a label stands before each fork, the shortest first."""
         return tuple(fork.beginning for fork in self._forks)
 
     def columns_at(self, fork: int) -> tuple[int, ...]:
-        """Return the columns that count behind one of the beginnings."""
+        """Return the columns that count at a fork."""
         return tuple(sorted({column for choice in self._choices[fork] for column in choice}))
 
-    def logprobs(self, logits: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Return each label's logarithm, from rows by beginnings by columns."""
-        shares = [
-            _shares(logits[:, place].astype(np.float64), choices)
-            for place, choices in enumerate(self._choices)
-        ]
-        found = np.zeros((len(logits), len(self._labels)))
-        for number, steps in enumerate(self._steps):
-            for fork, option in steps:
-                found[:, number] += shares[fork][:, option]
-        return found
+    def unknown(self, rows: int) -> Logarithms:
+        """Return the shares of rows of which nothing is known: equal ones at each fork."""
+        shares = [np.full(len(fork.options), -np.log(len(fork.options))) for fork in self._forks]
+        return np.tile(np.concatenate(shares), (rows, 1))
 
+    def first(self, rows: int) -> Places:
+        """Return at which forks rows are looked at first: all of few, else where all labels are."""
+        wanted = np.zeros((rows, len(self._forks)), bool)
+        wanted[:, : 1 if len(self._forks) > _FEW else None] = True
+        return wanted
 
-def _shares(logits: NDArray[np.float64], choices: Sequence[list[int]]) -> NDArray[np.float64]:
-    """Return the logarithms of the shares of each choice; one of several tokens has their sum."""
-    taken = [np.logaddexp.reduce(logits[:, columns], axis=1) for columns in choices]
-    together = np.stack(taken, axis=1)
-    together -= np.logaddexp.reduce(together, axis=1)[:, None]
-    return together
+    def next(self, shares: Logarithms, seen: Places) -> Places:
+        """Return at which forks rows must be looked at yet: those that enough comes to."""
+        little = np.log(min(_LITTLE, 0.1 / self._count))
+        wanted = ~seen
+        for number, fork in enumerate(self._forks):
+            wanted[:, number] &= shares[:, list(fork.above)].sum(1) >= little
+        return wanted
+
+    def learn(
+        self, shares: Logarithms, fork: int, rows: Sequence[int], logits: NDArray[np.floating]
+    ) -> None:
+        """Write down what the logits of some rows say at a fork."""
+        wide = logits.astype(np.float64)
+        taken = [np.logaddexp.reduce(wide[:, each], axis=1) for each in self._choices[fork]]
+        together = np.stack(taken, axis=1)
+        together -= np.logaddexp.reduce(together, axis=1)[:, None]
+        place = self._forks[fork].place
+        shares[rows, place : place + together.shape[1]] = together
+
+    def logprobs(self, shares: Logarithms) -> Logarithms:
+        """Return each label's logarithm."""
+        return np.stack([shares[:, list(steps)].sum(1) for steps in self._steps], axis=1)
 
 
 def _forks(labels: Sequence[Tokens]) -> list[_Fork]:
@@ -83,16 +107,22 @@ def _forks(labels: Sequence[Tokens]) -> list[_Fork]:
         for depth in range(len(label) + 1):
             token = label[depth] if depth < len(label) else _END
             following.setdefault(label[:depth], set()).add(token)
-    several = sorted(each for each, tokens in following.items() if len(tokens) > 1)
-    return [_Fork(each, tuple(sorted(following[each]))) for each in several]
+    several = [each for each, tokens in following.items() if len(tokens) > 1]
+    forks: list[_Fork] = []
+    place = 0
+    for each in sorted(several, key=lambda beginning: (len(beginning), beginning)):
+        options = tuple(sorted(following[each]))
+        forks.append(_Fork(each, options, place, _steps_of(each, forks)))
+        place += len(options)
+    return forks
 
 
-def _steps_of(label: Tokens, forks: Sequence[_Fork]) -> list[tuple[int, int]]:
-    """Return the forks on a label's way, with the option that it takes at each."""
+def _steps_of(label: Tokens, forks: Sequence[_Fork]) -> tuple[int, ...]:
+    """Return the options that a label, or a beginning, takes on its way, by their places."""
     steps = []
-    for number, fork in enumerate(forks):
+    for fork in forks:
         depth = len(fork.beginning)
         if label[:depth] == fork.beginning:
             token = label[depth] if depth < len(label) else _END
-            steps.append((number, fork.options.index(token)))
-    return steps
+            steps.append(fork.place + fork.options.index(token))
+    return tuple(steps)

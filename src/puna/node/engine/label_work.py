@@ -17,7 +17,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from puna.node.engine.label_words import LabelWords
+from puna.node.engine.label_words import LabelWords, Logarithms, Places
 from puna.node.engine.lane import Lane, LaneBroke
 from puna.node.engine.row_tree import RowTree, Tokens, grow, shared, stretches
 from puna.node.engine.vocabulary import SAMPLES, Vocabulary
@@ -56,13 +56,17 @@ class Task:
 
 @dataclass(slots=True)
 class _Question:
-    """Texts whose trees are being computed."""
+    """Texts that are being computed, and what is known of each different one so far."""
 
     rows: Sequence[Tokens | None]
-    paths: Sequence[Tokens]
     refusals: Mapping[int, str]
     reply: Reply
-    left: int = 0
+    distinct: Sequence[Tokens]
+    shares: Logarithms
+    seen: Places
+    paths: Mapping[Tokens, tuple[int, int]] = field(default_factory=dict)
+    """The rows of this round with what stands before a fork: which row, and which fork."""
+    parts: Sequence[Sequence[Tokens]] = ()
     logits: dict[int, NDArray[np.float32]] = field(default_factory=dict)
     computed: int = 0
 
@@ -123,21 +127,33 @@ class LabelWork:
             rows.append(row if isinstance(row, tuple) else None)
             if isinstance(row, str):
                 refusals[place] = row
+        distinct = sorted({row for row in rows if row})
+        shares = self._words.unknown(len(distinct))
+        seen = np.zeros((len(distinct), len(self._words.beginnings)), bool)
+        question = _Question(rows, refusals, reply, distinct, shares, seen)
+        self._look_at(question, self._words.first(len(distinct)))
+
+    def _look_at(self, question: _Question, wanted: Places) -> None:
+        """Have rows computed up to the forks that are wanted, or answer if there are none."""
         beginnings = self._words.beginnings
-        paths = sorted({row + each for row in set(rows) if row for each in beginnings})
-        question = _Question(rows, paths, refusals, reply)
-        trees = [
-            grow(some)
-            for some in stretches(
-                paths, self._nodes, most_rows=self._task.rows, for_many=not self._task.rows
+        question.seen |= wanted
+        question.paths = {
+            question.distinct[row] + beginnings[fork]: (int(row), int(fork))
+            for row, fork in np.argwhere(wanted)
+        }
+        for_many = not self._task.rows
+        question.parts = tuple(
+            stretches(
+                sorted(question.paths), self._nodes, most_rows=self._task.rows, for_many=for_many
             )
-        ]
-        question.left = len(trees)
-        question.computed = sum(map(len, trees))
+        )
+        question.logits = {}
+        trees = [grow(part) for part in question.parts]
+        question.computed += sum(map(len, trees))
         for number, tree in enumerate(trees):
             self._trees.put((question, number, tree))
         if not trees:
-            self._finish(question)
+            self._answer(question)
 
     def _row(self, text: str) -> Tokens | str:
         """Return a text's tokens behind the trunk, or why it is refused."""
@@ -162,30 +178,34 @@ class LabelWork:
                 give_up(error)
             with self._lock:
                 question.logits[number] = logits
-                question.left -= 1
-                is_done = question.left == 0
+                is_done = len(question.logits) == len(question.parts)
             if is_done:
-                self._finish(question)
+                self._learn(question)
 
-    def _finish(self, question: _Question) -> None:
-        reads = [question.logits[number] for number in range(len(question.logits))]
+    def _learn(self, question: _Question) -> None:
+        """Write down what a round has found, and go on to the next."""
+        found: dict[int, list[tuple[int, NDArray[np.float32]]]] = {}
+        for number, part in enumerate(question.parts):
+            for path, logits in zip(part, question.logits[number], strict=True):
+                row, fork = question.paths[path]
+                found.setdefault(fork, []).append((row, logits))
+        for fork, some in found.items():
+            rows, logits = zip(*some, strict=True)
+            self._words.learn(question.shares, fork, rows, np.stack(logits))
+        self._look_at(question, self._words.next(question.shares, question.seen))
+
+    def _answer(self, question: _Question) -> None:
+        answers = self._words.logprobs(question.shares)
+        number_of = {row: number for number, row in enumerate(question.distinct)}
         table = np.full((len(question.rows), len(self._task.labels)), np.nan, np.float32)
-        if reads:
-            found = np.concatenate(reads)
-            place = {path: number for number, path in enumerate(question.paths)}
-            distinct = sorted({row for row in question.rows if row})
-            wanted = [[place[row + each] for each in self._words.beginnings] for row in distinct]
-            answers = self._words.logprobs(found[np.asarray(wanted)])
-            number_of = {row: number for number, row in enumerate(distinct)}
-            for number, row in enumerate(question.rows):
-                if row:
-                    table[number] = answers[number_of[row]]
-        tokens = sum(len(self._trunk) + len(row) for row in question.rows if row)
+        for number, row in enumerate(question.rows):
+            if row:
+                table[number] = answers[number_of[row]]
         question.reply(
             {
                 "logprobs": b64encode(table.tobytes()).decode(),
                 "refusals": {str(place): why for place, why in question.refusals.items()},
-                "tokens": tokens,
+                "tokens": sum(len(self._trunk) + len(row) for row in question.rows if row),
                 "computed": question.computed,
             }
         )
