@@ -65,7 +65,7 @@ def test_a_tree_gives_what_each_row_gives_alone(tiny: Path) -> None:
         assert one == pytest.approx(plain_logits(tiny, PREFIX + row), abs=2e-4)
 
 
-@pytest.mark.parametrize("prefix", [(), (3,), PREFIX[:16], PREFIX[:17]], ids=len)
+@pytest.mark.parametrize("prefix", [(), (3,), PREFIX[:16], PREFIX[:17], PREFIX * 9], ids=len)
 def test_a_prefix_may_have_any_length(prefix: Tokens, tmp_path: Path) -> None:
     path = write_tiny(tmp_path / "tiny.gguf", Tiny())
     found = logits(path, prefix, ROWS[:3])

@@ -23,6 +23,9 @@ TOGETHER = 32
 _ALIGNED = 16
 _HIDDEN = np.float32(-1e30)
 _MOST_SCORES = 2**21
+_BACK = 256
+_MOST_FAR = 2**18
+"""Scores that stay in the cache from one step to the next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,16 +129,26 @@ class Attention:
         """Return what each token of a prefix sees of it up to itself."""
         shape = self._shape
         seen = self._scratch.room("seen", count, shape.heads * shape.head)
-        later = np.triu(np.full((count, count), _HIDDEN, np.float32), 1)
-        for head in range(shape.heads if count else 0):
+        for start in range(0, count, _BACK):
+            some = slice(start, min(start + _BACK, count))
+            self._look_back(mixed, some, seen[some])
+        return seen
+
+    def _look_back(self, mixed: Mixed, some: slice, seen: Floats) -> None:
+        """Write down what some tokens in a row see."""
+        width = some.stop - some.start
+        later = np.triu(np.full((width, width), _HIDDEN, np.float32), 1)
+        ones = np.ones(some.stop, np.float32)
+        room = self._scratch.room("back", width, some.stop)
+        for head in range(self._shape.heads):
             asked, kept = self._columns(head)
-            scores = mixed.queries[:count, asked] @ mixed.keys[:count, kept].T
-            scores += later
+            keys = mixed.keys[: some.stop, kept].T
+            scores = np.matmul(mixed.queries[some, asked], keys, out=room)
+            scores[:, some] += later
             scores -= scores.max(-1, keepdims=True)
             np.exp(scores, out=scores)
-            scores /= scores.sum(-1, keepdims=True)
-            np.matmul(scores, mixed.values[:count, kept], out=seen[:, asked])
-        return seen
+            np.matmul(scores, mixed.values[: some.stop, kept], out=seen[:, asked])
+            seen[:, asked] /= (scores @ ones)[:, None]
 
     def look(self, mixed: Mixed, past: Past, sight: Sight) -> Floats:
         """Return what each node sees of the prefix and of its row up to itself.
@@ -167,20 +180,32 @@ class Attention:
             np.matmul(scores, values, out=self._by_head(seen, shape.head)[some])
             sums = scores @ np.ones(scores.shape[-1], np.float32)
             self._by_head(totals, 1)[some] = sums[..., None]
-        more = self._scratch.room("far seen", count, shape.head)
+        step = max(TOGETHER, _MOST_FAR // len(past.count))
+        for start in range(0, count, step):
+            some = slice(start, min(start + step, count))
+            part = None if tops is None else tops[some]
+            self._see_far(mixed.queries[some], past, part, (seen[some], totals[some]))
+        return seen[:count], totals[:count]
+
+    def _see_far(
+        self, queries: Floats, past: Past, tops: Floats | None, found: tuple[Floats, Floats]
+    ) -> None:
+        """Add what some nodes see of the prefix, and divide by what all scores add up to."""
+        shape = self._shape
+        seen, totals = found
+        more = self._scratch.room("far seen", len(queries), shape.head)
         for head in range(shape.heads):
-            scores = self._far(mixed.queries, past, head, count)
+            scores = self._far(queries, past, head)
             if tops is not None:
-                scores -= tops[:count, head, None]
+                scores -= tops[:, head, None]
                 scores[:, past.count == 0] = _HIDDEN
             np.exp(scores, out=scores)
-            total = totals[:count, head]
+            total = totals[:, head]
             total += scores @ past.count
             np.matmul(scores, past.values[head * shape.groups // shape.heads], out=more)
-            mine = seen[:count, self._columns(head)[0]]
+            mine = seen[:, self._columns(head)[0]]
             mine += more
             mine /= total[:, None]
-        return seen[:count], totals[:count]
 
     def _tops(self, mixed: Mixed, past: Past, sight: Sight) -> Floats:
         """Return each node's largest score at each head."""
@@ -191,7 +216,7 @@ class Attention:
             self._by_head(tops, 1)[some] = scores.max(-1, keepdims=True)
         real = int(past.count.sum())
         for head in range(shape.heads if real else 0):
-            scores = self._far(mixed.queries, past, head, count)[:, :real]
+            scores = self._far(mixed.queries[:count], past, head)[:, :real]
             np.maximum(tops[:count, head], scores.max(-1), out=tops[:count, head])
         return tops
 
@@ -213,11 +238,11 @@ class Attention:
         scores += sight.bias[some]
         return scores, values.reshape(by_group).transpose(0, 2, 3, 1, 4)
 
-    def _far(self, queries: Floats, past: Past, head: int, count: int) -> Floats:
+    def _far(self, queries: Floats, past: Past, head: int) -> Floats:
         """Return the scores of one head for the prefix."""
-        asked = queries[:count, self._columns(head)[0]]
+        asked = queries[:, self._columns(head)[0]]
         keys = past.keys[head * self._shape.groups // self._shape.heads]
-        return np.matmul(asked, keys, out=self._scratch.room("far", count, keys.shape[1]))
+        return np.matmul(asked, keys, out=self._scratch.room("far", len(asked), keys.shape[1]))
 
     def _columns(self, head: int) -> tuple[slice, slice]:
         """Return where the queries of a head stand, and where the keys that it looks at."""
