@@ -41,6 +41,7 @@ svg text.soft { fill: var(--soft); }
 .bar { fill: var(--bar); } .area { fill: var(--fill); } .curve { fill: none; stroke: var(--bar);
   stroke-width: 1.8; stroke-linejoin: round; } .axis { stroke: var(--line); }
 .warn { color: var(--warn); }
+@media (max-width: 520px) { th { width: 7rem; } }
 """
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
