@@ -45,6 +45,10 @@ class PacedWorker(EchoWorker):
         return await super().compute(shard)
 
 
+def idle() -> float:
+    return 0.0
+
+
 def words(count: int) -> list[str]:
     """Texts of which neighbours share more and more, from the front of the list to its end."""
     return [f"{'abcdefghij'[number % 10]}{number:06d}" for number in range(count)]
@@ -55,7 +59,7 @@ async def events_of(
 ) -> list[PlanEvent]:
     world = HandWorld()
     order = an_order(write_csv(tmp_path / "in.csv", texts), Path(), task=task, column="text")
-    return [event async for event in survey(order, PacedWorker(world), world, wanted)]
+    return [event async for event in survey(order, PacedWorker(world), world, wanted, look=idle)]
 
 
 async def found_in(
@@ -80,6 +84,18 @@ async def test_the_forecast_is_what_the_whole_list_takes(tmp_path: Path) -> None
     assert found.sampled < 1500
     assert found.forecast.span.seconds == pytest.approx(truth, rel=0.02)
     assert found.forecast.low <= Span.of(seconds=truth) <= found.forecast.high
+
+
+async def test_on_a_busy_machine_the_range_says_what_else_may_be(tmp_path: Path) -> None:
+    world = HandWorld()
+    order = an_order(write_csv(tmp_path / "in.csv", words(1000)), Path(), column="text")
+    steps = survey(order, PacedWorker(world), world, 200, look=lambda: 0.5)
+    found = [event async for event in steps][-1]
+    assert isinstance(found, Survey)
+    idle_one = (await found_in(tmp_path, words(1000))).forecast
+    assert (found.busy, found.forecast.span) == (0.5, idle_one.span)
+    assert found.forecast.low == pytest.approx(idle_one.low / 2)
+    assert found.forecast.high == pytest.approx(idle_one.high * 1.5)
 
 
 async def test_what_happens_is_told(tmp_path: Path) -> None:
@@ -133,7 +149,7 @@ async def test_an_input_without_rows_has_no_plan(tmp_path: Path, texts: list[str
 async def test_two_at_a_time_take_no_longer_than_one_after_the_other(tmp_path: Path) -> None:
     world = HandWorld()
     order = an_order(write_csv(tmp_path / "in.csv", words(1000)), Path(), column="text")
-    events = [event async for event in survey(order, PacedWorker(world, 2), world, 200)]
+    events = [event async for event in survey(order, PacedWorker(world, 2), world, 200, look=idle)]
     found = events[-1]
     assert isinstance(found, Survey)
     alone = await found_in(tmp_path, words(1000))

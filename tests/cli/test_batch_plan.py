@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -69,6 +70,13 @@ def test_the_table_fits_a_terminal() -> None:
 )
 def test_a_person_reads(start: str) -> None:
     assert any(line.startswith(start) for line in lines())
+
+
+def test_a_machine_that_is_busy_is_said_to_be() -> None:
+    busy = replace(FOUND, busy=0.83)
+    text = " ".join(line for line, _ in as_lines(busy, bids(), TODAY))
+    assert "Other programs used 83% of this machine" in text
+    assert "Other programs" not in " ".join(lines())
 
 
 def test_no_price_stands_without_its_day() -> None:

@@ -8,12 +8,14 @@ import pytest
 from puna.hardware.cgroups import Limits
 from puna.hardware.processor import (
     Processor,
+    busy_share,
     count_cores,
     detect_processor,
     halves_wide_steps,
     parse_name,
     usable_threads,
 )
+from puna.units import Span
 from tests.hardware.machines import a_machine
 
 
@@ -110,3 +112,7 @@ def a_core(vendor: str, family: str, flags: str) -> str:
 )
 def test_only_zen_4_takes_512_bits_in_two_halves(listing: str, halves: bool) -> None:
     assert halves_wide_steps(listing) is halves
+
+
+def test_the_share_in_use_is_between_nothing_and_all() -> None:
+    assert 0 <= busy_share(Span.of(ms=20)) <= 1

@@ -8,7 +8,7 @@ would compute them, as many at a time. What is left is arithmetic: see `forecast
 import asyncio
 import tempfile
 from collections import deque
-from collections.abc import AsyncGenerator, Generator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -36,6 +36,7 @@ from puna.batch.strings import Strings
 from puna.batch.texts import Texts
 from puna.batch.wording import wording_of
 from puna.batch.workers.worker import Answer, Counts, Identity, Refused, Spent, Worker, Written
+from puna.hardware.processor import busy_share
 from puna.library.threads import in_thread
 from puna.models.regular_file import shown_path
 from puna.units import Size, Span
@@ -99,6 +100,8 @@ class Survey:
     tokens: TokenCounts
     letters: int
     """Bytes of all distinct texts."""
+    busy: float = 0.0
+    """The share of this machine's processors that others used before the sample."""
 
     @property
     def total(self) -> Forecast:
@@ -116,10 +119,16 @@ PlanEvent = Reading | Preparing | Sampling | Survey
 
 
 async def survey(
-    order: Order, worker: Worker, world: World, wanted: int
+    order: Order,
+    worker: Worker,
+    world: World,
+    wanted: int,
+    *,
+    look: Callable[[], float] = busy_share,
 ) -> AsyncGenerator[PlanEvent]:
     """Read the input, compute a sample of at least `wanted` rows, and yield what was found, last.
 
+    `look` tells what share of the machine others use; it blocks for a moment.
     Raises `NothingToDo`, and what reading and the worker raise.
     """
     with tempfile.TemporaryDirectory(prefix="puna-plan-") as name:
@@ -136,6 +145,7 @@ async def survey(
         if intake is None or not intake.distinct:
             raise NothingToDo("the input has no row that could be computed")
         read = Span(world.elapsed() - begun)
+        busy = await in_thread(look)
         yield Preparing(worker.name)
         with Strings(folder / "texts") as texts:
             surveyor = _Surveyor(order, worker, texts, world)
@@ -144,7 +154,8 @@ async def survey(
                 yield Sampling(rows)
             # The output is written by reading the input once more.
             around = Span(2 * read + surveyor.loading)
-            yield await in_thread(surveyor.survey, intake, identity, around)
+            found = await in_thread(surveyor.survey, intake, identity, around)
+            yield replace(found, busy=busy, forecast=found.forecast.on_a_busy_machine(busy))
 
 
 def _take_in(order: Order, files: Sequence[Path], folder: Path) -> Generator[IntakeStep | Intake]:

@@ -37,7 +37,7 @@ _COLUMNS = 80
 _OWN_PRICES = "prices.toml"
 _NAME, _TIME, _PRICE = 30, 11, 12
 _MONEY = 9
-_SHORT_HEAD = 26
+_BUSY = 0.15
 
 
 class NotPiped(Invalid):
@@ -229,6 +229,11 @@ def _caveats(found: Survey, bids: Bids, today: date) -> Iterator[str]:
     if any(source.is_stale(today) for source in bids.sources) and days:
         age = (today - min(days)).days
         yield f"Prices are up to {age} days old, some of no known day: look before you pay."
+    if found.busy > _BUSY:
+        yield (
+            f"Other programs used {found.busy:.0%} of this machine just before the sample: the "
+            "forecast is for a machine that is as busy, and its range says what else may be."
+        )
     task = found.order.spec.task
     if isinstance(task, LabelTask) and task.cascade is not None:
         yield "The cascade is not in the forecast: what it takes from the model comes off."
@@ -245,6 +250,7 @@ def as_data(found: Survey, bids: Bids) -> dict[str, object]:
         "bad": intake.bad,
         "sampled": found.sampled,
         "refused": found.refused,
+        "busy": round(found.busy, 3),
         "rows_per_s": round(found.forecast.rows_per_s, 3),
         "path": found.identity.path,
         "tokens": {

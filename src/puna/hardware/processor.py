@@ -15,7 +15,9 @@ import psutil
 from puna.hardware.cgroups import Limits, read_limits
 from puna.hardware.programs import output_of
 from puna.hardware.system_files import read_system_file
+from puna.units import Span
 
+_A_MOMENT = Span.of(ms=300)
 _ZEN_4 = "25"
 """Zen 3 has the same number, and no 512-bit instructions."""
 
@@ -56,6 +58,11 @@ def halves_wide_steps(listing: str) -> bool:
         and entry.get("cpu family") == _ZEN_4
         and "avx512f" in entry.get("flags", "").split()
     )
+
+
+def busy_share(over: Span = _A_MOMENT) -> float:
+    """Return the share of all processors, from 0 to 1, that was in use for a moment; blocks."""
+    return min(1.0, max(0.0, psutil.cpu_percent(over.seconds) / 100))
 
 
 def usable_threads(allowed: int, limits: Limits) -> int:
