@@ -10,7 +10,9 @@ samples, equal texts get answers of their own, and the order stays the input's.
 """
 
 import json
+import mmap
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,6 +31,7 @@ from puna.batch.texts import Texts
 _SORT_MEMORY = "96MB"
 _SCHEMA = pa.schema([("row", pa.int64()), ("text", pa.string())])
 _AT_ONCE = 65536
+_NUMBER = 8
 BAD_ROW = -1
 
 
@@ -88,7 +91,7 @@ def read_bad(folder: Path) -> Iterator[BadRow]:
 def read_numbers(folder: Path, first: int, count: int) -> list[int]:
     """Return the numbers of the texts of some rows, `first` counted from 0."""
     numbers: list[int] = np.fromfile(
-        folder / "numbers", np.int64, count, offset=first * np.dtype(np.int64).itemsize
+        folder / "numbers", np.int64, count, offset=first * _NUMBER
     ).tolist()
     return numbers
 
@@ -110,22 +113,36 @@ def _number(draft: Path, folder: Path, rows: int, *, merges: bool) -> int:
     """Write the texts in order, and for each row the number of its text; return their count."""
     writer = StringsWriter(folder / "texts")
     order = "text, row" if merges else "row"
-    spill = folder / "spill"
-    table = np.memmap(folder / "numbers", np.int64, "w+", shape=(max(1, rows),))
-    table[:] = BAD_ROW
     last: str | None = None
-    with duckdb.connect(config={"memory_limit": _SORT_MEMORY, "temp_directory": str(spill)}) as db:
+    with _number_table(folder / "numbers", rows) as mapped, _sorter(str(folder / "spill")) as db:
         query = f"SELECT row, text FROM read_parquet($1) ORDER BY {order}"  # noqa: S608 - one of two
-        found_rows = db.sql(query, params=[str(draft)]).to_arrow_reader(_AT_ONCE)
-        for batch in found_rows:
+        for batch in db.sql(query, params=[str(draft)]).to_arrow_reader(_AT_ONCE):
             found = batch.column(1)
             is_new = _changes(found, last) if merges else np.ones(len(found), bool)
+            table = np.frombuffer(mapped, np.int64)
             table[batch.column(0).to_numpy()] = writer.count - 1 + np.cumsum(is_new)
+            del table  # a view keeps the map from being closed
+            mapped.madvise(mmap.MADV_DONTNEED)
             writer.extend(found.filter(pa.array(is_new)).cast(pa.binary()).to_pylist())
             last = found[-1].as_py()
-    table.flush()
     writer.finish()
     return writer.count
+
+
+def _sorter(spill: str) -> duckdb.DuckDBPyConnection:
+    return duckdb.connect(config={"memory_limit": _SORT_MEMORY, "temp_directory": spill})
+
+
+@contextmanager
+def _number_table(path: Path, rows: int) -> Iterator[mmap.mmap]:
+    """Map a file with a number for each row, at first `BAD_ROW`, whose bytes are all ones."""
+    with path.open("w+b") as file:
+        for first in range(0, max(1, rows), _AT_ONCE):
+            file.write(b"\xff" * _NUMBER * min(_AT_ONCE, max(1, rows) - first))
+        file.flush()
+        with mmap.mmap(file.fileno(), 0) as mapped:
+            yield mapped
+            mapped.flush()
 
 
 def _changes(texts: pa.Array, before: str | None) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":

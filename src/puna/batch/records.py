@@ -32,14 +32,10 @@ class BadRow:
     """How it begins."""
 
     def to_record(self) -> dict[str, object]:
-        """Return it as it stands in the side file."""
-        return {
-            "row": self.row,
-            "reason": self.reason,
-            "file": self.file,
-            "line": self.line,
-            "text": self.text,
-        }
+        """Return it as it stands in the side file, without what nobody knows."""
+        where = {"file": self.file, "line": self.line, "text": self.text}
+        said = {name: value for name, value in where.items() if value}
+        return {"row": self.row, "reason": self.reason, **said}
 
 
 def excerpt(text: str) -> str:
