@@ -42,17 +42,30 @@ def test_the_readmes_commands_run_as_written(tmp_path: Path) -> None:
         "PUNA_HOST": f"127.0.0.1:{port}",
         "PATH": f"{bin_folder}:{os.environ['PATH']}",
     }
+    work = tmp_path / "work"
+    work.mkdir()
+    (work / "keywords.csv").write_text("id,keyword\n1,black banana\n2,red boots\n3,\n")
+    (work / "labels.txt").write_text("footwear\nfood\n")
     try:
-        outcomes = [_run(command.replace("11434", str(port)), environ) for command in COMMANDS]
+        outcomes = [
+            _run(command.replace("11434", str(port)), environ, work) for command in COMMANDS
+        ]
     finally:
-        _run("puna stop --server", environ)
+        _run("puna stop --server", environ, work)
     assert [outcome for outcome in outcomes if outcome] == []
 
 
-def _run(command: str, environ: dict[str, str]) -> str:
+def _run(command: str, environ: dict[str, str], folder: Path) -> str:
     """Run one command of the README; return what went wrong."""
     done = subprocess.run(
-        shlex.split(command), env=environ, capture_output=True, text=True, timeout=120, check=False
+        shlex.split(command),
+        env=environ,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
-    ok = done.returncode == 0 and done.stdout.strip() and '"error"' not in done.stdout
+    said = done.stdout.strip() or done.stderr.strip()  # a job talks on stderr alone
+    ok = done.returncode == 0 and said and '"error"' not in done.stdout
     return "" if ok else f"{command}: {done.stdout}{done.stderr}"

@@ -165,8 +165,8 @@ class JsonView:
 def finished_words(event: Finished) -> str:
     """Say in one line how a job ended."""
     bad = f", {event.bad} without an answer: {event.bad_file}" if event.bad else ""
-    before = "was finished before" if event.was_done else "written"
-    return f"{event.output}: {event.rows} rows {before}{bad}"
+    before = ", finished before" if event.was_done else " written"
+    return f"{event.output}: {event.rows} rows{before}{bad}"
 
 
 def _plain(event: Event) -> dict[str, object]:
