@@ -5,7 +5,7 @@ that ends the process. See `library.seals` for what is remembered.
 """
 
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 
 from puna.library.store import ModelStore
@@ -25,10 +25,13 @@ def checked(factory: EngineFactory, store: ModelStore) -> EngineFactory:
     return load
 
 
-def _files(spec: LoadSpec) -> Iterator[Path]:
-    """Return every file that a load reads."""
-    for field in fields(spec):
-        value = getattr(spec, field.name)
-        for each in value if isinstance(value, tuple) else (value,):
-            if isinstance(each, Path):
-                yield each
+def _files(value: object) -> Iterator[Path]:
+    """Return every file that a load reads, however deep in its plan."""
+    if isinstance(value, Path):
+        yield value
+    elif isinstance(value, tuple):
+        for each in value:
+            yield from _files(each)
+    elif is_dataclass(value):
+        for field in fields(value):
+            yield from _files(getattr(value, field.name))
