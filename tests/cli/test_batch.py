@@ -11,8 +11,10 @@ import pytest
 from puna.batch.events import Finished, Preparing, Reading, Remark, Tally, Writing
 from puna.cli.batch_view import BatchView, left_words, money_of
 from puna.units import Money, Span
+from tests.builders import a_digest, a_gguf
 from tests.fakes.console import Ran, a_terminal, puna
 from tests.serving import Serving
+from tests.stores import blob_name, put
 from tests.worlds import FakeWorld
 
 LABELS = ("--model", "smollm2", "--labels", "animal,plant")
@@ -58,6 +60,16 @@ def test_a_file_gets_its_labels(desk: Desk, rows: Path, tmp_path: Path) -> None:
     assert [line.split(",")[2] for line in lines[1:]] == ["animal", "plant", "animal", ""]
     assert "4 rows, 2 to compute, 1 that repeat others, 1 bad\n" in ran.err
     assert f"4 rows written, 1 without an answer: {tmp_path}/out.csv.bad.jsonl\n" in ran.err
+
+
+def test_damaged_weights_label_nothing(desk: Desk, rows: Path, tmp_path: Path) -> None:
+    put(tmp_path / "home" / "models", "rotten", a_gguf())
+    path = tmp_path / "home" / "models" / "blobs" / blob_name(a_gguf())
+    path.write_bytes(a_gguf()[:-1] + b"\x01")
+    desk.environ["PUNA_ENGINE"] = "llama.cpp"
+    words = ("--model", "rotten", "--labels", "animal,plant")
+    ran = desk.batch("run", rows, "-o", tmp_path / "out.csv", *words)
+    assert (ran.code, f"blob {a_digest(a_gguf())} is damaged" in ran.err) == (1, True), ran.err
 
 
 def test_the_same_command_again_has_nothing_to_do(desk: Desk, rows: Path, tmp_path: Path) -> None:

@@ -233,7 +233,9 @@ def worker_for(session: Session, spec: Spec, threads: int | None) -> Worker:
     settings = session.settings
     is_here = is_local(session)
     if isinstance(spec.task, LabelTask) and is_here and settings.engine != "scripted":
-        model = open_store(session).open(spec.model)
+        shelf = open_store(session)
+        model = shelf.open(spec.model)
+        shelf.library.store.check(model.weights)  # a flipped bit gives other labels, and no error
         weights = Weights(model.weights, model.digest.hex)
         return ScoringWorker(weights, session.world, threads or settings.threads or None)
     key = settings.api_key or settings.client_key
