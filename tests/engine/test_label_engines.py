@@ -1,6 +1,7 @@
 """Children that tell labels: whatever ends them is told, and nothing is left behind."""
 
 import asyncio
+import ctypes.util
 import math
 from pathlib import Path
 
@@ -8,10 +9,17 @@ import psutil
 import pytest
 
 from puna.errors import PunaError
-from puna.models.gguf import BadGguf
+from puna.models.gguf import BadGguf, read_header
 from puna.node.engine.engine import EngineDied, LoadFailed
-from puna.node.engine.label_engines import ChildScorer
-from puna.node.engine.labels import ComputePath, LabelQuestion, LabelScorer, NotLabels, open_scorer
+from puna.node.engine.label_engines import ChildScorer, LabelLoad, UnknownBuild
+from puna.node.engine.labels import (
+    ComputePath,
+    LabelQuestion,
+    LabelScorer,
+    NotLabels,
+    load_fastest,
+    open_scorer,
+)
 from puna.units import Size
 from puna.world import RealWorld
 from tests.engine.floats.test_forward import KINDS
@@ -24,6 +32,8 @@ QUESTION = LabelQuestion(
 )
 TEXTS = tuple(f"text {number % 37}" for number in range(100))
 LIMIT_S = 30
+ANOTHER = ctypes.util.find_library("c") or "libc.so.6"
+"""A library that is no llama.cpp at all."""
 
 
 async def rows_of(
@@ -169,3 +179,25 @@ async def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"GGUF nothing else")
     with pytest.raises(BadGguf):
         await rows_of(path, ComputePath.FLOAT)
+
+
+async def test_a_llama_cpp_that_is_not_known_is_asked_over_its_server(tmp_path: Path) -> None:
+    path = write_tiny(tmp_path / "tiny.gguf", Tiny())
+    load = LabelLoad(path, QUESTION, 512, 2, Size(10**9), library=ANOTHER)
+    scorer = await load_fastest(load, read_header(path), RealWorld())
+    rows = (await scorer.score(TEXTS[:5])).rows
+    await scorer.stop()
+    assert scorer.choice.path is ComputePath.SLOTS
+    assert "this build of llama.cpp has no llama_" in scorer.choice.why
+    for one, other in zip(rows, await rows_of(path, ComputePath.FLOAT, TEXTS[:5]), strict=True):
+        assert one == pytest.approx(other, abs=0.3)
+
+
+@pytest.mark.parametrize("by", [ComputePath.FLOAT, ComputePath.KERNELS])
+async def test_who_insists_on_a_path_is_told_that_llama_cpp_is_not_known(
+    by: ComputePath, tmp_path: Path
+) -> None:
+    path = write_tiny(tmp_path / "tiny.gguf", Tiny())
+    load = LabelLoad(path, QUESTION, 512, 1, Size(10**9), library=ANOTHER)
+    with pytest.raises(UnknownBuild, match="has no llama_"):
+        await ChildScorer.load(load, by)

@@ -56,8 +56,8 @@ def tell_labels(
             report(words)
 
     try:
-        work = _load(library, load)
-    except (RuntimeError, ValueError) as error:
+        work = _load(str(load["library"]) or library, load)
+    except (OSError, RuntimeError, ValueError) as error:
         say({"failed": str(error), "kind": type(error).__name__})
         sys.exit(1)
     work.start()

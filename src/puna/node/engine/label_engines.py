@@ -46,6 +46,8 @@ class LabelLoad:
     threads: int
     memory: Size
     """The most that it may take."""
+    library: str = ""
+    """Another llama.cpp than the one that puna comes with."""
 
     def to_words(self, path: ComputePath) -> Mapping[str, Json]:
         """Return what the child is told."""
@@ -53,6 +55,7 @@ class LabelLoad:
         question = self.question
         return {
             "way": path.value,
+            "library": self.library,
             "path": str(self.weights),
             "threads": self.threads,
             "gpu_layers": 0,

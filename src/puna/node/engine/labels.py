@@ -16,6 +16,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+from statistics import fmean
 
 from puna.errors import Unavailable
 from puna.hardware.memory import available_memory
@@ -47,13 +48,13 @@ from puna.units import Size
 from puna.world import World
 
 __all__ = ["Choice", "ComputePath", "LabelQuestion", "LabelScorer", "LabelScores", "NotLabels"]
-__all__ += ["check_labels", "open_scorer"]
+__all__ += ["check_labels", "load_fastest", "open_scorer"]
 
 _CONTEXT = 4096
 _PROCESS_BYTES = 70_000_000
 """What a core's process holds besides: the interpreter, numpy and llama.cpp's library."""
-_FAR_APART = 4.0
-"""By how much two paths' logarithms may differ before one of them must be wrong."""
+_FAR_APART = 1.5
+"""By how much two paths' logarithms may differ on average before one of them must be wrong."""
 
 
 class LabelsNeedNumpy(Unavailable):
@@ -89,7 +90,9 @@ async def open_scorer(  # noqa: PLR0913 - the last three are for the few who nee
     free = available_memory().available if memory is None else memory
     load = LabelLoad(weights, question, min(_CONTEXT, trained), count, free)
     async with AsyncExitStack() as stack:
-        scorer = await (_load(load, header, world, path) if path else _choose(load, header, world))
+        scorer = await (
+            _load(load, header, world, path) if path else load_fastest(load, header, world)
+        )
         stack.push_async_callback(scorer.stop)
         yield scorer
 
@@ -110,41 +113,49 @@ async def _load(
     return _because(await ChildScorer.load(load, path), f"{why}; {_takes(load, shape)}")
 
 
-async def _choose(load: LabelLoad, header: GgufHeader, world: World) -> LabelScorer:
-    """Load what can be loaded, and keep the fastest."""
+async def load_fastest(load: LabelLoad, header: GgufHeader, world: World) -> LabelScorer:
+    """Load what can be loaded, keep the fastest, and say why. Raises `LoadFailed`."""
+    needed = _check_fits(load, header)
     try:
-        shape = _float_shape(load, header)
+        shape: FloatShape | None = _float_shape(load, header, beside=needed)
+        why = ""
     except NotFloat as error:
-        return await _load_without_floats(load, header, world, str(error))
-    async with AsyncExitStack() as stack:
-        try:
-            kernels = await ChildScorer.load(load, ComputePath.KERNELS)
-        except UnknownBuild as error:
-            return await _load_slots(load, header, world, error.message)
-        stack.push_async_callback(kernels.stop)
-        floats = await ChildScorer.load(load, ComputePath.FLOAT)
-        stack.push_async_callback(floats.stop)
-        slow, fast = await kernels.pace(), await floats.pace()
-        stack.pop_all()
-    measured = f"measured: {fast:.0f} tokens a second by the float path, {slow:.0f} by llama.cpp"
-    apart = max(abs(a - b) for a, b in zip(kernels.baseline, floats.baseline, strict=True))
-    if apart <= _FAR_APART and fast > slow:
-        await kernels.stop()
-        return _because(floats, f"{measured}; {_takes(load, shape)}")
-    await floats.stop()
-    differ = f"the float path's answers are others than llama.cpp's, by {apart:.1f}"
-    return _because(kernels, measured if apart <= _FAR_APART else differ)
-
-
-async def _load_without_floats(
-    load: LabelLoad, header: GgufHeader, world: World, obstacle: str
-) -> LabelScorer:
-    _check_fits(load, header)
+        shape, why = None, f"the float path does not take this model: {error}"
     try:
         kernels = await ChildScorer.load(load, ComputePath.KERNELS)
     except UnknownBuild as error:
         return await _load_slots(load, header, world, error.message)
-    return _because(kernels, f"the float path does not take this model: {obstacle}")
+    if shape is None:
+        return _because(kernels, why)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(kernels.stop)
+        chosen, other = await _faster(kernels, load, shape)
+        stack.pop_all()
+    if other is not None:
+        await other.stop()
+    return chosen
+
+
+async def _faster(
+    kernels: ChildScorer, load: LabelLoad, shape: FloatShape
+) -> tuple[ChildScorer, ChildScorer | None]:
+    """Load the float path beside llama.cpp, and return both, the one to keep first."""
+    try:
+        floats = await ChildScorer.load(load, ComputePath.FLOAT)
+    except LoadFailed as error:
+        return _because(kernels, f"the float path did not load: {error.message}"), None
+    try:
+        slow, fast = await kernels.pace(), await floats.pace()
+    except BaseException:
+        await floats.stop()
+        raise
+    told = f"measured: {fast:.0f} tokens a second by the float path, {slow:.0f} by llama.cpp"
+    apart = fmean(abs(a - b) for a, b in zip(kernels.baseline, floats.baseline, strict=True))
+    if apart > _FAR_APART:
+        told = f"the float path's answers are others than llama.cpp's, by {apart:.1f}"
+    elif fast > slow:
+        return _because(floats, f"{told}; {_takes(load, shape)}"), kernels
+    return _because(kernels, told), floats
 
 
 async def _load_slots(load: LabelLoad, header: GgufHeader, world: World, why: str) -> LabelScorer:
@@ -170,10 +181,13 @@ def _because(scorer: ChildScorer, why: str) -> ChildScorer:
     return scorer
 
 
-def _float_shape(load: LabelLoad, header: GgufHeader) -> FloatShape:
-    """Return the shape of a model that the float path can take here. Raises `NotFloat`."""
+def _float_shape(load: LabelLoad, header: GgufHeader, *, beside: int = 0) -> FloatShape:
+    """Return the shape of a model that the float path can take here. Raises `NotFloat`.
+
+    `beside` is what something else takes meanwhile.
+    """
     shape = read_shape(header)
-    needed = _float_memory(load, shape)
+    needed = Size(_float_memory(load, shape) + beside)
     if needed > load.memory:
         raise NotFloat(f"it would take {needed} of memory, and {load.memory} can be had")
     return shape
@@ -196,8 +210,8 @@ def _takes(load: LabelLoad, shape: FloatShape) -> str:
     )
 
 
-def _check_fits(load: LabelLoad, header: GgufHeader) -> None:
-    """Raise `LoadFailed` where llama.cpp would take more memory than there is."""
+def _check_fits(load: LabelLoad, header: GgufHeader) -> Size:
+    """Return what llama.cpp takes. Raises `LoadFailed` where there is less."""
     free = load.memory
     plan = Plan(
         context=load.context,
@@ -213,3 +227,4 @@ def _check_fits(load: LabelLoad, header: GgufHeader) -> None:
             f"{load.weights.name} needs {fit.needed} of memory and {free} can be had",
             hint="; ".join(fit.advice),
         )
+    return fit.needed
