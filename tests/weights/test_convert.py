@@ -169,6 +169,7 @@ def test_what_cannot_be_exact_is_refused(
         ({"num_hidden_layers": 3}, "9 tensors are missing: blk.2.attn_norm.weight"),
         ({"intermediate_size": 32}, r"is \[96, 64\], by config.json \[32, 64\]"),
         ({"vocab_size": 263}, r"is \[264, 64\], by config.json \[263, 64\]"),
+        ({"vocab_size": 10**8}, "100000000 tokens are more than any model has"),
         ({"rms_norm_eps": 1e40}, "no usable rms_norm_eps"),
     ],
 )

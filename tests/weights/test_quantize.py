@@ -83,6 +83,15 @@ def test_to_32_bits_and_back_is_the_same(store: ModelStore) -> None:
     }
 
 
+@pytest.mark.parametrize("level", ["Q8_0", "Q4_K_M"])
+def test_a_row_longer_than_a_band_is_cut_where_blocks_end(store: ModelStore, level: str) -> None:
+    shapes = {"blk.0.ffn_up.weight": (3 * 2**19, 2), "blk.0.x.bias": (2**20 + 7,)}
+    path = quantize(store, a_plain_model(shapes=shapes), level)
+    found = tensors_of(path)
+    for name, shape in shapes.items():
+        assert np.abs(found[name] - numbers(name, shape)).max() < 0.05, name
+
+
 def test_all_else_in_the_file_is_as_it_was(store: ModelStore) -> None:
     made = quantize(store, a_plain_model(), "Q4_K_M")
     new = metadata_entries(made)

@@ -15,8 +15,9 @@ from puna.models.regular_file import UnusableFile, open_regular
 from puna.models.strict_json import BadJson, JsonValue, parse_json
 from puna.text import one_line
 
-MAX_HEADER = 100_000_000
-"""The longest header, as the format's own readers have it."""
+MAX_HEADER = 32 << 20
+"""The longest header; those of the largest models have a few megabytes, and a quarter of what the
+format allows takes a gigabyte to hold."""
 _MAX_DIMENSIONS = 4
 _LENGTH = 8
 _LFS = b"version https://git-lfs"

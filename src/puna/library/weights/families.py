@@ -18,6 +18,7 @@ from puna.text import one_line
 
 _MAX_WHOLE = 2**31 - 1
 _MAX_LAYERS = 2048
+_MAX_TOKENS = 1 << 21
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,9 @@ def shape_of(config: Object, family: Family) -> Shape:
     if family.is_gemma:
         _check_gemma(config, layers, width // heads if layers == _LARGEST_GEMMA else head)
     key_heads = _whole(config, "num_key_value_heads", default=heads)
+    vocabulary = _whole(config, "vocab_size")
+    if vocabulary > _MAX_TOKENS:
+        raise BadRepository(f"config.json: {vocabulary} tokens are more than any model has")
     if layers > _MAX_LAYERS or head % 2 or heads % key_heads:
         raise BadRepository(f"config.json: {layers} layers of {heads} heads cannot be")
     return Shape(
@@ -107,7 +111,7 @@ def shape_of(config: Object, family: Family) -> Shape:
         heads=heads,
         key_heads=key_heads,
         head=head,
-        vocabulary=_whole(config, "vocab_size"),
+        vocabulary=vocabulary,
         is_tied=config.get("tie_word_embeddings", family.is_gemma) is True,
     )
 

@@ -5,6 +5,7 @@ and so much memory is used, however large a tensor is. Bands are written in orde
 """
 
 import json
+import math
 import os
 import sys
 from collections import deque
@@ -43,6 +44,9 @@ def bands(tensors: Iterable[dict[str, int | str]], formats: Formats, alignment: 
     for each in tensors:
         name, old, new = str(each["name"]), int(each["old"]), int(each["new"])
         width, rows, offset = int(each["width"]), int(each["rows"]), int(each["offset"])
+        if width > _NUMBERS:  # blocks are powers of two: a part of a row is as good as a row
+            part = math.gcd(width, _NUMBERS)
+            width, rows = part, rows * (width // part)
         row_size = formats.row_size(old, width)
         some = max(1, _NUMBERS // width)
         written = rows * formats.row_size(new, width)

@@ -14,7 +14,8 @@ from puna.models.strict_json import BadJson, JsonValue, parse_json
 from puna.text import one_line
 
 Object = Mapping[str, JsonValue]
-_MAX_JSON = 128 << 20
+_MAX_JSON = 64 << 20
+"""The largest tokenizers have half as much."""
 _WEIGHTS = ".safetensors"
 _INDEX = "model.safetensors.index.json"
 
