@@ -82,6 +82,7 @@ ELSEWHERE = (
     "invalid value for '{name}': '{value}' is not a valid {kind}",
     "invalid value for '{name}': {value} is not in the range {range}",
     "invalid value for '{name}': {reason}",
+    *("pull model manifest: {reason}", "[Errno {number}] {reason}", "Connection refused"),
     *("see what is here with `puna list`", "similar: {names}", "pull it with `puna pull {name}`"),
     *("similar: {names}; pull it with `puna pull {name}`", '"{name}" does not support {ability}'),
     *("no such command '{name}'", "no such file or directory", "permission denied"),
@@ -89,14 +90,28 @@ ELSEWHERE = (
     *("read-only file system", "not a directory", "timed out", "{count} token(s)"),
     *("Less than a second ago", "1 second ago", "About a minute ago", "About an hour ago"),
     *("Less than a second from now", "1 second from now", "About a minute from now"),
-    *("About an hour from now", "Never", "Forever", "Stopping...", "Expired", "forever", "memory"),
+    *(
+        "About an hour from now",
+        "Never",
+        "Forever",
+        "Stopping...",
+        "Expired",
+        "forever",
+        "memory",
+        "Added image '{path}'",
+    ),
 )
 COUNTED = tuple(
     (f"{{count}} {unit} {ago}", f"{{count}} {unit}s {ago}")
     for ago in ("ago", "from now")
     for unit in ("second", "minute", "hour", "day", "week", "month", "year")
 )
-COUNTED_TOO = (("{count} model here", "{count} models here"), ("{count} thread", "{count} threads"))
+COUNTED_TOO = (
+    ("{count} model here", "{count} models here"),
+    ("{count} thread", "{count} threads"),
+    (", {count} earlier message left out", ", {count} earlier messages left out"),
+    ("CPU, {count} thread", "CPU, {count} threads"),
+)
 _WORD = re.compile(r"[A-Za-z]{2}")
 _PLACE = re.compile(r"\{\w+\}")
 _MOST_FORMS = 8

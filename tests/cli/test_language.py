@@ -92,6 +92,14 @@ def test_numbers_take_their_forms(english: str, polish: str) -> None:
         ("/etc/x: permission denied", "/etc/x: brak uprawnień"),
         ("  Usage:  ", "  Użycie:  "),
         ("Usage:\n  nothing known\nOptions", "Użycie:\n  nothing known\nOpcje"),
+        (
+            "Error: model 'a' not found: nothing answers at b: timed out",
+            "Błąd: nie znaleziono modelu „a”: nic nie odpowiada pod b: upłynął czas oczekiwania",
+        ),
+        (
+            "a runs on CPU, 2 threads: 5 GB of memory, context 1",
+            "a działa na CPU, 2 wątki: 5 GB pamięci, kontekst 1",
+        ),
         ("nobody has translated this", "nobody has translated this"),
         ("x is y", "x is y"),
         ("", ""),

@@ -20,13 +20,14 @@ from puna.cli.language import ENGLISH, Language
 _PLACE = re.compile(r"\{(\w+)\}")
 _FOLDER = Path(__file__).parent.parent / "locale"
 _DOMAIN = "puna"
-_DEEPEST = 3
+_DEEPEST = 6
 _LEAST = 5
 """Letters by which a message is known that begins with a place."""
 _HEAD = struct.Struct("<7I")
 SPOKEN = frozenset(
     (
-        *("advice", "age", "kept", "message", "opinion", "reason", "said", "until", "verdict"),
+        *("advice", "age", "dropped", "error", "full", "kept", "read_only", "strerror"),
+        *("message", "opinion", "reason", "said", "until", "verdict"),
         *("warning", "way", "what", "where", "why", "why_not", "words"),
     )
 )

@@ -93,8 +93,6 @@ def until(moment: datetime | None, now: datetime) -> str:
 
 def where_it_runs(model: RunningModel) -> str:
     """Say on what a model runs and how much memory it takes: the first line of `puna run`."""
+    where = model.processor or placement(model)
     context = f"{model.slots} x {model.context}" if model.slots > 1 else f"{model.context}"
-    return (
-        f"{model.name} runs on {model.processor or placement(model)}: {model.size} of memory,"
-        f" context {context}"
-    )
+    return f"{model.name} runs on {where}: {model.size} of memory, context {context}"
