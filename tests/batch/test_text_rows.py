@@ -45,10 +45,11 @@ def test_csv_is_read_as_spreadsheets_write_it(content: bytes, found: list[object
         (b"1,2,3\n", "it has 3 fields, the header 2"),
         (b"1\n", "it has 1 fields, the header 2"),
         (b'"open,2\n', "a quote is not closed"),
+        (b"a\rb,2\n", "it has a carriage return without a line feed behind it"),
         (b'"a"b,2\n', "it is not well-formed CSV: ',' expected after '\"'"),
         (b"1," + b"x" * LONGEST_LINE + b"\n", "it is longer than 16 MB"),
     ],
-    ids=["utf8", "wide", "narrow", "quote", "after a quote", "huge"],
+    ids=["utf8", "wide", "narrow", "quote", "return", "after a quote", "huge"],
 )
 def test_a_bad_row_costs_no_other(line: bytes, reason: str) -> None:
     found = rows(b"a,b\n1,2\n" + line + b"3,4\n5,6\n")
@@ -89,10 +90,11 @@ def test_a_table_with_tabs_is_read_like_one_with_commas() -> None:
     [
         (b"a;b\n1;2\n", 'separated by ";"'),
         (b"\xff\xfea\x00,\x00b\x00", "not UTF-8"),
-        (b'"a\n1\n', "its first line cannot be read"),
+        (b'"a\n1\n', "its first line cannot be read: a quote is not closed"),
+        (b"a,b\r1,2\r", "a carriage return without a line feed"),
         ("a,b".encode("utf-16-le") + b"\n", "iconv"),
     ],
-    ids=["semicolon", "utf16 with a mark", "open quote", "utf16"],
+    ids=["semicolon", "utf16 with a mark", "open quote", "returns", "utf16"],
 )
 def test_a_first_line_that_names_no_columns_is_refused(content: bytes, words: str) -> None:
     with pytest.raises(BadHeader) as caught:

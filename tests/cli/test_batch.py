@@ -147,6 +147,7 @@ def test_a_changed_task_is_refused_and_begun_anew(desk: Desk, rows: Path, tmp_pa
         (("rows.csv", "-o", "out.xls", *LABELS), "no known format"),
         (("rows.csv", "-o", "rows.csv", *LABELS), "the output is the input itself"),
         (("rows.csv", "-o", "no/out.csv", *LABELS), "the folder of the output"),
+        (("rows.csv", "-o", "/proc/out.csv", *LABELS), "cannot be written"),
         (("rows.csv", "-o", ".", *LABELS), "no known format"),
         (("-", "-o", "out.csv", *LABELS), "how the piped rows are written is not known"),
         (("rows.csv", "-o", "out.csv", *LABELS, "--column", "nope"), 'no column "nope"'),

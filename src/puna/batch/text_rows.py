@@ -152,7 +152,7 @@ class TextRows:
         try:
             first = next(self._reader, None)
         except csv.Error as error:
-            self._bad_header(f"its first line cannot be read: {error}")
+            self._bad_header(f"its first line cannot be read: {_csv_reason(error)}")
         if first is None:
             return
         line = self._lines.taken[0]
@@ -214,6 +214,8 @@ def _csv_reason(error: csv.Error) -> str:
     words = str(error)
     if "unexpected end" in words or "field larger" in words:
         return "a quote is not closed"
+    if "new-line character" in words:
+        return "it has a carriage return without a line feed behind it"
     return f"it is not well-formed CSV: {words}"
 
 

@@ -299,7 +299,14 @@ def _checked_output(output: Path) -> Path:
         raise NoOutput(f'the output "{output}" is a folder', hint="name a file in it")
     if not path.parent.is_dir():
         raise NoOutput(f'the folder of the output "{output}" does not exist')
-    return path.resolve() if path.parent.exists() else path
+    draft = path.with_name(f".{path.name}.puna-try")
+    try:  # now, and not after hours of computing
+        draft.write_bytes(b"")
+        draft.unlink()
+    except OSError as error:
+        words = (error.strerror or str(error)).lower()
+        raise NoOutput(f'the folder of "{output}" cannot be written: {words}') from error
+    return path.resolve()
 
 
 def _piped(session: Session) -> BinaryIO:
