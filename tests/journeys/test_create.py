@@ -3,6 +3,7 @@
 import hashlib
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import ollama
@@ -230,3 +231,27 @@ def test_the_template_of_new_weights_is_detected_with_its_stop_words(
     assert "temperature" in str(card.parameters)
     client.create("bare", files=files, template="{{ .Prompt }}")
     assert client.show("bare").template == CHATML
+
+
+def test_models_made_and_removed_by_everybody_at_once_leave_a_whole_store(
+    serving: Serving, store: Path
+) -> None:
+    def make(number: int) -> int:
+        text = f"text {number % 3}"
+        body = {"model": f"m{number % 2}", "from": "tiny", "system": text, "stream": False}
+        return serving.ask("/api/create", body).status
+
+    def remove(number: int) -> int:
+        body = {"model": f"m{number % 2}"}
+        return serving.ask("/api/delete", body, method="DELETE").status
+
+    with ThreadPoolExecutor(8) as pool:
+        made = [pool.submit(make, number) for number in range(24)]
+        removed = [pool.submit(remove, number) for number in range(24)]
+    assert {each.result() for each in made} == {200}
+    assert {each.result() for each in removed} <= {200, 404}
+    for name in ("m0", "m1"):
+        serving.ask("/api/create", {"model": name, "from": "tiny", "stream": False})
+        assert serving.ask("/api/generate", HELLO | {"model": name}).status == 200
+    assert len(list((store / "blobs").iterdir())) == 2
+    assert leftovers(store) == set()

@@ -144,6 +144,13 @@ async def test_digests_that_are_paths(
     assert isinstance(await refusal(library, registry), DamagedManifest)
 
 
+async def test_one_blob_of_two_sizes(registry: FakeRegistry, library: Library) -> None:
+    layer = a_layer(content=WEIGHTS)
+    raw = a_manifest(layer | {"size": 2**61}, layer, config=a_config())
+    registry.add_manifest("a/b:latest", raw)
+    assert isinstance(await refusal(library, registry), DamagedManifest)
+
+
 async def test_names_of_layers_that_are_paths_lead_nowhere(
     registry: FakeRegistry, library: Library
 ) -> None:

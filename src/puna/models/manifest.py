@@ -81,6 +81,10 @@ class Manifest:
         if not isinstance(listed, list | None):
             raise DamagedManifest("the layers are not a list")
         layers = tuple(_layer(item, f"layer {at}") for at, item in enumerate(listed or (), 1))
+        if len({(each.digest, each.size) for each in (config, *layers)}) > len(
+            {each.digest for each in (config, *layers)}
+        ):
+            raise DamagedManifest("the manifest gives one blob two sizes")
         return cls(config, layers, raw)
 
     @property
