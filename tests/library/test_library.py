@@ -1,4 +1,5 @@
 import os
+import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -6,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from puna.library.library import BundledModelKept, Library
+from puna.errors import PunaError
+from puna.library.library import BundledModelKept, Library, ModelChanged
 from puna.library.local import Origin
 from puna.library.manifests import AmbiguousName, UnreadableManifest
 from puna.library.sources.files import FileMissing
@@ -14,6 +16,7 @@ from puna.library.store import ModelNotFound
 from puna.models.manifest import DamagedManifest
 from puna.models.name import ModelName
 from puna.models.reference import parse_reference
+from puna.world import RealWorld
 from tests.builders import a_gguf
 from tests.stores import (
     a_library,
@@ -152,6 +155,31 @@ def test_a_copy_of_nothing_is_refused_by_name(library: Library) -> None:
     with pytest.raises(ModelNotFound, match="model 'nope' not found"):
         library.copy(ModelName("nope"), MINE)
     assert not library.store.root.exists()
+
+
+class Rival(RealWorld):
+    """A world in which another process changes the store while something is begun here."""
+
+    def __init__(self, root: Path, *, is_made_anew: bool) -> None:
+        self._root = root
+        self._is_made_anew = is_made_anew
+
+    def token(self) -> str:
+        shutil.rmtree(self._root / "manifests")
+        shutil.rmtree(self._root / "blobs")
+        if self._is_made_anew:
+            put(self._root, "old", b"new weights")
+        return super().token()
+
+
+@pytest.mark.parametrize(("is_made_anew", "error"), [(False, ModelNotFound), (True, ModelChanged)])
+def test_a_copy_of_what_another_process_takes_away_says_so(
+    tmp_path: Path, *, is_made_anew: bool, error: type[PunaError]
+) -> None:
+    put(tmp_path, "old", b"old weights")
+    library = a_library(tmp_path, world=Rival(tmp_path, is_made_anew=is_made_anew))
+    with pytest.raises(error):
+        library.copy(ModelName("old"), MINE)
 
 
 def test_a_copy_of_a_model_without_its_weights_is_refused(library: Library) -> None:

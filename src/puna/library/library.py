@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from puna.errors import Conflict, Denied, Invalid, NotFound
+from puna.library.blobs import BlobMissing
 from puna.library.catalog import Pip, pullable_names, wheel_of
 from puna.library.draft import Draft
 from puna.library.local import DamagedModel, Facts, LocalModel, Origin
@@ -33,6 +34,12 @@ class BundledModelKept(Conflict):
     """A bundled model goes when its package goes; puna does not touch packages."""
 
     code = "bundled_model"
+
+
+class ModelChanged(Conflict):
+    """Somebody else made the model anew while something was made of it."""
+
+    code = "model_changed"
 
 
 class NotPullable(NotFound):
@@ -140,7 +147,11 @@ class Library:
         with self.store.draft() as draft:
             for layer in model.manifest.blobs:
                 self._bring(draft, model, layer)
-            return self.store.publish(draft, destination, model.manifest)
+            try:
+                return self.store.publish(draft, destination, model.manifest)
+            except BlobMissing:
+                self._check_unchanged(model, typed=typed)
+                raise
 
     def remove(self, name: ModelName, *, typed: str = "") -> Removed:
         """Remove a model, and the blobs that no other uses, from the store.
@@ -295,8 +306,19 @@ class Library:
         try:
             while (step := await in_thread(next, steps, None)) is not None:
                 yield step
+        except BlobMissing:
+            if base is not None:
+                self._check_unchanged(base, typed=source)
+            raise
         finally:
             await in_thread(steps.close)
+
+    def _check_unchanged(self, model: LocalModel, *, typed: str) -> None:
+        """Raise `ModelNotFound` or `ModelChanged` if a model is not any more what it was."""
+        if model.origin is Origin.STORE and self.find(model.name, typed=typed) != model:
+            raise ModelChanged(
+                f'model "{model.label}" was changed while it was used', hint="try it again"
+            )
 
     def _known(self, base: LocalModel | None) -> Iterator[LocalModel]:
         yield from (base,) if base else ()
