@@ -4,6 +4,7 @@ import csv
 import random
 from collections.abc import Sequence
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 
@@ -24,11 +25,17 @@ ROWS = 6000
 
 def texts() -> list[str]:
     dice = random.Random(2)  # noqa: S311 - chance that repeats
-    return [" ".join(dice.choices(WORDS, k=3)) for _ in range(ROWS)]
+    groups = [WORDS[place :: len(NAMES)] for place in range(len(NAMES))]
+    return [
+        " ".join(dice.choices(dice.choice([*groups, WORDS]), k=dice.randint(3, 5)))
+        for _ in range(ROWS)
+    ]
 
 
 def label_of(text: str) -> int:
-    return min(WORDS.index(word) for word in text.split()) % len(NAMES)
+    """Words of one group decide; what mixes them is labelled as nobody can learn."""
+    groups = {WORDS.index(word) % len(NAMES) for word in text.split()}
+    return groups.pop() if len(groups) == 1 else crc32(text.encode()) % len(NAMES)
 
 
 def answer(text: str) -> Answer:

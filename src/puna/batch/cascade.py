@@ -11,6 +11,7 @@ tests needs no correction); taking the best of many would not.
 """
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
@@ -245,9 +246,12 @@ class _Agreement:
         return lower_bound(self.agreed, self.of)
 
     def hope(self, target: float) -> float:
-        """How far above the target the agreement is, in units of its own noise."""
-        noise = (target * (1 - target) * self.of) ** 0.5
-        return (self.agreed - target * self.of) / noise if self.of else 0.0
+        """How far above the target the agreement will be in a proof, in units of its noise.
+
+        A row more of each kind is added, so that few rows of which all agree promise little.
+        """
+        share = (self.agreed + 1) / (self.of + 2)
+        return (share - target) * math.sqrt(self.of / (target * (1 - target)))
 
 
 def _agreement(marks: Sequence[tuple[int, bool]], margin: int) -> _Agreement:

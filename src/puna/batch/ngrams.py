@@ -40,7 +40,7 @@ _ROUNDS = 12
 _STEP_ROWS = 256
 _AT_ONCE = 256
 _RATE = 0.5
-_SHRINK = 1e-6
+_SHRINK = 0.02
 _MAGIC = "puna classifier 1"
 
 
