@@ -265,6 +265,11 @@ def _show(setting: Setting, value: SettingValue) -> str:
     return "forever" if value == FOREVER else str(value) or "not set"
 
 
+def read_variable(name: str) -> str:
+    """Return a variable that a person named, such as the one that holds a key."""
+    return os.environ.get(name, "")
+
+
 def read_address(text: str) -> Address:
     """Read a host as Ollama does: `host`, `host:port`, `:port`, `http://host` (80), with a path."""
     scheme, separator, rest = text.partition("://")

@@ -27,7 +27,7 @@ from puna.batch.run import Ready, Run
 from puna.batch.spec import Kind, LabelTask, Task
 from puna.batch.story import note_spent
 from puna.batch.texts import Texts
-from puna.batch.workers.worker import Counts, Refused, Spent, Worker
+from puna.batch.workers.worker import Counts, Refused, Spent, Worker, WorkerGone
 from puna.errors import Conflict, Invalid
 from puna.library.threads import in_thread
 from puna.models.regular_file import shown_path
@@ -123,10 +123,11 @@ class Job:
                 async for event in events:
                     yield event
         if manifest is None or not await in_thread(self._is_computed, manifest):
-            yield Preparing(workers[0].name)
-            ready = await self._prepare(workers[0], manifest)
+            yield Preparing(", ".join(each.name for each in workers))
+            ready = await self._first_ready(workers, manifest)
             manifest = manifest or self._begin(found, ready)
-            async with aclosing(self._compute(manifest, ready, workers[1:])) as events:
+            others = [each for each in workers if each is not ready.worker]
+            async with aclosing(self._compute(manifest, ready, others)) as events:
                 async for event in events:
                     yield event
         async with aclosing(in_steps(write_output(checkpoint, manifest))) as steps:
@@ -190,6 +191,16 @@ class Job:
             raise NothingToDo(f"{shown_path(files[0])} has no rows", hint="name a file with rows")
         texts = Texts(spec, source.columns)
         yield from take_in(source, texts, self._checkpoint.folder, merges=not spec.samples)
+
+    async def _first_ready(self, workers: Sequence[Worker], manifest: Manifest | None) -> Ready:
+        """Prepare the first worker that is there; the others may come later."""
+        gone: WorkerGone | None = None
+        for worker in workers:
+            try:
+                return await self._prepare(worker, manifest)
+            except WorkerGone as error:
+                gone = gone or error
+        raise gone or NothingToDo("no worker was given")
 
     async def _prepare(self, worker: Worker, manifest: Manifest | None) -> Ready:
         spec = self._order.spec

@@ -207,7 +207,7 @@ def _shown(value: object) -> str:
 def identity_changes(old: Identity, new: Identity) -> tuple[str, ...]:
     """Return in words what computes differently now."""
     found = []
-    if old.model_digest != new.model_digest:
+    if old.model_digest and new.model_digest and old.model_digest != new.model_digest:
         found.append(f"the model (was {old.model_digest[:12]}, is {new.model_digest[:12]})")
     if old.engine != new.engine:
         found.append(f"the engine (was {old.engine}, is {new.engine})")

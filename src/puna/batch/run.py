@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from puna.batch.checkpoint import Checkpoint
 from puna.batch.events import Event, Remark, Tally
-from puna.batch.ledger import MOST_ATTEMPTS, Lease, Ledger
+from puna.batch.ledger import MOST_ATTEMPTS, Lease, Ledger, ShardState
 from puna.batch.manifest import Manifest
 from puna.batch.outcome import judge, pack
 from puna.batch.shards import Shard
@@ -89,6 +89,10 @@ class Run:
         self._earlier = earlier
         self._events: asyncio.Queue[Event | None] = asyncio.Queue()
         self._shard_span = Span(0)
+        self._usual: dict[str, Span] = {}
+        """How long each worker takes for a shard."""
+        self._paths: dict[str, str] = {}
+        """The way in which each worker computes."""
         self._last_result = world.elapsed()
 
     @property
@@ -123,6 +127,7 @@ class Run:
             self._texts.close()
 
     async def _all(self, first: Ready, others: Sequence[Worker]) -> None:
+        self._note_path(first.worker, first.identity)
         work = [self._tend(first.worker, is_ready=True), self._watch()]
         work += [self._tend(worker, is_ready=False) for worker in others]
         tasks = {asyncio.ensure_future(each) for each in work}
@@ -211,7 +216,19 @@ class Run:
                 pause = min(Span(2 * pause), _LONGEST_PAUSE)
                 continue
             check_same_model(self._manifest.identity, identity, worker.name)
+            self._note_path(worker, identity)
             return
+
+    def _note_path(self, worker: Worker, identity: Identity) -> None:
+        """Keep the way in which a worker computes, and say where it is not the job's."""
+        path = self._manifest.identity.path
+        if identity.path != path and self._paths.get(worker.name) != identity.path:
+            self._say(
+                f"{worker.name} computes by {identity.path or 'a way that it does not tell'}, the"
+                f" job began by {path or 'one that was not told'}: last digits may differ;"
+                " timeline.jsonl tells whose rows are whose"
+            )
+        self._paths[worker.name] = identity.path
 
     def _is_stuck(self) -> bool:
         """Tell whether nobody computes, and nothing has been computed for too long."""
@@ -219,7 +236,7 @@ class Run:
 
     def _lease(self, worker: Worker) -> Lease | None:
         patience = max(_PATIENCE, Span(_SLOWER * self._shard_span))
-        return self._ledger.lease(worker.name, self._world.elapsed(), patience)
+        return self._ledger.lease(worker.name, self._world.elapsed(), patience, self._usual)
 
     async def _compute(self, worker: Worker, lease: Lease) -> WorkerGone | None:
         """Compute one shard; return the error if the worker is gone."""
@@ -241,6 +258,9 @@ class Run:
             raise WrongCount(
                 f"{lease.worker} gave {len(answers)} answers for {len(shard.texts)} rows"
             )
+        if self._ledger.state(lease.shard) is ShardState.DONE:  # another was faster
+            self._ledger.finish(lease)
+            return
         task = self._spec.task
         outcomes = [judge(task, each) for each in answers]
         packed = [pack(each) for each in outcomes]
@@ -249,7 +269,9 @@ class Run:
             return
         now = self._world.elapsed()
         self._last_result = now
-        self._shard_span = Span(max(self._shard_span // 2, now - lease.begun))
+        span = Span(now - lease.begun)
+        self._shard_span = Span(max(self._shard_span // 2, span))
+        self._usual[lease.worker] = Span((self._usual.get(lease.worker, span) + span) // 2)
         self._fresh += len(shard.texts)
         self._rows_done += len(shard.texts)
         self._failed += sum(isinstance(each, Refused) for each in outcomes)
@@ -259,8 +281,9 @@ class Run:
             "shard": shard.number,
             "rows": len(shard.texts),
             "worker": lease.worker,
-            "seconds": round(Span(now - lease.begun).seconds, 3),
             "worked": round(Span(self.tally.span + self._earlier).seconds, 3),
+            "path": self._paths.get(lease.worker, ""),
+            "seconds": round(span.seconds, 3),
         }
         await in_thread(self._checkpoint.append, "timeline.jsonl", json.dumps(line).encode())
 

@@ -26,8 +26,8 @@ from puna.cli.batch_run import (
     reading_of,
     with_options,
     words_of,
-    worker_for,
 )
+from puna.cli.batch_workers import worker_here
 from puna.cli.reach import is_local, open_store
 from puna.cli.session import Session, pass_session
 from puna.errors import Invalid, PunaError
@@ -84,7 +84,7 @@ def plan(session: Session, /, inputs: tuple[str, ...], **flags: object) -> None:
         reading=reading_of(flags, is_piped=False),
     )
     threads, sample = flags["threads"], flags["sample"]
-    worker = worker_for(session, order.spec, threads if isinstance(threads, int) else None)
+    worker = worker_here(session, order.spec, threads if isinstance(threads, int) else None)
     wanted = sample if isinstance(sample, int) else 0
     found = asyncio.run(_survey(session, order, worker, wanted))
     bids = bids_of(found, _model_size(session, order.spec), prices)

@@ -4,7 +4,7 @@ import asyncio
 import io
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,7 +16,6 @@ from puna.batch.job import Job
 from puna.batch.jobs import Jobs, read_job
 from puna.batch.manifest import Order
 from puna.batch.reading import Reading
-from puna.batch.spec import LabelTask, Spec
 from puna.batch.story import write_report
 from puna.batch.taskfile import (
     TaskWords,
@@ -26,13 +25,10 @@ from puna.batch.taskfile import (
     read_task_file,
     spec_of,
 )
-from puna.batch.workers.local import ScoringWorker, Weights
-from puna.batch.workers.node import NodeWorker
 from puna.batch.workers.worker import Worker
 from puna.cli.batch_view import BatchView, JsonView
-from puna.cli.reach import is_local, open_store
+from puna.cli.batch_workers import Crew, note_crew, noted_crew, workers_for
 from puna.cli.session import Session, pass_session
-from puna.cli.start import ensure_node
 from puna.errors import Invalid
 from puna.units import Money
 
@@ -55,6 +51,8 @@ class Wish:
     price: Money
     threads: int | None = None
     reports: bool = True
+    crew: Crew | None = None
+    """Who computes; none is whoever did before."""
 
 
 TASK_OPTIONS = (
@@ -120,6 +118,16 @@ _RUN_OPTIONS = (
         help="Write no OUTPUT.report.md and OUTPUT.report.html at the end.",
     ),
     click.option("--threads", type=click.IntRange(1), help="Threads that compute labels."),
+    click.option(
+        "--endpoint",
+        "endpoints",
+        multiple=True,
+        metavar="URL[,model=NAME][,key=env:NAME]",
+        help="Compute there; give it once for each endpoint, `here` for this machine too.",
+    ),
+    click.option(
+        "--ray", metavar="ADDRESS", help="Compute on this Ray cluster; `local` starts one."
+    ),
     click.option("--json", "as_json", is_flag=True, help="Print what happens as JSON lines."),
 )
 
@@ -180,7 +188,10 @@ def resume(session: Session, /, job: str, **flags: object) -> None:
     order = card.manifest.order if card.manifest else card.order
     if order is None:
         raise NoOutput(f"the job {card.id} is damaged", hint="run it again with --anew")
-    _run(session, Checkpoint(card.folder), order, _wish({"anew": False, **flags}), None)
+    wish = _wish({"anew": False, **flags})
+    if wish.crew is not None and wish.crew.is_usual:
+        wish = replace(wish, crew=None)
+    _run(session, Checkpoint(card.folder), order, wish, None)
 
 
 def _run(
@@ -193,9 +204,13 @@ def _run(
             else BatchView(session.terminal, session.world, price=wish.price)
         )
         job = Job(checkpoint, order, session.world, piped)
-        worker = worker_for(session, order.spec, wish.threads)
+        crew = wish.crew or noted_crew(checkpoint)
+        workers = workers_for(session, order.spec, crew, wish.threads)
+        if wish.anew:
+            checkpoint.clear()
+        note_crew(checkpoint, crew)
         try:
-            asyncio.run(_follow(job, worker, view, anew=wish.anew))
+            asyncio.run(_follow(job, workers, view))
         except KeyboardInterrupt:
             view.finish()
             session.terminal.say("Paused. Give the same command again to go on.")
@@ -219,29 +234,14 @@ def _report(session: Session, checkpoint: Checkpoint, wish: Wish) -> None:
     session.terminal.say(f"report: {page}")
 
 
-async def _follow(job: Job, worker: Worker, view: BatchView | JsonView, *, anew: bool) -> None:
+async def _follow(job: Job, workers: Sequence[Worker], view: BatchView | JsonView) -> None:
     try:
-        async with aclosing(job.run([worker], anew=anew)) as events:
+        async with aclosing(job.run(workers, anew=False)) as events:
             async for event in events:
                 view.take(event)
     finally:
-        await worker.close()
-
-
-def worker_for(session: Session, spec: Spec, threads: int | None) -> Worker:
-    """Return what computes: a scorer of our own for labels on this machine, else the node."""
-    settings = session.settings
-    is_here = is_local(session)
-    if isinstance(spec.task, LabelTask) and is_here and settings.engine != "scripted":
-        shelf = open_store(session)
-        model = shelf.open(spec.model)
-        shelf.library.store.check(model.weights)  # a flipped bit gives other labels, and no error
-        weights = Weights(model.weights, model.digest.hex)
-        return ScoringWorker(weights, session.world, threads or settings.threads or None)
-    key = settings.api_key or settings.client_key
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
-    url = settings.host.for_client().url
-    return NodeWorker(lambda: ensure_node(session).url, headers=headers, name=url)
+        for worker in workers:
+            await worker.close()
 
 
 def words_of(flags: dict[str, object]) -> TaskWords:
@@ -288,7 +288,12 @@ def _wish(flags: dict[str, object]) -> Wish:
         price=Money.parse(str(flags["price_text"] or "0")),
         threads=threads if isinstance(threads, int) else None,
         reports=not flags["no_report"],
+        crew=Crew(_texts(flags["endpoints"]), str(flags["ray"] or "")),
     )
+
+
+def _texts(given: object) -> tuple[str, ...]:
+    return tuple(map(str, given)) if isinstance(given, tuple) else ()
 
 
 def _checked_output(output: Path) -> Path:

@@ -11,8 +11,8 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 
 import uvicorn
 
@@ -153,6 +153,24 @@ async def _serve(settings: NodeSettings, listener: socket.socket, world: World) 
         ending.cancel()
         await desk.batches.close()
         await node.close(limit=_ENGINES_END)
+
+
+@asynccontextmanager
+async def serving(settings: NodeSettings, world: World) -> AsyncIterator[str]:
+    """Serve a node on a free port of this machine, in this process; it ends with the block."""
+    node = await open_node(settings, world)
+    desk = Desk(node)
+    server = _Server(uvicorn_config(desk))
+    with take_address(Address(port=0)) as listener:
+        task = asyncio.create_task(server.serve(sockets=[listener]))
+        try:
+            yield _bound(Address(port=0), listener).url
+        finally:
+            server.stop()
+            desk.answers.cut_short()
+            await asyncio.wait({task})
+            await desk.batches.close()
+            await node.close(limit=_ENGINES_END)
 
 
 def uvicorn_config(desk: Desk) -> uvicorn.Config:
