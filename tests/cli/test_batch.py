@@ -273,3 +273,33 @@ def test_without_its_packages_it_says_which_to_install() -> None:
         "Error: puna batch needs the package duckdb, which is not installed\n"
         "install it with: pip install 'puna[batch]'\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "said"),
+    [
+        ("http://a,key=sk-secret", "a key is named by where it is"),
+        ("http://a,key=env:NOBODY_HAS_IT", "the variable NOBODY_HAS_IT holds no key"),
+        ("ftp://a", '"ftp://a" is no http or https URL'),
+        ("http://a,token=x", "an endpoint has no field 'token'"),
+    ],
+)
+def test_a_wrong_endpoint_is_one_clear_line(
+    desk: Desk, rows: Path, tmp_path: Path, endpoint: str, said: str
+) -> None:
+    ran = desk.batch("run", rows, "-o", tmp_path / "out.csv", *LABELS, "--endpoint", endpoint)
+    assert ran.code == 1
+    assert said in ran.err
+    assert "sk-secret" not in ran.err
+
+
+def test_endpoints_compute_a_job_and_are_remembered(
+    desk: Desk, serving: Serving, rows: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "out.csv"
+    words = ("run", rows, "-o", output, *LABELS, "--endpoint", serving.url, "--endpoint", "here")
+    ran = desk.batch(*words)
+    assert f"preparing the model on {serving.url}, {serving.url}" in ran.err
+    output.unlink()
+    again = desk.batch("resume", output)
+    assert (again.code, output.exists()) == (0, True)

@@ -89,6 +89,8 @@ class Run:
         self._earlier = earlier
         self._events: asyncio.Queue[Event | None] = asyncio.Queue()
         self._shard_span = Span(0)
+        self._keeping: set[int] = set()
+        """Shards that are being written down."""
         self._usual: dict[str, Span] = {}
         """How long each worker takes for a shard."""
         self._paths: dict[str, str] = {}
@@ -261,10 +263,15 @@ class Run:
         if self._ledger.state(lease.shard) is ShardState.DONE:  # another was faster
             self._ledger.finish(lease)
             return
+        if lease.shard in self._keeping:  # another has just brought it, and it is being written
+            self._ledger.give_back(lease, counts=False)
+            return
+        self._keeping.add(lease.shard)
         task = self._spec.task
         outcomes = [judge(task, each) for each in answers]
         packed = [pack(each) for each in outcomes]
         await in_thread(self._checkpoint.put_part, shard.number, packed, self._job)
+        self._keeping.discard(lease.shard)
         if not self._ledger.finish(lease):
             return
         now = self._world.elapsed()
