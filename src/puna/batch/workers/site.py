@@ -73,9 +73,9 @@ class Site:
         """Return what computes here: for labels a scorer of its own, else a node of its own."""
         world = RealWorld()
         if isinstance(spec.task, LabelTask) and settings.engine != "scripted":
-            model = open_library(settings, world).find(
-                ModelName.parse(spec.model), typed=spec.model
-            )
+            library = open_library(settings, world)
+            model = library.find(ModelName.parse(spec.model), typed=spec.model)
+            library.store.check(model.weights)  # a flipped bit gives other labels, and no error
             weights = Weights(model.weights, model.digest.hex)
             return ScoringWorker(weights, world, settings.threads or None)
         url = await self._open.enter_async_context(serving(settings, world))
