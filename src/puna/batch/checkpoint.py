@@ -32,6 +32,9 @@ from puna.library.lock import Lock, try_lock
 from puna.units import Span
 from puna.world import wait_until
 
+CREW = "workers.json"
+"""Who computes, as the command line notes it."""
+_KEPT = {"lock", CREW}
 _MARK = b"puna-part 1 "
 _HEAD = len(_MARK) + 64 + 1
 _COUNT = 8
@@ -102,9 +105,9 @@ class Checkpoint:
         (self.folder / name).unlink(missing_ok=True)
 
     def clear(self) -> None:
-        """Remove everything but the lock, which is held."""
+        """Remove everything but the lock, which is held, and who computes."""
         for path in self.folder.iterdir():
-            if path.name == "lock":
+            if path.name in _KEPT:
                 continue
             if path.is_dir():
                 remove_tree(path)

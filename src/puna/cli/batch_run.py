@@ -206,11 +206,9 @@ def _run(
         job = Job(checkpoint, order, session.world, piped)
         crew = wish.crew or noted_crew(checkpoint)
         workers = workers_for(session, order.spec, crew, wish.threads)
-        if wish.anew:
-            checkpoint.clear()
         note_crew(checkpoint, crew)
         try:
-            asyncio.run(_follow(job, workers, view))
+            asyncio.run(_follow(job, workers, view, anew=wish.anew))
         except KeyboardInterrupt:
             view.finish()
             session.terminal.say("Paused. Give the same command again to go on.")
@@ -234,9 +232,11 @@ def _report(session: Session, checkpoint: Checkpoint, wish: Wish) -> None:
     session.terminal.say(f"report: {page}")
 
 
-async def _follow(job: Job, workers: Sequence[Worker], view: BatchView | JsonView) -> None:
+async def _follow(
+    job: Job, workers: Sequence[Worker], view: BatchView | JsonView, *, anew: bool
+) -> None:
     try:
-        async with aclosing(job.run(workers, anew=False)) as events:
+        async with aclosing(job.run(workers, anew=anew)) as events:
             async for event in events:
                 view.take(event)
     finally:

@@ -8,7 +8,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from puna.batch.checkpoint import Checkpoint
+from puna.batch.checkpoint import CREW, Checkpoint
 from puna.batch.spec import LabelTask, Spec
 from puna.batch.workers.address import read_endpoint
 from puna.batch.workers.local import ScoringWorker, Weights
@@ -22,7 +22,6 @@ from puna.settings import read_variable
 HERE = "here"
 """The word for this machine among endpoints."""
 LOCAL_RAY = "local"
-_FILE = "workers.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +41,13 @@ class Crew:
 def note_crew(checkpoint: Checkpoint, crew: Crew) -> None:
     """Write down who computes, for `puna batch resume`."""
     said = {"endpoints": list(crew.endpoints), "ray": crew.ray}
-    checkpoint.write(_FILE, json.dumps(said).encode())
+    checkpoint.write(CREW, json.dumps(said).encode())
 
 
 def noted_crew(checkpoint: Checkpoint) -> Crew:
     """Return who computed the job before."""
     try:
-        said = json.loads(checkpoint.read(_FILE) or b"{}")
+        said = json.loads(checkpoint.read(CREW) or b"{}")
         return Crew(tuple(map(str, said.get("endpoints", ()))), str(said.get("ray", "")))
     except (ValueError, AttributeError, TypeError):
         return Crew()
