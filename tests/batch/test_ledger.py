@@ -65,6 +65,15 @@ def test_an_idle_worker_takes_what_is_overdue_elsewhere_and_the_first_result_cou
     assert (ledger.done, ledger.leases) == (1, ())
 
 
+def test_what_is_being_written_is_taken_over_by_nobody_and_not_written_twice() -> None:
+    ledger = Ledger(1)
+    slow, quick = lease(ledger, "slow"), lease(ledger, "quick", LATE)
+    assert ledger.bring(quick)
+    assert not ledger.bring(slow)
+    assert ledger.lease("third", Span(9 * MINUTE), MINUTE) is None
+    assert (ledger.finish(quick), ledger.is_over, ledger.leases) == (True, True, ())
+
+
 def test_no_worker_is_given_the_shard_that_it_is_at() -> None:
     ledger = Ledger(1)
     lease(ledger, "slow")

@@ -45,6 +45,7 @@ class Ledger:
     def __init__(self, shards: int, done: Collection[int] = ()) -> None:
         self.shards = shards
         self._done = set(done)
+        self._brought: set[int] = set()
         self._waiting = deque(number for number in range(shards) if number not in self._done)
         self._leases: dict[int, Lease] = {}
         self._attempts: dict[int, int] = {}
@@ -64,7 +65,7 @@ class Ledger:
         if self._waiting:
             shard: int | None = self._waiting.popleft()
         else:
-            going = [each for each in self.leases if each.shard not in self._done]
+            going = [each for each in self.leases if not self._is_there(each.shard)]
             shard = take_over(going, worker, usual, now)
         if shard is None:
             return None
@@ -74,9 +75,18 @@ class Ledger:
         self._leases[lease.number] = lease
         return lease
 
+    def bring(self, lease: Lease) -> bool:
+        """Note that a result is there and is being written. False if another has brought it."""
+        if self._is_there(lease.shard):
+            self._leases.pop(lease.number, None)
+            return False
+        self._brought.add(lease.shard)
+        return True
+
     def finish(self, lease: Lease) -> bool:
         """Note that the shard is done. False if another was faster: drop the result."""
         self._leases.pop(lease.number, None)
+        self._brought.discard(lease.shard)
         if lease.shard in self._done:
             return False
         self._done.add(lease.shard)
@@ -100,6 +110,9 @@ class Ledger:
             return ShardState.DONE
         leased = any(each.shard == shard for each in self._leases.values())
         return ShardState.LEASED if leased else ShardState.WAITING
+
+    def _is_there(self, shard: int) -> bool:
+        return shard in self._done or shard in self._brought
 
     @property
     def done(self) -> int:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from puna.batch.checkpoint import Checkpoint
 from puna.batch.events import Event, Remark, Tally
-from puna.batch.ledger import MOST_ATTEMPTS, Lease, Ledger, ShardState
+from puna.batch.ledger import MOST_ATTEMPTS, Lease, Ledger
 from puna.batch.manifest import Manifest
 from puna.batch.outcome import judge, pack
 from puna.batch.shards import Shard
@@ -89,8 +89,6 @@ class Run:
         self._earlier = earlier
         self._events: asyncio.Queue[Event | None] = asyncio.Queue()
         self._shard_span = Span(0)
-        self._keeping: set[int] = set()
-        """Shards that are being written down."""
         self._usual: dict[str, Span] = {}
         """How long each worker takes for a shard."""
         self._paths: dict[str, str] = {}
@@ -260,18 +258,12 @@ class Run:
             raise WrongCount(
                 f"{lease.worker} gave {len(answers)} answers for {len(shard.texts)} rows"
             )
-        if self._ledger.state(lease.shard) is ShardState.DONE:  # another was faster
-            self._ledger.finish(lease)
+        if not self._ledger.bring(lease):  # another was faster
             return
-        if lease.shard in self._keeping:  # another has just brought it, and it is being written
-            self._ledger.give_back(lease, counts=False)
-            return
-        self._keeping.add(lease.shard)
         task = self._spec.task
         outcomes = [judge(task, each) for each in answers]
         packed = [pack(each) for each in outcomes]
         await in_thread(self._checkpoint.put_part, shard.number, packed, self._job)
-        self._keeping.discard(lease.shard)
         if not self._ledger.finish(lease):
             return
         now = self._world.elapsed()
