@@ -5,7 +5,7 @@ a line for each word: the word, a tab, what it means. Words come as they are, or
 as the cursor, which is how bash knows it without its own ideas of what divides words.
 """
 
-from importlib.resources import files
+from pathlib import Path
 
 import click
 from click.shell_completion import split_arg_string
@@ -30,7 +30,7 @@ def completion(session: Session, shell: str) -> None:
 
     For fish: puna completion fish > ~/.config/fish/completions/puna.fish
     """
-    script = files("puna.cli.completion").joinpath(f"puna.{shell}").read_text(encoding="utf-8")
+    script = Path(__file__).with_name(f"puna.{shell}").read_text(encoding="utf-8")
     session.terminal.write(script)
 
 
