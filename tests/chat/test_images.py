@@ -69,6 +69,14 @@ def test_an_image_is_base64(text: str) -> None:
         decode_image(text, "images[0]")
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_base64_may_come_in_lines(end: str) -> None:
+    content = a_picture()
+    lines = as_text(content)
+    wrapped = end.join(lines[start : start + 76] for start in range(0, len(lines), 76)) + end
+    assert decode_image(wrapped, "image").content == content
+
+
 @pytest.mark.parametrize("kind", ["image/png", "image/jpg", "", "application/octet-stream"])
 def test_an_image_may_be_a_data_url(kind: str) -> None:
     content = a_picture()

@@ -85,10 +85,15 @@ def decode_image(text: str, place: str) -> Image:
             )
         text = text[match.end() :]
     try:
-        content = base64.b64decode(text, validate=True)
+        content = binascii.a2b_base64(_in_one_line(text), strict_mode=True)
     except (binascii.Error, ValueError) as error:
         raise BadImage(f"{place}: {_INVALID}: not base64") from error
     return read_image(content, place)
+
+
+def _in_one_line(text: str) -> str:
+    """Return base64 without line ends, which Go skips, and many programs write."""
+    return text.replace("\r", "").replace("\n", "") if "\n" in text[-200:] + text[:200] else text
 
 
 def read_image(content: bytes, place: str) -> Image:
