@@ -103,8 +103,13 @@ class Prompt:
     cut: Cut | None = None
     illustrated: Illustrated | None = None
     """The prompt, if it has images; the text has `[img-0]` for the first one then."""
-    counted: int | None = None
-    """How many tokens it has, images included; None where that was not asked for."""
+    size: int | None = None
+    """How many tokens it has with its images; without images, its tokens tell."""
+
+    @property
+    def counted(self) -> int | None:
+        """How many tokens it has, images included; None where that was not asked for."""
+        return self.size if self.tokens is None else len(self.tokens)
 
     @property
     def given(self) -> tuple[int, ...] | str | Illustrated:
@@ -220,7 +225,7 @@ async def prepare(engine: Engine, subject: Subject, frame: Frame) -> Prompt:
         raise _too_long(whole, total, frame)
     tokens = await _middle_cut(engine, before, kept, frame)
     cut = Cut(total, len(tokens), frame.context, dropped, whole.is_estimate)
-    return Prompt(tokens, kept.text, cut, counted=len(tokens))
+    return Prompt(tokens, kept.text, cut)
 
 
 async def count(engine: Engine, subject: Subject) -> int:
@@ -280,9 +285,8 @@ class _Written:
     def prompt(self, before: tuple[int, ...] = ()) -> Prompt:
         """Return it as a prompt, after earlier tokens."""
         if self.illustrated is not None:
-            return Prompt(None, self.text, illustrated=self.illustrated, counted=self.count)
-        tokens = (*before, *(self.tokens or ()))
-        return Prompt(tokens, self.text, counted=len(tokens))
+            return Prompt(None, self.text, illustrated=self.illustrated, size=self.count)
+        return Prompt((*before, *(self.tokens or ())), self.text)
 
 
 async def _text_of(engine: Engine, subject: Subject) -> str | Illustrated:
