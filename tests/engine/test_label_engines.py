@@ -84,6 +84,13 @@ async def test_more_texts_than_one_message_holds_come_back_in_order(tmp_path: Pa
     assert all(row and math.isfinite(sum(row)) for row in rows)
 
 
+async def test_texts_that_are_far_too_long_hinder_no_other(tmp_path: Path) -> None:
+    path = write_tiny(tmp_path / "tiny.gguf", Tiny(layers=1))
+    texts = ("short", *(f"{number}" + "x" * 700_000 for number in range(4)), "shorter")
+    rows = await rows_of(path, ComputePath.FLOAT, texts)
+    assert [row is None for row in rows] == [False, True, True, True, True, False]
+
+
 def processes_of(scorer: LabelScorer) -> list[psutil.Process]:
     assert isinstance(scorer, ChildScorer)
     child = psutil.Process(scorer.pid)

@@ -3,7 +3,7 @@
 import asyncio
 from array import array
 from base64 import b64decode
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, cast
@@ -27,6 +27,7 @@ FLOAT_NODES = 768
 """Where products are fast and what lies between them stays in the cache."""
 _PIECE = 4096
 _ANSWER_BYTES = 2**23
+_QUESTION_LENGTH = 2**20
 _LAST_WORDS_S = 2.0
 
 
@@ -116,8 +117,7 @@ class ChildScorer:
     async def score(self, texts: Sequence[str]) -> LabelScores:
         """Score many texts; equal ones are computed once. Calls may run side by side."""
         distinct = sorted(set(texts))
-        size = max(1, min(_PIECE, _ANSWER_BYTES // (8 * self._labels)))
-        pieces = [distinct[start : start + size] for start in range(0, len(distinct), size)]
+        pieces = list(_pieces(distinct, self._labels))
         answers = await asyncio.gather(*(self._ask({"texts": piece}) for piece in pieces))
         found: dict[str, tuple[float, ...] | None] = {}
         refused: dict[str, str] = {}
@@ -142,6 +142,21 @@ class ChildScorer:
             await self._child.ended()
             raise EngineDied(self._child.epitaph)
         return answer
+
+
+def _pieces(texts: Sequence[str], labels: int) -> Iterator[list[str]]:
+    """Cut texts so that neither what is asked nor the answer becomes too long a line."""
+    most = max(1, min(_PIECE, _ANSWER_BYTES // (8 * labels)))
+    piece: list[str] = []
+    length = 0
+    for text in texts:
+        if piece and (len(piece) == most or length + len(text) > _QUESTION_LENGTH):
+            yield piece
+            piece, length = [], 0
+        piece.append(text)
+        length += len(text)
+    if piece:
+        yield piece
 
 
 def _rows(text: str, width: int) -> list[tuple[float, ...]]:

@@ -12,7 +12,6 @@ from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -242,8 +241,3 @@ def give_up(error: LaneBroke) -> None:
     sys.stderr.write(f"LaneError: {error}\n")
     sys.stderr.flush()
     os._exit(1)
-
-
-def texts_of(question: Mapping[str, object]) -> list[str]:
-    """Return the texts of a question."""
-    return cast("list[str]", question["texts"])
