@@ -292,3 +292,17 @@ def test_images_go_beside_a_text_with_the_engines_own_marks() -> None:
 def test_a_model_that_sees_nothing_gets_no_images() -> None:
     with pytest.raises(Invalid, match="sees no images"):
         ask(replace(COMPLETION, prompt=Illustrated(("", an_image(), "?"))))
+
+
+def test_each_answer_says_which_of_the_loaded_adapters_it_is_for() -> None:
+    facts = replace(FACTS, adapters=(Path("/a"), Path("/b")))
+    tuned = replace(COMPLETION, adapters=(Path("/b"),))
+    assert completion_parameters(tuned, facts)["lora"] == [
+        {"id": 0, "scale": 0.0},
+        {"id": 1, "scale": 1.0},
+    ]
+    assert completion_parameters(COMPLETION, facts)["lora"] == [
+        {"id": 0, "scale": 0.0},
+        {"id": 1, "scale": 0.0},
+    ]
+    assert "lora" not in completion_parameters(COMPLETION, FACTS)

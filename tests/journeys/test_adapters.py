@@ -4,6 +4,7 @@ import random
 import urllib.request
 from array import array
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
 
@@ -18,13 +19,13 @@ ADAPTER = {"general.architecture": "llama", "general.type": "adapter", "adapter.
 WIDTH, RANK = 576, 4
 
 
-def an_adapter(width: int = WIDTH) -> bytes:
+def an_adapter(width: int = WIDTH, seed: int = 1) -> bytes:
     """Return an adapter for SmolLM2 that changes what one of its layers looks for."""
     tensors = {
         "blk.0.attn_q.weight.lora_a": ("F32", (width, RANK)),
         "blk.0.attn_q.weight.lora_b": ("F32", (RANK, width)),
     }
-    numbers = random.Random(1)  # noqa: S311 - no secret
+    numbers = random.Random(seed)  # noqa: S311 - no secret
     values = array("f", (numbers.gauss(0, 1) for _ in range(2 * width * RANK)))
     return a_gguf_header({**ADAPTER, "adapter.lora.alpha": 64.0}, tensors) + values.tobytes()
 
@@ -62,6 +63,20 @@ def test_an_adapter_changes_what_a_model_says_and_only_that_model(serving: Servi
     before, tuned, after = (answer(serving, name) for name in ("smollm2", "tuned", "smollm2"))
     assert tuned != before
     assert after == before
+
+
+def test_models_with_adapters_of_their_own_take_turns_in_one_engine(serving: Serving) -> None:
+    names = ("one", "two", "smollm2")
+    assert create(serving, "one", an_adapter(seed=1)) == "success"
+    assert create(serving, "two", an_adapter(seed=2)) == "success"
+    first = [answer(serving, name) for name in names]
+    engines = [each.pid for each in serving.engines]
+    second = [answer(serving, name) for name in (*names, *names)]
+    assert len(set(first)) == 3
+    assert second == [*first, *first]
+    assert [each.pid for each in serving.engines] == engines
+    with ThreadPoolExecutor(6) as pool:
+        assert list(pool.map(lambda name: answer(serving, name), names * 2)) == [*first, *first]
 
 
 def test_an_adapter_of_another_model_is_refused_by_name(serving: Serving) -> None:

@@ -238,6 +238,40 @@ def test_a_model_that_gets_an_adapter_is_planned_again(header: GgufHeader) -> No
     assert plans.plan(wish, loaded=loaded).spec.adapters == (Path("/models/lora"),)
 
 
+def tuned_by(header: GgufHeader, path: Path) -> LoadWish:
+    return LoadWish(path.name, header, NOTHING_ASKED, adapters=(replace(header, path=path),))
+
+
+def test_models_that_differ_in_their_adapters_share_one_engine(
+    header: GgufHeader, tmp_path: Path
+) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.write_bytes(b"1" * 10)
+    two.write_bytes(b"2" * 10)
+    first = plan_load(tuned_by(header, one), settings(), loaded=None, free=plenty).spec
+    both = plan_load(tuned_by(header, two), settings(), loaded=first, free=plenty)
+    assert both.spec.adapters == (one, two)
+    assert both.own_adapters == (two,)
+    again = plan_load(tuned_by(header, one), settings(), loaded=both.spec, free=plenty)
+    bare = plan_load(
+        LoadWish("bare", header, NOTHING_ASKED), settings(), loaded=both.spec, free=plenty
+    )
+    assert (again.spec, bare.spec) == (both.spec, both.spec)
+    assert (again.own_adapters, bare.own_adapters) == ((one,), ())
+
+
+def test_the_adapters_of_others_stay_as_long_as_there_is_room_and_they_are_there(
+    header: GgufHeader, tmp_path: Path
+) -> None:
+    gone, large, mine = tmp_path / "gone", tmp_path / "large", tmp_path / "mine"
+    mine.write_bytes(b"")
+    with large.open("wb") as file:
+        file.truncate(PLENTY)
+    loaded = replace(plan(header).spec, adapters=(gone, large))
+    found = plan_load(tuned_by(header, mine), settings(), loaded=loaded, free=plenty).spec
+    assert found.adapters == (mine,)
+
+
 def test_a_projector_is_loaded_with_its_model_and_counted(
     header: GgufHeader, tmp_path: Path
 ) -> None:

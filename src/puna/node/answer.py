@@ -139,6 +139,7 @@ def _completion(ask: Ask, prompt: Prompt, *, context: int) -> Completion:
         logprobs=ask.logprobs,
         shift=ask.shift,
         logit_bias=ask.logit_bias,
+        adapters=ask.wanted.own_adapters,
     )
 
 

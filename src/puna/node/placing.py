@@ -8,6 +8,7 @@ anything is loaded.
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from puna.errors import Failed
 from puna.models.fit import DEFAULT_SLOTS, Plan, Room, RoomKind, choose_slots, fit_plan
@@ -25,6 +26,8 @@ LEAST_CONTEXT = 4
 DEFAULT_BATCH = 512
 DRAFTED_TOKENS = 4
 _MOST_PLANS = 256
+_MOST_KEPT = 7
+"""Adapters of other models that stay beside a model's own."""
 LEAST_BATCH = 2
 """With one token llama.cpp fails an assertion, as it does with fewer tokens than slots."""
 _WITHOUT_EFFECT = ("num_gpu", "main_gpu")
@@ -70,6 +73,7 @@ def plan_load(
     loading = wish.loading
     context = context_for(wish, settings)
     aim = Aim(wish.header, wish.purpose)
+    own = tuple(each.path for each in wish.adapters)
     spec = LoadSpec(
         weights=wish.header.path,
         context=context,
@@ -83,14 +87,29 @@ def plan_load(
         purpose=wish.purpose,
         pooling=aim.pooling,
         speculation=speculation_for(wish, settings),
-        adapters=tuple(each.path for each in wish.adapters),
+        adapters=(*_adapters_kept(wish, loaded), *own),
         projector=wish.projector.path if wish.projector else None,
     )
-    wanted = Wanted(wish.label, spec, _automatic(wish, context, loaded))
+    wanted = Wanted(wish.label, spec, _automatic(wish, context, loaded), adapters=own)
     if loaded is not None and wanted.accepts(loaded):
         return replace(wanted, spec=loaded)
-    slots, memory = _slots_and_memory(wish, settings, spec, free())
+    try:
+        slots, memory = _slots_and_memory(wish, settings, spec, free())
+    except TooBig:
+        if spec.adapters == own:
+            raise
+        spec = replace(spec, adapters=own)
+        slots, memory = _slots_and_memory(wish, settings, spec, free())
     return replace(wanted, spec=replace(spec, slots=slots, memory=memory))
+
+
+def _adapters_kept(wish: LoadWish, loaded: LoadSpec | None) -> tuple[Path, ...]:
+    """Return the adapters of other models that stay loaded, so that none waits for a reload."""
+    if loaded is None or wish.purpose is not Purpose.ANSWER:
+        return ()
+    own = {each.path for each in wish.adapters}
+    kept = [path for path in loaded.adapters if path not in own and path.exists()]
+    return tuple(kept[-_MOST_KEPT:])
 
 
 class Plans:
@@ -207,7 +226,9 @@ def _slots_and_memory(
     )
     drafting = _drafting(spec, wish.draft, plan)
     seeing = projector_size(wish.projector) if wish.projector else Size(0)
-    beside = Size(drafting + seeing + sum(each.file_size for each in wish.adapters))
+    own = {each.path: int(each.file_size) for each in wish.adapters}
+    adapting = sum(own.get(path) or _size_of(path) for path in spec.adapters)
+    beside = Size(drafting + seeing + adapting)
     left = Size(max(0, free - beside))
     room = Room("memory", RoomKind.MEMORY, left, left)
     if aim.most_slots or not wanted:
@@ -224,6 +245,13 @@ def _slots_and_memory(
             hint="; ".join(fit.advice),
         )
     return slots, Size(fit.needed + beside)
+
+
+def _size_of(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0  # loading it says why
 
 
 def _company(wish: LoadWish, drafting: Size) -> str:

@@ -239,6 +239,11 @@ def completion_parameters(completion: Completion, facts: EngineFacts) -> dict[st
         parameters["preserved_tokens"] = completion.shown
     if completion.logit_bias:
         parameters["logit_bias"] = _biases(completion.logit_bias, facts)
+    if facts.adapters:
+        parameters["lora"] = [
+            {"id": number, "scale": float(path in completion.adapters)}
+            for number, path in enumerate(facts.adapters)
+        ]
     return parameters | _sampling_parameters(completion.sampling, facts)
 
 

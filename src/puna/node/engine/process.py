@@ -349,6 +349,7 @@ async def _facts(connection: Connection, child: Child, spec: LoadSpec) -> Engine
         threads=0,
         has_chat_template=bool(template),
         chat_template=template,
+        adapters=spec.adapters,
         vocabulary=_number_at(models, "data", 0, "meta", "n_vocab"),
         image_mark=str(settings.get("media_marker") or "") if sees else "",
     )

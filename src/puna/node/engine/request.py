@@ -81,7 +81,7 @@ class LoadSpec:
 
     speculation: Speculation | None = None
     adapters: tuple[Path, ...] = ()
-    """Files of small weights that change the model (LoRA), each at full strength."""
+    """Files of small weights that change the model (LoRA); a request says which it is for."""
     projector: Path | None = None
     """The file that makes tokens of images; without one the model sees none."""
 
@@ -99,6 +99,8 @@ class EngineFacts:
     chat_template: str = ""
     """The text of the model's own template."""
     vocabulary: int = 0
+    adapters: tuple[Path, ...] = ()
+    """The adapters that are loaded, in llama.cpp's order."""
     """Token ids run from 0 to below this; 0 means that the engine does not know."""
     image_mark: str = ""
     """What stands for an image in the engine's own prompts; empty if it sees none."""
@@ -142,6 +144,8 @@ class Completion:
     An engine that sees images cannot forget, and stops."""
     logit_bias: Mapping[int, float] = field(default_factory=dict)
     """What is added to the logits of tokens, by id."""
+    adapters: tuple[Path, ...] = ()
+    """Which of the loaded adapters change the model for this one."""
     shown: tuple[str, ...] = ()
     """Special tokens that stand in the answer's text; others are left out of it."""
 

@@ -11,7 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from puna.ids import EngineId, RequestId
-from puna.node.engine.request import EngineFacts, LoadSpec
+from puna.node.engine.request import EngineFacts, LoadSpec, Purpose
 from puna.units import FOREVER, Size, Span
 
 AUTOMATIC_MAX_LOADED = 3
@@ -28,7 +28,7 @@ _DEFAULT_PATIENCE = Span.of(seconds=5)
 _LOAD_OPTIONS = tuple(
     each.name
     for each in fields(LoadSpec)
-    if each.name not in {"weights", "purpose", "memory", "slots"}
+    if each.name not in {"weights", "purpose", "memory", "slots", "adapters"}
 )
 
 
@@ -80,6 +80,13 @@ class Wanted:
     spec: LoadSpec
     auto: frozenset[str] = frozenset()
     """Fields of `spec` that nobody asked for: a loaded engine is taken whatever it has there."""
+    adapters: tuple[Path, ...] | None = None
+    """The adapters of this model alone; None for all that `spec` loads."""
+
+    @property
+    def own_adapters(self) -> tuple[Path, ...]:
+        """The adapters that change the model for this request."""
+        return self.spec.adapters if self.adapters is None else self.adapters
 
     def __post_init__(self) -> None:
         if unknown := self.auto - {each.name for each in fields(LoadSpec)}:
@@ -88,10 +95,20 @@ class Wanted:
     def accepts(self, spec: LoadSpec) -> bool:
         """Tell whether an engine loaded as `spec` serves this request without a reload."""
         mine = self.spec
-        return spec.key == mine.key and all(
-            name in self.auto or getattr(spec, name) == getattr(mine, name)
-            for name in _LOAD_OPTIONS
+        return (
+            spec.key == mine.key
+            and all(
+                name in self.auto or getattr(spec, name) == getattr(mine, name)
+                for name in _LOAD_OPTIONS
+            )
+            and self._has_adapters(spec)
         )
+
+    def _has_adapters(self, spec: LoadSpec) -> bool:
+        """Tell whether an engine has the adapters; each answer chooses among those it has."""
+        if spec.purpose is not Purpose.ANSWER:
+            return spec.adapters == self.own_adapters
+        return set(self.own_adapters) <= set(spec.adapters)
 
 
 @dataclass(frozen=True, slots=True)
