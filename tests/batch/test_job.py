@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from puna.batch.events import Begun, Finished, Remark, Tally
-from puna.batch.job import Job, OutputThere
+from puna.batch.job import Job, OutputThere, batches_of, sizes_of
 from puna.batch.jobs import Jobs, JobState, NoSuchJob
 from puna.batch.manifest import ChangedJob, DamagedJob, Order
 from puna.batch.reading import Reading
@@ -28,6 +28,7 @@ from tests.batch.stage import (
 )
 
 PROMPT = PromptTask()
+LABELS = LabelTask(labels=(Label("x"), Label("y")))
 WORDS = ["b", "a", " a", "", "refuse me", "b", "\u00e9", "e\u0301"]
 MULTI = LabelTask(labels=(Label("x"), Label("y")), multi=True)
 SCHEMA = SchemaTask(schema='{"properties": {"n": {"type": "integer"}, "word": {"type": "string"}}}')
@@ -304,3 +305,21 @@ async def test_jobs_are_listed_found_and_cancelled(tmp_path: Path) -> None:
     assert len(jobs.cards()) == 1
     with pytest.raises(NoSuchJob, match=f'no job for "{card.id}"'):
         jobs.find(card.id)
+
+
+@pytest.mark.parametrize(
+    ("task", "distinct", "batches"),
+    [
+        (LABELS, 1, 1),
+        (LABELS, 9_999, 1),
+        (LABELS, 10_200, 2),
+        (LABELS, 1_000_000, 4),
+        (LABELS, 100_000_000, 8),
+        (PROMPT, 100, 1),
+        (PROMPT, 100_000, 4),
+        (PROMPT, 50_000_000, 63),
+    ],
+    ids=str,
+)
+def test_shards_grow_with_the_job(task: Task, distinct: int, batches: int) -> None:
+    assert batches_of(sizes_of(task), distinct) == batches

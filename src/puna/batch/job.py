@@ -75,6 +75,8 @@ _SIZES = {
 _COPY = 2**20
 _SPARED = 4
 """Times the rows of a shard where a classifier takes some of them."""
+_SHORT, _LONG = 20, 4
+"""A job is cut into at least so many shards, unless they would grow beyond so many times."""
 _MOST_SHARDS = 50_000
 """Beyond it shards grow: a folder of a million files is a burden."""
 
@@ -82,6 +84,14 @@ _MOST_SHARDS = 50_000
 def sizes_of(task: Task) -> Sizes:
     """Return how the rows of a task are cut."""
     return _SIZES[task.kind]
+
+
+def batches_of(sizes: Sizes, distinct: int) -> int:
+    """Return how many batches a shard has: more in a long job, which loses little by one."""
+    usual = sizes.shard // sizes.batch
+    grown = distinct // _SHORT // sizes.batch
+    most = -(-distinct // (_MOST_SHARDS * sizes.batch))
+    return max(usual, min(grown, _LONG * usual), most)
 
 
 class Job:
@@ -217,9 +227,7 @@ class Job:
         assert intake is not None  # noqa: S101 - the input was read
         task = self._order.spec.task
         sizes = sizes_of(task)
-        batches = max(
-            sizes.shard // sizes.batch, -(-intake.distinct // _MOST_SHARDS // sizes.batch)
-        )
+        batches = batches_of(sizes, intake.distinct)
         if isinstance(task, LabelTask) and task.cascade is not None:
             batches *= _SPARED  # so that what a classifier leaves still fills batches
         manifest = Manifest(

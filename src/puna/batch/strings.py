@@ -14,6 +14,8 @@ from typing import Self
 import numpy as np
 
 _OFFSET = 8
+_STEP = 256
+"""Strings that are looked up before memory is let go: each can bring in 64 KB of either file."""
 
 
 class StringsWriter:
@@ -74,6 +76,13 @@ class Strings:
 
     def gather(self, numbers: Sequence[int]) -> list[bytes]:
         """Return strings in any order; a negative number is an empty string."""
+        found: list[bytes] = []
+        for first in range(0, len(numbers), _STEP):
+            found += self._gather(numbers[first : first + _STEP])
+            self._let_go()
+        return found
+
+    def _gather(self, numbers: Sequence[int]) -> list[bytes]:
         wanted = np.asarray(numbers, np.int64)
         is_there = wanted >= 0
         places = np.frombuffer(self._places, np.int64)
@@ -83,9 +92,7 @@ class Strings:
         del places  # a view keeps the map from being closed
         content = self._content
         pairs = zip(begins.tolist(), ends.tolist(), strict=True)
-        found = [content[begin:end] for begin, end in pairs]
-        self._let_go()
-        return found
+        return [content[begin:end] for begin, end in pairs]
 
     def _let_go(self) -> None:
         for each in (self._content, self._places):

@@ -79,11 +79,8 @@ class ScoringWorker:
         return Identity(self._weights.digest, engine, choice.path.value, choice.why)
 
     async def compute(self, shard: Shard) -> Sequence[Answer]:
-        """Score the rows of a shard, batch by batch."""
-        answers: list[Answer] = []
-        for batch in shard.batches():
-            answers += await self._score(batch.texts)
-        return answers
+        """Score the rows of a shard, all at once: the scorer cuts them, always in the same way."""
+        return await self._score(shard.texts)
 
     async def close(self) -> None:
         """End the scorer."""
