@@ -123,7 +123,10 @@ def _model(  # noqa: PLR0913 - all of them decide
         ]
     if not asks and (last or names):
         return last or names[0]
-    raise Invalid("which model?", hint=f"`puna launch {program.name} --model NAME`")
+    raise Invalid(
+        "which model?",
+        hint=f"`puna launch {program.name} --model NAME`; --yes takes the one used last",
+    )
 
 
 def _ready(session: Session, client: NodeClient, program: Program, model: str) -> Target:
