@@ -1,6 +1,7 @@
 """Weights that `puna create` makes: converted, quantized, put together; loaded and asked."""
 
 from collections.abc import Iterator
+from hashlib import sha1
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -49,7 +50,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def serving(tmp_path_factory: pytest.TempPathFactory, plain: Path) -> Iterator[Serving]:
     with Serving(tmp_path_factory.mktemp("home")) as one:
-        made(one, "plain", plain)
+        made(one, "plain", plain, "--in-place")
         yield one
 
 
@@ -69,7 +70,7 @@ def answer(serving: Serving, model: str) -> str:
 
 
 def test_a_model_is_quantized_loads_and_answers(serving: Serving, plain: Path) -> None:
-    told = made(serving, "small", plain, "-q", "q4_K_M")
+    told = made(serving, "small", plain, "-q", "q4_K_M", "--in-place")
     shown = serving.ask("/api/show", {"model": "small"}).last["details"]
     assert "quantizing F16 model to Q4_K_M" in told
     assert isinstance(shown, dict)
@@ -111,19 +112,36 @@ def split(path: Path) -> Iterator[bytes]:
         yield head_bytes(own, new, alignment=header.alignment) + body
 
 
-def test_a_folder_of_safetensors_answers_as_the_file_it_was(
-    serving: Serving, tmp_path: Path
+def test_a_folder_of_safetensors_is_the_file_that_it_was_number_by_number(
+    serving: Serving, plain: Path, tmp_path: Path
 ) -> None:
     write_folder(smollm2(), tmp_path / "hub", shards=2)
     (tmp_path / "Modelfile").write_text("FROM ./hub\n")
-    done = serving.run("create", "again", "-f", str(tmp_path / "Modelfile"))
+    done = serving.run("create", "again", "-f", str(tmp_path / "Modelfile"), "--in-place")
     assert done.returncode == 0, done.stderr
     shown = serving.ask("/api/show", {"model": "again"}).last
     details = shown["details"]
     assert isinstance(details, dict)
     assert (details["quantization_level"], details["parameter_size"]) == ("F16", "134.52M")
     assert "converting model" in done.stderr
+    assert numbers_in(weights_of(serving, "again")) == numbers_in(plain)
     assert answer(serving, "again") == answer(serving, "plain")
+
+
+def weights_of(serving: Serving, model: str) -> Path:
+    """Return the file of a model's weights, as `show --modelfile` names it."""
+    text = serving.run("show", model, "--modelfile").stdout
+    return Path(next(line for line in text.splitlines() if line.startswith("FROM /"))[5:])
+
+
+def numbers_in(path: Path) -> dict[str, str]:
+    """Return a digest of each tensor's bytes."""
+    header, raw = read_header(path), memoryview(path.read_bytes())
+    starts = {tensor.name: header.data_offset + tensor.offset for tensor in header.tensors}
+    return {
+        tensor.name: sha1(raw[starts[tensor.name] :][: tensor.size]).hexdigest()  # noqa: S324 - no secret
+        for tensor in header.tensors
+    }
 
 
 def test_a_file_used_in_place_is_not_copied_and_its_change_is_noticed(
