@@ -138,14 +138,14 @@ class RayWorker:
             return found
 
     async def close(self) -> None:
-        """End the sites, and the cluster if it was started here."""
+        """End the sites, and leave the cluster, or end it if it was started here."""
         watch, self._watch = self._watch, None
         if watch:
             watch.cancel()
             await asyncio.wait({watch})
         hands, self._hands = self._hands, []
-        if self._began:
-            await in_thread(_leave, [each.actor for each in hands], ends=not self._address)
+        if hands or self._began:
+            await in_thread(_leave, [each.actor for each in hands], ends=self._began)
             self._began = False
 
     # --- the machines ----------------------------------------------------------------------------
@@ -163,7 +163,7 @@ class RayWorker:
                 configure_logging=False,
                 include_dashboard=False if not self._address else None,
             )
-        self._began = True
+            self._began = True
 
     async def _settle(self) -> None:
         """Give each machine without a site one; the first tells which model and way the job has."""
