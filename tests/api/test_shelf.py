@@ -174,7 +174,8 @@ async def test_pulling_what_nobody_has_is_an_error_in_ollama_s_words(stage: Stag
         reply = await stage.ask("POST", "/api/pull", body)
         whole = await stage.ask("POST", "/api/pull", {**body, "stream": False})
     words = "pull model manifest: file does not exist"
-    assert reply.lines == [{"status": "pulling manifest"}, {"error": words}]
+    hint = "check the name and its tag"
+    assert reply.lines == [{"status": "pulling manifest"}, {"error": words, "hint": hint}]
     assert (whole.status, whole.error) == (404, words)
 
 
