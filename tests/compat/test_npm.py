@@ -86,3 +86,7 @@ def test_openai_responds(openai: Mapping[str, object]) -> None:
 def test_openai_lists_models_and_hears_of_a_missing_one(openai: Mapping[str, object]) -> None:
     assert "smollm2:latest" in str(openai["models"])
     assert openai["missing"] == "404 NotFoundError"
+
+
+def test_openai_computes_a_batch(openai: Mapping[str, object]) -> None:
+    assert openai["batch"] == ["completed", ["a", "b"], True]

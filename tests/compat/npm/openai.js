@@ -1,5 +1,5 @@
 // What the `openai` package hears from a server; the last line is read by test_npm.py.
-import OpenAI from "openai";
+import OpenAI, { toFile } from "openai";
 
 const client = new OpenAI({ baseURL: `${process.argv[2]}/v1`, apiKey: "none", maxRetries: 0 });
 const messages = [{ role: "user", content: "What is a hamburger?" }];
@@ -23,7 +23,19 @@ try {
 } catch (error) {
   missing = `${error.status} ${error.constructor.name}`;
 }
+const rows = ["a", "b"].map((id) => JSON.stringify(
+  { custom_id: id, method: "POST", url: "/v1/chat/completions", body: { ...asked, max_completion_tokens: 2 } }));
+const file = await client.files.create({ file: await toFile(Buffer.from(rows.join("\n")), "rows.jsonl"), purpose: "batch" });
+let batch = await client.batches.create(
+  { input_file_id: file.id, endpoint: "/v1/chat/completions", completion_window: "24h" });
+while (!["completed", "failed"].includes(batch.status)) {
+  await new Promise((done) => setTimeout(done, 50));
+  batch = await client.batches.retrieve(batch.id);
+}
+const told = await (await client.files.content(batch.output_file_id)).text();
+const removed = (await client.files.delete(file.id)).deleted;
 console.log(JSON.stringify({
+  batch: [batch.status, told.trim().split("\n").map((line) => JSON.parse(line).custom_id), removed],
   text: whole.choices[0].message.content,
   tokens: whole.usage.completion_tokens,
   streamed,
