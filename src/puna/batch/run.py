@@ -225,8 +225,8 @@ class Run:
         if identity.path != path and self._paths.get(worker.name) != identity.path:
             self._say(
                 f"{worker.name} computes by {identity.path or 'a way that it does not tell'}, the"
-                f" job began by {path or 'one that was not told'}: last digits may differ;"
-                " timeline.jsonl tells whose rows are whose"
+                f" job began by {path or 'one that was not told'}: its answers may differ"
+                " where it is close; timeline.jsonl tells whose rows are whose"
             )
         self._paths[worker.name] = identity.path
 

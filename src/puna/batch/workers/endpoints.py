@@ -38,6 +38,8 @@ _LEAST_PATIENCE = Span.of(minutes=2)
 _SLOWER = 20
 _REFUSED_S = 60
 _HELLO_S = Span.of(seconds=20)
+_SIDE_BY_SIDE = "rows are answered side by side: last digits and words may differ"
+_BY_KERNELS = "by the kernels of the engine there: not the last digits of floats here"
 SCORES = "score"
 """The way of labels by puna's own scores."""
 
@@ -158,7 +160,7 @@ class EndpointWorker:
             identity.model_digest,
             "endpoints",
             SCORES if is_scored else identity.path,
-            identity.reason or "rows are answered side by side: last digits and words may differ",
+            identity.reason or (_BY_KERNELS if is_scored else _SIDE_BY_SIDE),
         )
 
     async def _greet(self, headers: dict[str, str]) -> Greeted:
