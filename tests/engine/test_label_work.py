@@ -152,7 +152,7 @@ def test_a_question_that_cannot_be_told_is_refused(
 
 def test_the_pace_is_tried_out_on_all_lanes() -> None:
     work, lanes = started(2)
-    assert work.pace() > 0
+    assert 0 < work.pace(1) < work.pace(4) * 2
     assert all(lane.trees for lane in lanes)
 
 

@@ -66,7 +66,7 @@ def tell_labels(
         question = json.loads(lines.get())
         number = question["check"]
         if "pace" in question:
-            say({"check": number, "pace": work.pace()})
+            say({"check": number, "pace": work.pace(cast("int", load["threads"]))})
             continue
 
         def answer(words: Mapping[str, object], number: int = number) -> None:

@@ -111,7 +111,7 @@ class ChildScorer:
         return self._child.pid
 
     async def pace(self) -> float:
-        """Return how many tokens a second it computes, by trying it out."""
+        """Return how many tokens it computes in a second of the processors' time, by a trial."""
         return float(cast("float", (await self._ask({"pace": True}))["pace"]))
 
     async def score(self, texts: Sequence[str]) -> LabelScores:

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
+import psutil
 from numpy.typing import NDArray
 
 from puna.node.engine.label_words import LabelWords, Logarithms, Places
@@ -27,6 +28,7 @@ _GLIMPSE_NODES = 32
 _SAMPLE_NODES = 384
 _SAMPLE_LENGTH = 4
 _QUICK_S = 0.4
+_TICK_S = 0.01
 
 
 class CannotTell(RuntimeError):
@@ -93,6 +95,7 @@ class LabelWork:
             list(pool.map(lambda lane: lane.begin(self._trunk, self._words.columns), lanes))
         self._trees: queue.SimpleQueue[tuple[_Question, int, RowTree]] = queue.SimpleQueue()
         self._lock = threading.Lock()
+        self._clock = RealWorld().elapsed
 
     def _make_words(self) -> LabelWords:
         task = self._task
@@ -209,17 +212,19 @@ class LabelWork:
             }
         )
 
-    def pace(self) -> float:
-        """Return how many nodes a second all lanes compute together, by trying it out."""
-        clock = RealWorld().elapsed
+    def pace(self, threads: int) -> float:
+        """Return how many nodes a second `threads` processors compute, by trying it out.
+
+        Their own time counts, not the clock's: what other programs take would decide by chance.
+        """
         rate = 0.0
         for nodes in (_GLIMPSE_NODES, _SAMPLE_NODES):
             tree = self._sample(nodes)
-            start = clock()
+            start, busy = self._clock(), _processor_seconds()
             with ThreadPoolExecutor(len(self._lanes)) as pool:
                 list(pool.map(lambda lane, tree=tree: lane.logits(tree), self._lanes))
-            seconds = (clock() - start) / 1e9
-            rate = len(self._lanes) * len(tree) / seconds
+            seconds, busy = (self._clock() - start) / 1e9, _processor_seconds() - busy
+            rate = threads * len(self._lanes) * len(tree) / max(busy, _TICK_S)
             if seconds > _QUICK_S:
                 break
         return rate
@@ -234,6 +239,13 @@ class LabelWork:
         }
         most = self._task.rows or nodes
         return grow(sorted(row for row in rows if row)[: min(most, nodes // _SAMPLE_LENGTH)])
+
+
+def _processor_seconds() -> float:
+    """Return how long this process and those that it started have computed so far."""
+    own = psutil.Process()
+    times = [each.cpu_times() for each in (own, *own.children())]
+    return sum(each.user + each.system for each in times)
 
 
 def give_up(error: LaneBroke) -> None:

@@ -149,7 +149,10 @@ async def _faster(
     except BaseException:
         await floats.stop()
         raise
-    told = f"measured: {fast:.0f} tokens a second by the float path, {slow:.0f} by llama.cpp"
+    told = (
+        f"measured: {fast:.0f} tokens a second of the processors' time by the float path, "
+        f"{slow:.0f} by llama.cpp"
+    )
     apart = fmean(abs(a - b) for a, b in zip(kernels.baseline, floats.baseline, strict=True))
     if apart > _FAR_APART:
         told = f"the float path's answers are others than llama.cpp's, by {apart:.1f}"
