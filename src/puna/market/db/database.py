@@ -1,0 +1,117 @@
+"""One database, SQLite or PostgreSQL: opened, brought up to date, and asked in transactions.
+
+SQLite has one writer at a time, so a transaction takes its place in the queue when it begins, and
+not when it first writes: two that read and then write can never lock each other out. PostgreSQL's
+own isolation does for the rest; whatever two transactions may both want is guarded by its update.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Self
+
+from sqlalchemy import Connection, event, make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from puna.errors import Invalid, Unavailable
+from puna.market.db.migrate import upgrade
+
+_WAIT_MS = 30_000
+_DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
+
+Transaction = AsyncConnection
+
+
+class DatabaseAway(Unavailable):
+    """The database does not answer; nothing was changed."""
+
+    code = "database_away"
+    retry_after_s = 5
+
+
+class Database:
+    """The market's memory."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    @classmethod
+    async def open(cls, address: str) -> Self:
+        """Connect to `sqlite:///PATH` or `postgresql://...` and bring the tables up to date.
+
+        Raises `Invalid` for another address, `DatabaseAway` where nothing answers.
+        """
+        database = cls(_engine(address))
+        try:
+            async with database._engine.connect() as connection:
+                await connection.run_sync(upgrade)
+                await connection.commit()
+        except (DBAPIError, OSError) as error:
+            await database.close()
+            raise DatabaseAway(f"the database does not answer: {_cause(error)}") from error
+        return database
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        """Yield a transaction: all of it is kept, or nothing. Raises `DatabaseAway`."""
+        try:
+            async with self._engine.begin() as connection:
+                yield connection
+        except OSError as error:
+            raise DatabaseAway(f"the database does not answer: {_cause(error)}") from error
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+            raise DatabaseAway(f"the database does not answer: {_cause(error)}") from error
+
+    async def close(self) -> None:
+        """Drop every connection."""
+        await self._engine.dispose()
+
+
+def sqlite_address(path: Path) -> str:
+    """Return the address of a file."""
+    return f"sqlite:///{path}"
+
+
+def _engine(address: str) -> AsyncEngine:
+    try:
+        url = make_url(address)
+    except ArgumentError as error:
+        raise Invalid(f'"{address}" is not the address of a database') from error
+    driver = _DRIVERS.get(url.get_backend_name())
+    if driver is None:
+        raise Invalid(
+            f"the market knows no {url.get_backend_name()} database",
+            hint="use sqlite:///PATH or postgresql://USER@HOST/NAME",
+        )
+    engine = create_async_engine(url.set(drivername=driver), pool_pre_ping=True)
+    if driver.startswith("sqlite"):
+        event.listen(engine.sync_engine, "connect", _prepare)
+        event.listen(engine.sync_engine, "begin", _begin)
+    return engine
+
+
+def _prepare(connection: DBAPIConnection, record: object) -> None:
+    """Set a new SQLite connection up: a log beside the file, real foreign keys, our own BEGIN."""
+    del record
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",  # money
+        "foreign_keys=ON",
+        f"busy_timeout={_WAIT_MS}",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _cause(error: Exception) -> str:
+    return str(error.orig if isinstance(error, DBAPIError) else error).partition("\n")[0]

@@ -1,0 +1,262 @@
+"""The first tables: accounts, keys, hosts, pods, and the ledger."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001"
+down_revision = None
+
+
+def upgrade() -> None:
+    """Make them, those that others refer to first."""
+    _make_accounts()
+    _make_balances()
+    _make_entries()
+    _make_budgets()
+    _make_hosts()
+    _make_join_tokens()
+    _make_keys()
+    _make_postings()
+    _make_pods()
+    _make_bill_lines()
+    _make_events()
+    _make_meters()
+
+
+def _make_accounts() -> None:
+    op.create_table(
+        "accounts",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("email", sa.String(length=320), nullable=False),
+        sa.Column("is_admin", sa.Boolean(), nullable=False),
+        sa.Column("public_keys", sa.JSON(), nullable=False),
+        sa.Column("created", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("email"),
+    )
+
+
+def _make_balances() -> None:
+    op.create_table(
+        "balances",
+        sa.Column("book", sa.String(length=64), nullable=False),
+        sa.Column("amount", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("book"),
+    )
+
+
+def _make_entries() -> None:
+    op.create_table(
+        "entries",
+        sa.Column("key", sa.String(length=128), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("reason", sa.String(length=512), nullable=False),
+        sa.PrimaryKeyConstraint("key"),
+    )
+
+
+def _make_budgets() -> None:
+    op.create_table(
+        "budgets",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("account", sa.String(length=32), nullable=False),
+        sa.Column("scope", sa.String(length=16), nullable=False),
+        sa.Column("owner", sa.String(length=64), nullable=False),
+        sa.Column("period", sa.String(length=16), nullable=False),
+        sa.Column("limit", sa.BigInteger(), nullable=False),
+        sa.Column("created", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["account"],
+            ["accounts.id"],
+        ),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index(op.f("ix_budgets_account"), "budgets", ["account"], unique=False)
+
+
+def _make_hosts() -> None:
+    op.create_table(
+        "hosts",
+        sa.Column("id", sa.String(length=16), nullable=False),
+        sa.Column("account", sa.String(length=32), nullable=False),
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("key_digest", sa.String(length=64), nullable=False),
+        sa.Column("cloud", sa.String(length=16), nullable=False),
+        sa.Column("card", sa.String(length=128), nullable=False),
+        sa.Column("machine", sa.JSON(), nullable=False),
+        sa.Column("terms", sa.JSON(), nullable=False),
+        sa.Column("joined", sa.BigInteger(), nullable=False),
+        sa.Column("seen", sa.BigInteger(), nullable=False),
+        sa.Column("sequence", sa.BigInteger(), nullable=False),
+        sa.Column("is_draining", sa.Boolean(), nullable=False),
+        sa.Column("turn", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["account"],
+            ["accounts.id"],
+        ),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("key_digest"),
+    )
+    op.create_index("hosts_by_card", "hosts", ["card", "id"], unique=False)
+    op.create_index(op.f("ix_hosts_account"), "hosts", ["account"], unique=False)
+
+
+def _make_join_tokens() -> None:
+    op.create_table(
+        "join_tokens",
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("account", sa.String(length=32), nullable=False),
+        sa.Column("cloud", sa.String(length=16), nullable=False),
+        sa.Column("created", sa.BigInteger(), nullable=False),
+        sa.Column("expires", sa.BigInteger(), nullable=False),
+        sa.Column("used", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["account"],
+            ["accounts.id"],
+        ),
+        sa.PrimaryKeyConstraint("digest"),
+    )
+
+
+def _make_keys() -> None:
+    op.create_table(
+        "keys",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("account", sa.String(length=32), nullable=False),
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("prefix", sa.String(length=16), nullable=False),
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("may_write", sa.Boolean(), nullable=False),
+        sa.Column("created", sa.BigInteger(), nullable=False),
+        sa.Column("expires", sa.BigInteger(), nullable=True),
+        sa.Column("revoked", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["account"],
+            ["accounts.id"],
+        ),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("digest"),
+    )
+    op.create_index(op.f("ix_keys_account"), "keys", ["account"], unique=False)
+
+
+def _make_postings() -> None:
+    op.create_table(
+        "postings",
+        sa.Column("entry", sa.String(length=128), nullable=False),
+        sa.Column("book", sa.String(length=64), nullable=False),
+        sa.Column("amount", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["entry"],
+            ["entries.key"],
+        ),
+        sa.PrimaryKeyConstraint("entry", "book"),
+    )
+    op.create_index("postings_by_book", "postings", ["book", "entry"], unique=False)
+
+
+def _make_pods() -> None:
+    op.create_table(
+        "pods",
+        sa.Column("id", sa.String(length=14), nullable=False),
+        sa.Column("account", sa.String(length=32), nullable=False),
+        sa.Column("key", sa.String(length=32), nullable=False),
+        sa.Column("project", sa.String(length=64), nullable=False),
+        sa.Column("name", sa.String(length=191), nullable=False),
+        sa.Column("spec", sa.JSON(), nullable=False),
+        sa.Column("tenure", sa.String(length=16), nullable=False),
+        sa.Column("price", sa.BigInteger(), nullable=False),
+        sa.Column("host", sa.String(length=16), nullable=True),
+        sa.Column("desired", sa.String(length=16), nullable=False),
+        sa.Column("run", sa.Integer(), nullable=False),
+        sa.Column("observed", sa.String(length=16), nullable=False),
+        sa.Column("shown_run", sa.Integer(), nullable=False),
+        sa.Column("is_locked", sa.Boolean(), nullable=False),
+        sa.Column("reason", sa.String(length=2000), nullable=False),
+        sa.Column("ports", sa.JSON(), nullable=False),
+        sa.Column("failed_hosts", sa.JSON(), nullable=False),
+        sa.Column("created", sa.BigInteger(), nullable=False),
+        sa.Column("started", sa.BigInteger(), nullable=True),
+        sa.Column("stop_at", sa.BigInteger(), nullable=True),
+        sa.Column("terminate_at", sa.BigInteger(), nullable=True),
+        sa.Column("paid_until", sa.BigInteger(), nullable=True),
+        sa.Column("closed", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["account"],
+            ["accounts.id"],
+        ),
+        sa.ForeignKeyConstraint(
+            ["host"],
+            ["hosts.id"],
+        ),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index(op.f("ix_pods_host"), "pods", ["host"], unique=False)
+    op.create_index("pods_by_account", "pods", ["account", "closed", "id"], unique=False)
+    op.create_index("pods_open", "pods", ["closed", "desired"], unique=False)
+
+
+def _make_bill_lines() -> None:
+    op.create_table(
+        "bill_lines",
+        sa.Column("entry", sa.String(length=128), nullable=False),
+        sa.Column("account", sa.String(length=32), nullable=False),
+        sa.Column("pod", sa.String(length=14), nullable=False),
+        sa.Column("key", sa.String(length=32), nullable=False),
+        sa.Column("project", sa.String(length=64), nullable=False),
+        sa.Column("host", sa.String(length=16), nullable=False),
+        sa.Column("item", sa.String(length=16), nullable=False),
+        sa.Column("start", sa.BigInteger(), nullable=False),
+        sa.Column("end", sa.BigInteger(), nullable=False),
+        sa.Column("an_hour", sa.BigInteger(), nullable=False),
+        sa.Column("amount", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["account"],
+            ["accounts.id"],
+        ),
+        sa.ForeignKeyConstraint(
+            ["entry"],
+            ["entries.key"],
+        ),
+        sa.ForeignKeyConstraint(
+            ["pod"],
+            ["pods.id"],
+        ),
+        sa.PrimaryKeyConstraint("entry"),
+    )
+    op.create_index("bill_by_account", "bill_lines", ["account", "end"], unique=False)
+    op.create_index("bill_by_pod", "bill_lines", ["pod", "end"], unique=False)
+
+
+def _make_events() -> None:
+    op.create_table(
+        "events",
+        sa.Column("number", sa.Integer(), autoincrement=True, nullable=False),
+        sa.Column("pod", sa.String(length=14), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("text", sa.String(length=2000), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["pod"],
+            ["pods.id"],
+        ),
+        sa.PrimaryKeyConstraint("number"),
+    )
+    op.create_index("events_by_pod", "events", ["pod", "number"], unique=False)
+
+
+def _make_meters() -> None:
+    op.create_table(
+        "meters",
+        sa.Column("pod", sa.String(length=14), nullable=False),
+        sa.Column("item", sa.String(length=16), nullable=False),
+        sa.Column("run", sa.Integer(), nullable=False),
+        sa.Column("an_hour", sa.BigInteger(), nullable=False),
+        sa.Column("began", sa.BigInteger(), nullable=False),
+        sa.Column("charged_until", sa.BigInteger(), nullable=False),
+        sa.Column("charged", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["pod"],
+            ["pods.id"],
+        ),
+        sa.PrimaryKeyConstraint("pod", "item"),
+    )

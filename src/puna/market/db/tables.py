@@ -1,0 +1,205 @@
+"""The market's tables. Money is micro-dollars, sizes are bytes, moments microseconds since 1970.
+
+What a decision needs to filter or guard has a column of its own; what is only carried along (a
+machine, a pod's description) is one JSON value.
+"""
+
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+)
+from sqlalchemy.types import TypeDecorator
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_US = timedelta(microseconds=1)
+
+
+class Moment(TypeDecorator[datetime]):
+    """An aware time, exact to the microsecond in every database."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
+        """Return the microseconds."""
+        del dialect
+        return None if value is None else (value - _EPOCH) // _US
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:
+        """Return the time, in UTC."""
+        del dialect
+        return None if value is None else _EPOCH + value * _US
+
+
+metadata = MetaData()
+
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("email", String(320), nullable=False, unique=True),
+    Column("is_admin", Boolean, nullable=False),
+    Column("public_keys", JSON, nullable=False),
+    Column("created", Moment, nullable=False),
+)
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("account", ForeignKey("accounts.id"), nullable=False, index=True),
+    Column("name", String(64), nullable=False),
+    Column("prefix", String(16), nullable=False),
+    Column("digest", String(64), nullable=False, unique=True),
+    Column("may_write", Boolean, nullable=False),
+    Column("created", Moment, nullable=False),
+    Column("expires", Moment),
+    Column("revoked", Moment),
+)
+
+join_tokens = Table(
+    "join_tokens",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("account", ForeignKey("accounts.id"), nullable=False),
+    Column("cloud", String(16), nullable=False),
+    Column("created", Moment, nullable=False),
+    Column("expires", Moment, nullable=False),
+    Column("used", Moment),
+)
+
+hosts = Table(
+    "hosts",
+    metadata,
+    Column("id", String(16), primary_key=True),
+    Column("account", ForeignKey("accounts.id"), nullable=False, index=True),
+    Column("name", String(64), nullable=False),
+    Column("key_digest", String(64), nullable=False, unique=True),
+    Column("cloud", String(16), nullable=False),
+    Column("card", String(128), nullable=False),
+    Column("machine", JSON, nullable=False),
+    Column("terms", JSON, nullable=False),
+    Column("joined", Moment, nullable=False),
+    Column("seen", Moment, nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+    Column("is_draining", Boolean, nullable=False),
+    Column("turn", Integer, nullable=False),
+    Index("hosts_by_card", "card", "id"),
+)
+
+pods = Table(
+    "pods",
+    metadata,
+    Column("id", String(14), primary_key=True),
+    Column("account", ForeignKey("accounts.id"), nullable=False),
+    Column("key", String(32), nullable=False),
+    Column("project", String(64), nullable=False),
+    Column("name", String(191), nullable=False),
+    Column("spec", JSON, nullable=False),
+    Column("tenure", String(16), nullable=False),
+    Column("price", BigInteger, nullable=False),
+    Column("host", ForeignKey("hosts.id"), index=True),
+    Column("desired", String(16), nullable=False),
+    Column("run", Integer, nullable=False),
+    Column("observed", String(16), nullable=False),
+    Column("shown_run", Integer, nullable=False),
+    Column("is_locked", Boolean, nullable=False),
+    Column("reason", String(2000), nullable=False),
+    Column("ports", JSON, nullable=False),
+    Column("failed_hosts", JSON, nullable=False),
+    Column("created", Moment, nullable=False),
+    Column("started", Moment),
+    Column("stop_at", Moment),
+    Column("terminate_at", Moment),
+    Column("paid_until", Moment),
+    Column("closed", Moment),
+    Index("pods_by_account", "account", "closed", "id"),
+    Index("pods_open", "closed", "desired"),
+)
+
+meters = Table(
+    "meters",
+    metadata,
+    Column("pod", ForeignKey("pods.id"), primary_key=True),
+    Column("item", String(16), primary_key=True),
+    Column("run", Integer, nullable=False),
+    Column("an_hour", BigInteger, nullable=False),
+    Column("began", Moment, nullable=False),
+    Column("charged_until", Moment, nullable=False),
+    Column("charged", BigInteger, nullable=False),
+)
+
+bill_lines = Table(
+    "bill_lines",
+    metadata,
+    Column("entry", ForeignKey("entries.key"), primary_key=True),
+    Column("account", ForeignKey("accounts.id"), nullable=False),
+    Column("pod", ForeignKey("pods.id"), nullable=False),
+    Column("key", String(32), nullable=False),
+    Column("project", String(64), nullable=False),
+    Column("host", String(16), nullable=False),
+    Column("item", String(16), nullable=False),
+    Column("start", Moment, nullable=False),
+    Column("end", Moment, nullable=False),
+    Column("an_hour", BigInteger, nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    Index("bill_by_account", "account", "end"),
+    Index("bill_by_pod", "pod", "end"),
+)
+
+entries = Table(
+    "entries",
+    metadata,
+    Column("key", String(128), primary_key=True),
+    Column("at", Moment, nullable=False),
+    Column("reason", String(512), nullable=False),
+)
+
+postings = Table(
+    "postings",
+    metadata,
+    Column("entry", ForeignKey("entries.key"), primary_key=True),
+    Column("book", String(64), primary_key=True),
+    Column("amount", BigInteger, nullable=False),
+    Index("postings_by_book", "book", "entry"),
+)
+
+balances = Table(
+    "balances",
+    metadata,
+    Column("book", String(64), primary_key=True),
+    Column("amount", BigInteger, nullable=False),
+)
+
+budgets = Table(
+    "budgets",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("account", ForeignKey("accounts.id"), nullable=False, index=True),
+    Column("scope", String(16), nullable=False),
+    Column("owner", String(64), nullable=False),
+    Column("period", String(16), nullable=False),
+    Column("limit", BigInteger, nullable=False),
+    Column("created", Moment, nullable=False),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("pod", ForeignKey("pods.id"), nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("text", String(2000), nullable=False),
+    Index("events_by_pod", "pod", "number"),
+)

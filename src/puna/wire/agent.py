@@ -1,0 +1,144 @@
+"""What an agent and its market say to each other, as JSON over HTTPS; the agent always asks.
+
+An agent joins once with a token and gets a key of its own. After that it reports what it sees, and
+is told what should be: always everything, so that a lost or doubled message changes nothing.
+Times are RFC 3339 in UTC, sizes bytes, money micro-dollars.
+"""
+
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict, Field
+
+PATH = "/agent/v1"
+"""`POST PATH/join` and `POST PATH/report`."""
+
+
+class Message(BaseModel):
+    """Fields that are not known are ignored: the other side may be newer."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class MachineReport(Message):
+    """What the machine has. Network in megabits a second, the disk in megabytes."""
+
+    card: str = ""
+    cards: int = Field(default=0, ge=0, le=64)
+    card_memory: int = Field(default=0, ge=0)
+    processors: int = Field(ge=1)
+    memory: int = Field(ge=0)
+    disk: int = Field(ge=0)
+    country: str = Field(default="", max_length=2)
+    down_mbps: int = Field(default=0, ge=0)
+    up_mbps: int = Field(default=0, ge=0)
+    disk_mbps: int = Field(default=0, ge=0)
+    cuda: str = ""
+    public_ip: str = ""
+    runtimes: list[str] = Field(default=["runc"])
+
+
+class TermsReport(Message):
+    """What the owner asks for one card (or, without cards, one processor) and hour."""
+
+    price: int = Field(ge=0)
+    least_bid: int | None = Field(default=None, ge=0)
+    opens: str = ""
+    closes: str = ""
+    """`HH:MM` in UTC; empty for always."""
+    is_paused: bool = False
+
+
+class Join(Message):
+    """`POST /agent/v1/join`."""
+
+    token: str
+    name: str = Field(min_length=1, max_length=64)
+    machine: MachineReport
+    terms: TermsReport
+
+
+class Joined(Message):
+    """The machine's identity from now on. The key is shown this once."""
+
+    host: str
+    key: str
+    report_every_s: int = 10
+
+
+class PortReport(Message):
+    """A port of a container, and where on the host it is open."""
+
+    inside: int
+    outside: int
+
+
+class PodReport(Message):
+    """What the host shows of one pod."""
+
+    pod: str
+    run: int
+    observed: str
+    """`absent`, `pulling`, `created`, `running`, `exited` or `failed`."""
+    reason: str = Field(default="", max_length=2000)
+    exit_code: int | None = None
+    started: datetime | None = None
+    """When its container began; the market charges from then."""
+    ended: datetime | None = None
+    ports: list[PortReport] = []
+    log: list[str] = Field(default=[], max_length=1000)
+    """New lines for the system log: image, create, start, stop."""
+
+
+class Report(Message):
+    """`POST /agent/v1/report`: everything on this host. An older sequence is ignored."""
+
+    sequence: int = Field(ge=0)
+    now: datetime
+    """The host's clock, so that a wrong one is seen."""
+    machine: MachineReport
+    terms: TermsReport
+    pods: list[PodReport] = []
+    knows: str = ""
+    """The version of the orders that it has. The same version is waited for, up to `wait_s`."""
+    wait_s: int = Field(default=0, ge=0, le=60)
+
+
+class Credential(Message):
+    """Who may pull an image. Never written to a disk by the agent."""
+
+    username: str
+    password: str
+
+
+class PodOrder(Message):
+    """What should be on this host for one pod."""
+
+    pod: str
+    run: int
+    want: str
+    """`run`, `stop` or `terminate`."""
+    image: str = ""
+    args: str = ""
+    env: dict[str, str] = {}
+    ports: list[str] = []
+    """`8888/http`, `22/tcp`."""
+    credential: Credential | None = None
+    cards: int = 0
+    processors: int = 1
+    memory: int = 0
+    disk: int = 0
+    volume: int = 0
+    volume_path: str = ""
+    runtime: str = "runc"
+    grace_s: int = 10
+    stop_at: datetime | None = None
+    terminate_at: datetime | None = None
+    paid_until: datetime | None = None
+
+
+class Orders(Message):
+    """The answer to a report: all pods of this host, and the version of this answer."""
+
+    version: str
+    pods: list[PodOrder] = []
+    report_every_s: int = 10
