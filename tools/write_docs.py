@@ -62,9 +62,9 @@ def errors_page() -> Iterator[str]:
 
 
 def error_classes() -> Iterator[type[PunaError]]:
-    """Find every class of error, by loading every module but those started as a process."""
+    """Find every class of error, by loading every module but those that others start."""
     for module in pkgutil.walk_packages(puna.__path__, "puna."):
-        if not module.name.endswith((".worker", ".__main__")):
+        if not module.name.endswith((".engine.worker", ".__main__", ".migrations.env")):
             importlib.import_module(module.name)
     waiting = [PunaError]
     while waiting:
