@@ -120,6 +120,7 @@ pods = Table(
     Column("failed_hosts", JSON, nullable=False),
     Column("created", Moment, nullable=False),
     Column("started", Moment),
+    Column("ended", Moment),
     Column("stop_at", Moment),
     Column("terminate_at", Moment),
     Column("paid_until", Moment),

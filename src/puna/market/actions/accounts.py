@@ -1,0 +1,149 @@
+"""Accounts and keys: opened, known, ended; and the credit that the operator grants."""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import timedelta
+
+from puna.errors import Conflict, Denied, NotFound
+from puna.market.db import accounts as db
+from puna.market.db.accounts import Account, ApiKey, Caller, JoinToken
+from puna.market.db.database import Transaction
+from puna.market.db.ledger import post
+from puna.market.domain.hosts import Cloud
+from puna.market.domain.ledger import grant
+from puna.units import Money
+from puna.world import World
+
+MARK = "rpa_"
+"""What RunPod's keys begin with, which some of its clients look for."""
+_SHOWN = len(MARK) + 4
+_JOIN_LIFE = timedelta(hours=24)
+
+
+class UnknownKey(Denied):
+    """No key was sent, or none that is good."""
+
+    code = "unknown_key"
+    status = 401
+
+
+class ReadOnlyKey(Denied):
+    """The key may look and not change."""
+
+    code = "read_only_key"
+
+
+class NoSuchAccount(NotFound):
+    """There is no account of this id or address."""
+
+    code = "no_such_account"
+
+
+class AccountTaken(Conflict):
+    """An account of this address exists."""
+
+    code = "account_taken"
+
+
+@dataclass(frozen=True, slots=True)
+class MadeKey:
+    """A new key. `secret` is shown this once: only its digest is kept."""
+
+    key: ApiKey
+    secret: str
+
+
+async def open_account(
+    tx: Transaction, world: World, email: str, *, is_admin: bool = False
+) -> Account:
+    """Open an account. Raises `AccountTaken`."""
+    if await db.account_of(tx, email) is not None:
+        raise AccountTaken(f"an account for {email} exists")
+    account = Account(
+        id=f"user_{world.token()[:16]}", email=email, is_admin=is_admin, created=world.now()
+    )
+    await db.add_account(tx, account)
+    return account
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyWish:
+    """What a key is to be."""
+
+    name: str = "key"
+    may_write: bool = True
+    lives: timedelta | None = None
+
+
+async def make_key(
+    tx: Transaction, world: World, account: str, wish: KeyWish | None = None
+) -> MadeKey:
+    """Make a key for an account."""
+    wish = wish or KeyWish()
+    secret = f"{MARK}{world.token()}{world.token()}"
+    now = world.now()
+    key = ApiKey(
+        id=world.token()[:16],
+        account=account,
+        name=wish.name,
+        prefix=secret[:_SHOWN],
+        digest=digest_of(secret),
+        may_write=wish.may_write,
+        created=now,
+        expires=now + wish.lives if wish.lives else None,
+    )
+    await db.add_key(tx, key)
+    return MadeKey(key, secret)
+
+
+async def first_admin(tx: Transaction, world: World) -> MadeKey | None:
+    """Open the operator's account with a key; None where there is one already."""
+    if await db.has_admin(tx):
+        return None
+    admin = await open_account(tx, world, "admin@localhost", is_admin=True)
+    return await make_key(tx, world, admin.id, KeyWish(name="admin"))
+
+
+async def identify(tx: Transaction, world: World, secret: str) -> Caller:
+    """Return who asks. Raises `UnknownKey`."""
+    caller = await db.caller_by(tx, digest_of(secret), world.now())
+    if caller is None:
+        raise UnknownKey("the key is unknown, revoked or over", hint="send a key as a bearer token")
+    return caller
+
+
+def check_may_write(caller: Caller) -> None:
+    """Raise `ReadOnlyKey` for a key that may only look."""
+    if not caller.key.may_write:
+        raise ReadOnlyKey(f"the key {caller.key.prefix}... may only read")
+
+
+async def grant_credit(
+    tx: Transaction, world: World, id_or_email: str, amount: Money, *, key: str
+) -> Account:
+    """Give an account credit, once for each `key`. Raises `NoSuchAccount`."""
+    account = await db.account_of(tx, id_or_email)
+    if account is None:
+        raise NoSuchAccount(f"there is no account {id_or_email}")
+    await post(tx, grant(account.id, amount, key=f"grant:{key}", at=world.now()))
+    return account
+
+
+async def make_join_token(tx: Transaction, world: World, account: str, cloud: Cloud) -> str:
+    """Return a token by which one machine of an account may join within a day."""
+    secret = f"join_{world.token()}"
+    now = world.now()
+    token = JoinToken(
+        digest=digest_of(secret),
+        account=account,
+        cloud=cloud,
+        created=now,
+        expires=now + _JOIN_LIFE,
+    )
+    await db.add_join_token(tx, token)
+    return secret
+
+
+def digest_of(secret: str) -> str:
+    """Return what is kept of a secret: it has 128 bits of chance or more, so a hash is enough."""
+    return hashlib.sha256(secret.encode()).hexdigest()

@@ -1,0 +1,157 @@
+"""Rent a pod, and act on it: intent is written, a seat is taken, money is held.
+
+A pod is seated in the transaction that makes it where something is free. Where spot pods have to go
+first, they are told to and the pod waits for them without a host; `place_pods` seats it then.
+"""
+
+from dataclasses import dataclass
+
+from puna.errors import NotFound, Unavailable
+from puna.market.db import pods as db
+from puna.market.db.accounts import Caller
+from puna.market.db.database import Transaction
+from puna.market.db.hosts import hosts_for, take_turn, turns_of
+from puna.market.db.ledger import balance_of, renter
+from puna.market.db.pods import NewPod, Pod
+from puna.market.domain.ledger import NotEnoughMoney
+from puna.market.domain.metering import RUNPODS_STORAGE, rates
+from puna.market.domain.placement import Refusal, Seat, place
+from puna.market.domain.pods import Action, Desired, Intent, WrongState, act
+from puna.market.domain.specs import PodSpec, check
+from puna.units import Money
+from puna.world import World
+
+_ID = 14
+_TRIES = 3
+_LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
+
+
+class NoSuchPod(NotFound):
+    """The account has no pod of this id."""
+
+    code = "no_such_pod"
+
+
+class NoCapacity(Unavailable):
+    """No offer does; `refusals` says of each why. The words are those that RunPod's clients know.
+
+    They match them, so they are never changed.
+    """
+
+    code = "no_capacity"
+    status = 400
+
+    def __init__(self, refusals: tuple[Refusal, ...]) -> None:
+        reasons = sorted({str(each.why) for each in refusals})
+        super().__init__(
+            "There are no longer any instances available with the requested specifications. "
+            "Please refresh and try again.",
+            hint=f"{len(refusals)} offers were looked at: {', '.join(reasons) or 'none at all'}",
+        )
+        self.refusals = refusals
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What a renter asks for."""
+
+    name: str
+    spec: PodSpec
+    project: str = ""
+
+
+async def rent_pod(tx: Transaction, world: World, caller: Caller, wish: Wish) -> Pod:
+    """Rent a pod. Raises `InvalidPod`, `NoCapacity`, `NotEnoughMoney`.
+
+    The balance must cover an hour of it, as with RunPod; what is held is much less.
+    """
+    spec, now = check(wish.spec), world.now()
+    seat = await _seat_for(tx, world, spec)
+    await _check_hour(tx, caller.account.id, hour_of(spec, seat.price))
+    new = NewPod(
+        id=_new_id(world),
+        account=caller.account.id,
+        key=caller.key.id,
+        project=wish.project,
+        name=wish.name,
+        spec=spec,
+        created=now,
+    )
+    await db.add_pod(tx, new)
+    await db.say(tx, new.id, f"rented by {caller.account.email}", now)
+    for _ in range(_TRIES):
+        if await take_seat(tx, world, new.id, seat):
+            break
+        seat = await _seat_for(tx, world, spec)
+    return await _must_have(tx, new.id, caller.account.id)
+
+
+async def _seat_for(tx: Transaction, world: World, spec: PodSpec) -> Seat:
+    placement = place(spec.demand(), await hosts_for(tx, spec.card_models), world.now())
+    if placement.seat is None:
+        raise NoCapacity(placement.refusals)
+    return placement.seat
+
+
+async def take_seat(tx: Transaction, world: World, pod: str, seat: Seat) -> bool:
+    """Seat a pod, or tell the pods in its way to go; False where another was faster."""
+    turns = await turns_of(tx, [seat.host])
+    if not await take_turn(tx, seat.host, turns[seat.host]):
+        return False
+    now = world.now()
+    if not seat.displaces:
+        await db.say(tx, pod, f"placed on host {seat.host} at {seat.price} an hour", now)
+        await db.seat_pod(tx, pod, seat.host, seat.price)
+        return True
+    for each in seat.displaces:
+        displaced = await db.pod_of(tx, each)
+        if displaced is not None and displaced.state.desired is Desired.RUN:
+            stopped = Intent(Desired.STOP, displaced.state.run)
+            await db.want(tx, displaced, stopped, reason="outbid")
+            await db.say(tx, each, "another pod pays more for this place: it has to stop", now)
+    await db.say(tx, pod, f"waits for {len(seat.displaces)} spot pods to leave", now)
+    return True
+
+
+async def act_on_pod(
+    tx: Transaction, world: World, caller: Caller, pod: str, action: Action
+) -> Pod:
+    """Start, stop, restart or terminate. Raises `NoSuchPod`, `WrongState`, `Locked`."""
+    found = await _must_have(tx, pod, caller.account.id)
+    intent = act(found.state, action)
+    if not await db.want(tx, found, intent):
+        raise WrongState("the pod was changed by somebody else", hint="look at it again")
+    await db.say(tx, pod, f"{action} asked for by {caller.account.email}", world.now())
+    return await _must_have(tx, pod, caller.account.id)
+
+
+def hour_of(spec: PodSpec, price: Money) -> Money:
+    """Return what an hour of a running pod costs, its disks with it."""
+    each = rates(spec.footprint, price, RUNPODS_STORAGE, runs=True)
+    return Money(sum(rate.an_hour for rate in each))
+
+
+async def _check_hour(tx: Transaction, account: str, hour: Money) -> None:
+    balance = await balance_of(tx, renter(account))
+    if balance < hour:
+        raise NotEnoughMoney(
+            f"an hour of this pod costs {hour} and the balance is {balance}",
+            hint="ask the market's operator for credit",
+        )
+
+
+async def _must_have(tx: Transaction, pod: str, account: str) -> Pod:
+    found = await db.pod_of(tx, pod, account)
+    if found is None or (found.state.desired is Desired.TERMINATE and found.host is None):
+        raise NoSuchPod(f"there is no pod {pod}")
+    return found
+
+
+def _new_id(world: World) -> str:
+    """Return an id as RunPod's: lower case and digits, fit for a host name."""
+    number = int(world.token(), 16)
+    letters = []
+    for _ in range(_ID):
+        number, place_ = divmod(number, len(_LETTERS))
+        letters.append(_LETTERS[place_])
+    return "".join(letters)

@@ -1,0 +1,170 @@
+"""Meters and bill lines, budgets, and how those stand."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, delete, func, insert, select
+
+from puna.market.db.database import Transaction
+from puna.market.db.pods import Pod
+from puna.market.db.tables import balances, bill_lines, budgets, meters, pods
+from puna.market.domain.budgets import Budget, Period, Scope, Spent, window_start
+from puna.market.domain.metering import Item, Line, Meter, Rate
+from puna.units import Money
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BillLine:
+    """A line of an account's bill."""
+
+    pod: str
+    project: str
+    host: str
+    line: Line
+
+
+async def meters_of(tx: Transaction, pod: str) -> Mapping[Item, tuple[int, Meter]]:
+    """Return how far each item of a pod is charged, with the run that the meter counts."""
+    rows = await tx.execute(select(meters).where(meters.c.pod == pod))
+    return {Item(row.item): (row.run, _meter(row)) for row in rows}
+
+
+async def set_meter(tx: Transaction, pod: str, run: int, meter: Meter) -> None:
+    """Keep how far an item is charged."""
+    item = str(meter.rate.item)
+    await tx.execute(delete(meters).where(meters.c.pod == pod, meters.c.item == item))
+    await tx.execute(
+        insert(meters).values(
+            pod=pod,
+            item=item,
+            run=run,
+            an_hour=int(meter.rate.an_hour),
+            began=meter.began,
+            charged_until=meter.charged_until,
+            charged=int(meter.charged),
+        )
+    )
+
+
+async def add_line(tx: Transaction, entry: str, pod: Pod, line: Line) -> None:
+    """Keep what an entry was charged for."""
+    await tx.execute(
+        insert(bill_lines).values(
+            entry=entry,
+            account=pod.account,
+            pod=pod.id,
+            key=pod.key,
+            project=pod.project,
+            host=pod.host or "",
+            item=str(line.item),
+            start=line.start,
+            end=line.end,
+            an_hour=int(line.an_hour),
+            amount=int(line.amount),
+        )
+    )
+
+
+async def bill_of(
+    tx: Transaction, account: str, start: datetime, end: datetime, *, pod: str | None = None
+) -> Sequence[BillLine]:
+    """Return the lines of an account that ended in a stretch of time, in their order."""
+    wanted = select(bill_lines).where(
+        bill_lines.c.account == account, bill_lines.c.end > start, bill_lines.c.end <= end
+    )
+    if pod is not None:
+        wanted = wanted.where(bill_lines.c.pod == pod)
+    rows = await tx.execute(wanted.order_by(bill_lines.c.end, bill_lines.c.entry))
+    return [_line(row) for row in rows]
+
+
+async def add_budget(tx: Transaction, account: str, budget: Budget, now: datetime) -> None:
+    """Keep a limit."""
+    await tx.execute(
+        insert(budgets).values(
+            id=budget.id,
+            account=account,
+            scope=str(budget.scope),
+            owner=budget.owner,
+            period=str(budget.period),
+            limit=int(budget.limit),
+            created=now,
+        )
+    )
+
+
+async def budgets_over(tx: Transaction, pod: Pod, now: datetime) -> Sequence[Spent]:
+    """Return how every budget stands that bounds a pod."""
+    owners = {
+        Scope.ACCOUNT: pod.account,
+        Scope.KEY: pod.key,
+        Scope.PROJECT: pod.project,
+        Scope.POD: pod.id,
+    }
+    rows = await tx.execute(select(budgets).where(budgets.c.account == pod.account))
+    found = (_budget(row) for row in rows)
+    return [
+        await _stand(tx, pod.account, budget, now)
+        for budget in found
+        if owners[budget.scope] == budget.owner
+    ]
+
+
+_COLUMN = {
+    Scope.ACCOUNT: "account",
+    Scope.KEY: "key",
+    Scope.PROJECT: "project",
+    Scope.POD: "pod",
+}
+
+
+async def _stand(tx: Transaction, account: str, budget: Budget, now: datetime) -> Spent:
+    column = _COLUMN[budget.scope]
+    charged = select(func.coalesce(func.sum(bill_lines.c.amount), 0)).where(
+        bill_lines.c.account == account, bill_lines.c[column] == budget.owner
+    )
+    if start := window_start(budget.period, now):
+        charged = charged.where(bill_lines.c.end > start)
+    own = pods.c.id if budget.scope is Scope.POD else pods.c[column]
+    held = (
+        select(func.coalesce(func.sum(balances.c.amount), 0))
+        .select_from(pods.join(balances, balances.c.book == "escrow:" + pods.c.id))
+        .where(pods.c.account == account, own == budget.owner)
+    )
+    return Spent(
+        budget,
+        Money(int(await tx.scalar(charged) or 0)),
+        Money(int(await tx.scalar(held) or 0)),
+    )
+
+
+def _meter(row: Row[Any]) -> Meter:
+    return Meter(
+        rate=Rate(Item(row.item), Money(row.an_hour)),
+        began=row.began,
+        charged_until=row.charged_until,
+        charged=Money(row.charged),
+    )
+
+
+def _line(row: Row[Any]) -> BillLine:
+    line = Line(
+        item=Item(row.item),
+        start=row.start,
+        end=row.end,
+        an_hour=Money(row.an_hour),
+        amount=Money(row.amount),
+    )
+    return BillLine(pod=row.pod, project=row.project, host=row.host, line=line)
+
+
+def _budget(row: Row[Any]) -> Budget:
+    return Budget(
+        id=row.id,
+        scope=Scope(row.scope),
+        owner=row.owner,
+        period=Period(row.period),
+        limit=Money(row.limit),
+    )

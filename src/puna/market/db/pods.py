@@ -1,0 +1,261 @@
+"""Pods: what is wanted, what was seen, where they are, and what was said about them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, insert, select, update
+
+from puna.market.db.database import Transaction
+from puna.market.db.tables import events, hosts, pods
+from puna.market.db.values import from_json, to_json
+from puna.market.domain.pods import Desired, Intent, Observed, PodState
+from puna.market.domain.specs import PodSpec
+from puna.units import Money
+
+_LONGEST = 2000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pod:
+    """A pod with all that is known of it. `price` is for one card (or processor) and hour."""
+
+    id: str
+    account: str
+    key: str
+    project: str
+    name: str
+    spec: PodSpec
+    state: PodState
+    price: Money
+    host: str | None
+    reason: str
+    failed_hosts: frozenset[str]
+    created: datetime
+    started: datetime | None
+    """When the container of the run that was last seen began."""
+    ended: datetime | None
+    stop_at: datetime | None
+    terminate_at: datetime | None
+    paid_until: datetime | None
+    seen: datetime | None
+    """When its host was last seen."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewPod:
+    """A pod that is being rented."""
+
+    id: str
+    account: str
+    key: str
+    project: str
+    name: str
+    spec: PodSpec
+    created: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sighting:
+    """What a host shows of a pod."""
+
+    pod: str
+    run: int
+    observed: Observed
+    reason: str = ""
+    started: datetime | None = None
+    ended: datetime | None = None
+    ports: dict[str, int] | None = None
+
+
+async def add_pod(tx: Transaction, pod: NewPod) -> None:
+    """Keep a new pod, which has no host yet."""
+    spec, born = pod.spec, pod.created
+    await tx.execute(
+        insert(pods).values(
+            id=pod.id,
+            account=pod.account,
+            key=pod.key,
+            project=pod.project,
+            name=pod.name,
+            spec=to_json(spec),
+            tenure=str(spec.tenure),
+            price=0,
+            desired=str(Desired.RUN),
+            run=1,
+            observed=str(Observed.ABSENT),
+            shown_run=0,
+            is_locked=False,
+            reason="",
+            ports={},
+            failed_hosts=[],
+            created=born,
+            stop_at=born + spec.stop_after if spec.stop_after else None,
+            terminate_at=born + spec.terminate_after if spec.terminate_after else None,
+        )
+    )
+
+
+async def pod_of(tx: Transaction, pod: str, account: str | None = None) -> Pod | None:
+    """Return a pod, of one account where it is given."""
+    wanted = _SELECT.where(pods.c.id == pod)
+    if account is not None:
+        wanted = wanted.where(pods.c.account == account)
+    row = (await tx.execute(wanted)).one_or_none()
+    return None if row is None else _pod(row)
+
+
+async def pods_of(
+    tx: Transaction, account: str, *, after: str = "", limit: int = 100
+) -> Sequence[Pod]:
+    """Return a page of an account's pods that are not terminated, by id."""
+    wanted = _SELECT.where(
+        pods.c.account == account, pods.c.desired != str(Desired.TERMINATE), pods.c.id > after
+    )
+    rows = await tx.execute(wanted.order_by(pods.c.id).limit(limit))
+    return [_pod(row) for row in rows]
+
+
+async def pods_on(tx: Transaction, host: str) -> Sequence[Pod]:
+    """Return every pod that a host has to know of."""
+    wanted = _SELECT.where(pods.c.host == host, pods.c.closed.is_(None))
+    return [_pod(row) for row in await tx.execute(wanted.order_by(pods.c.id))]
+
+
+async def open_pods(tx: Transaction, *, after: str = "", limit: int = 200) -> Sequence[Pod]:
+    """Return a page of all pods that are not closed, by id."""
+    wanted = _SELECT.where(pods.c.closed.is_(None), pods.c.id > after)
+    return [_pod(row) for row in await tx.execute(wanted.order_by(pods.c.id).limit(limit))]
+
+
+async def seat_pod(tx: Transaction, pod: str, host: str, price: Money) -> bool:
+    """Give a pod its host; False where it has one, or is not wanted to run any more."""
+    change = update(pods).where(
+        pods.c.id == pod, pods.c.host.is_(None), pods.c.desired == str(Desired.RUN)
+    )
+    seated = change.values(host=host, price=int(price), observed=str(Observed.ABSENT), shown_run=0)
+    return (await tx.execute(seated)).rowcount == 1
+
+
+async def unseat_pod(tx: Transaction, pod: Pod, *, reason: str, failed: bool) -> bool:
+    """Take a pod off its host; a host that failed it is not tried again."""
+    tried = pod.failed_hosts | {pod.host} if failed and pod.host else pod.failed_hosts
+    change = update(pods).where(pods.c.id == pod.id, pods.c.host == pod.host)
+    gone = change.values(
+        host=None,
+        observed=str(Observed.ABSENT),
+        shown_run=0,
+        started=None,
+        ended=None,
+        paid_until=None,
+        failed_hosts=sorted(tried),
+        reason=reason[:_LONGEST],
+    )
+    return (await tx.execute(gone)).rowcount == 1
+
+
+async def want(tx: Transaction, pod: Pod, intent: Intent, *, reason: str = "") -> bool:
+    """Change what is wanted of a pod; False where somebody else changed it since it was read."""
+    change = update(pods).where(
+        pods.c.id == pod.id,
+        pods.c.desired == str(pod.state.desired),
+        pods.c.run == pod.state.run,
+        pods.c.is_locked == pod.state.is_locked,
+    )
+    values: dict[str, object] = {
+        "desired": str(intent.desired),
+        "run": intent.run,
+        "reason": reason[:_LONGEST],
+    }
+    if intent.run != pod.state.run:
+        values["paid_until"] = None  # of the run before
+    return (await tx.execute(change.values(values))).rowcount == 1
+
+
+async def rename(tx: Transaction, pod: str, name: str) -> None:
+    """Give a pod another name."""
+    await tx.execute(update(pods).where(pods.c.id == pod).values(name=name))
+
+
+async def lock(tx: Transaction, pod: str, *, is_locked: bool) -> None:
+    """Lock a pod against being stopped and terminated, or unlock it."""
+    await tx.execute(update(pods).where(pods.c.id == pod).values(is_locked=is_locked))
+
+
+async def see(tx: Transaction, host: str, sighting: Sighting) -> bool:
+    """Note what a host shows of one of its pods; False for a pod that is not its own."""
+    change = update(pods).where(
+        pods.c.id == sighting.pod, pods.c.host == host, pods.c.shown_run <= sighting.run
+    )
+    values: dict[str, object] = {"observed": str(sighting.observed), "shown_run": sighting.run}
+    if sighting.reason:
+        values["reason"] = sighting.reason[:_LONGEST]
+    if sighting.started is not None:
+        values |= {"started": sighting.started, "ended": sighting.ended}
+    elif sighting.ended is not None:
+        values["ended"] = sighting.ended
+    if sighting.ports is not None:
+        values["ports"] = sighting.ports
+    return (await tx.execute(change.values(values))).rowcount == 1
+
+
+async def pay_until(tx: Transaction, pod: str, moment: datetime) -> None:
+    """Note how far a pod is paid for."""
+    await tx.execute(update(pods).where(pods.c.id == pod).values(paid_until=moment))
+
+
+async def close_pod(tx: Transaction, pod: str, now: datetime) -> None:
+    """Note that nothing of a pod is left anywhere, and its account is settled."""
+    await tx.execute(update(pods).where(pods.c.id == pod).values(closed=now, host=None))
+
+
+async def say(tx: Transaction, pod: str, text: str, now: datetime) -> None:
+    """Add a line to a pod's system log."""
+    await tx.execute(insert(events).values(pod=pod, at=now, text=text[:_LONGEST]))
+
+
+async def said(tx: Transaction, pod: str, *, last: int = 100) -> Sequence[tuple[datetime, str]]:
+    """Return the last lines of a pod's system log, oldest first."""
+    wanted = select(events.c.at, events.c.text).where(events.c.pod == pod)
+    rows = (await tx.execute(wanted.order_by(events.c.number.desc()).limit(last))).all()
+    return [(row.at, row.text) for row in reversed(rows)]
+
+
+_SELECT = select(pods, hosts.c.seen).select_from(pods.outerjoin(hosts, pods.c.host == hosts.c.id))
+
+
+def _pod(row: Row[Any]) -> Pod:
+    state = PodState(
+        desired=Desired(row.desired),
+        observed=Observed(row.observed),
+        has_host=row.host is not None,
+        is_locked=row.is_locked,
+        run=row.run,
+        shown_run=row.shown_run,
+    )
+    return Pod(
+        id=row.id,
+        account=row.account,
+        key=row.key,
+        project=row.project,
+        name=row.name,
+        spec=from_json(PodSpec, row.spec),
+        state=state,
+        price=Money(row.price),
+        host=row.host,
+        reason=row.reason,
+        failed_hosts=frozenset(row.failed_hosts),
+        created=row.created,
+        started=row.started,
+        ended=row.ended,
+        stop_at=row.stop_at,
+        terminate_at=row.terminate_at,
+        paid_until=row.paid_until,
+        seen=row.seen,
+    )
+
+
+async def owner_of_host(tx: Transaction, host: str) -> str:
+    """Return the account that a host earns for."""
+    return str(await tx.scalar(select(hosts.c.account).where(hosts.c.id == host)))

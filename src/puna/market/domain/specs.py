@@ -1,0 +1,138 @@
+"""What a renter asks for, before anybody has decided anything."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from puna.errors import Invalid
+from puna.market.domain.hosts import Cloud, Room, Tenure
+from puna.market.domain.metering import Footprint
+from puna.market.domain.placement import Demand
+from puna.units import Money, Size
+
+_GB = 10**9
+_MOST_VARIABLES = 50
+_MOST_HTTP_PORTS = 10
+_MOST_PORT = 65535
+
+
+class InvalidPod(Invalid):
+    """What was asked for cannot be a pod."""
+
+    code = "invalid_pod"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodSpec:
+    """A pod as it was asked for. Sizes are whole gigabytes, prices for one card and hour."""
+
+    image: str
+    args: str = ""
+    env: Mapping[str, str] = field(default_factory=dict)
+    ports: tuple[str, ...] = ()
+    """`8888/http` or `22/tcp`."""
+    disk_gb: int = 20
+    volume_gb: int = 0
+    volume_path: str = "/workspace"
+    cards: int = 0
+    card_models: tuple[str, ...] = ()
+    in_order: bool = False
+    processors: int = 2
+    memory_gb: int = 4
+    cloud: Cloud | None = None
+    countries: tuple[str, ...] = ()
+    data_centers: tuple[str, ...] = ()
+    cuda: tuple[int, int] = (0, 0)
+    down_mbps: int = 0
+    up_mbps: int = 0
+    disk_mbps: int = 0
+    needs_public_ip: bool = False
+    runtime: str = "runc"
+    tenure: Tenure = Tenure.ON_DEMAND
+    bid: Money | None = None
+    ceiling: Money | None = None
+    returns: bool = False
+    """A spot pod that was displaced is placed again by itself."""
+    stop_after: timedelta | None = None
+    terminate_after: timedelta | None = None
+
+    @property
+    def takes(self) -> Room:
+        """What it takes of a machine."""
+        return Room(
+            cards=self.cards,
+            processors=self.processors,
+            memory=Size(self.memory_gb * _GB),
+            disk=Size((self.disk_gb + self.volume_gb) * _GB),
+        )
+
+    @property
+    def keeps(self) -> Room:
+        """What it takes of its machine while it is stopped: its volume."""
+        return Room(cards=0, processors=0, memory=Size(0), disk=Size(self.volume_gb * _GB))
+
+    @property
+    def footprint(self) -> Footprint:
+        """What it takes that has a price."""
+        return Footprint(
+            cards=self.cards,
+            processors=self.processors,
+            disk_gb=self.disk_gb,
+            volume_gb=self.volume_gb,
+        )
+
+    def demand(self, *, avoid: frozenset[str] = frozenset()) -> Demand:
+        """Return what a host must have for it."""
+        return Demand(
+            takes=self.takes,
+            cards=self.card_models,
+            in_order=self.in_order,
+            tenure=self.tenure,
+            bid=self.bid,
+            ceiling=self.ceiling,
+            cloud=self.cloud,
+            countries=frozenset(self.countries),
+            data_centers=frozenset(self.data_centers),
+            cuda=self.cuda,
+            down_mbps=self.down_mbps,
+            up_mbps=self.up_mbps,
+            disk_mbps=self.disk_mbps,
+            needs_public_ip=self.needs_public_ip,
+            runtime=self.runtime,
+            avoid=avoid,
+        )
+
+
+def check(spec: PodSpec) -> PodSpec:
+    """Return the spec if a pod can be made of it. Raises `InvalidPod`."""
+    complaint = next(_complaints(spec), None)
+    if complaint:
+        raise InvalidPod(complaint)
+    return spec
+
+
+def _complaints(spec: PodSpec) -> Iterator[str]:
+    if not spec.image.strip():
+        yield "a pod needs an image"
+    if spec.disk_gb < 1 or spec.volume_gb < 0:
+        yield f"a disk of {spec.disk_gb} GB and a volume of {spec.volume_gb} GB cannot be had"
+    if spec.cards < 0 or spec.processors < 1 or spec.memory_gb < 1:
+        yield f"{spec.cards} cards, {spec.processors} processors, {spec.memory_gb} GB: no machine"
+    if len(spec.env) > _MOST_VARIABLES:
+        yield f"{len(spec.env)} variables are more than {_MOST_VARIABLES}"
+    if wrong := next((name for name in spec.env if not name or "=" in name), None):
+        yield f'"{wrong}" is not the name of a variable'
+    yield from (f'"{port}" is not a port such as 8888/http' for port in spec.ports if _bad(port))
+    if sum(port.endswith("/http") for port in spec.ports) > _MOST_HTTP_PORTS:
+        yield f"more than {_MOST_HTTP_PORTS} HTTP ports"
+    if spec.tenure is Tenure.SPOT and (spec.bid is None or spec.bid <= 0):
+        yield "a spot pod needs a bid"
+    if spec.tenure is Tenure.ON_DEMAND and spec.bid is not None:
+        yield "only a spot pod has a bid"
+
+
+def _bad(port: str) -> bool:
+    number, _, kind = port.partition("/")
+    if kind not in {"http", "tcp"} or not (number.isascii() and number.isdigit()):
+        return True
+    return not 0 < int(number[:6]) <= _MOST_PORT

@@ -1,0 +1,1 @@
+"""One file a promise: a turn takes no input, may be repeated, and repairs what a crash left."""
