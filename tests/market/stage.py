@@ -7,7 +7,6 @@ from datetime import timedelta
 from pathlib import Path
 
 from puna.market.actions.accounts import (
-    Cloud,
     grant_credit,
     identify,
     make_join_token,
@@ -20,6 +19,7 @@ from puna.market.db import bills, ledger, pods
 from puna.market.db.accounts import Caller
 from puna.market.db.database import Database, sqlite_address
 from puna.market.db.pods import Pod
+from puna.market.domain.hosts import Cloud
 from puna.market.domain.ledger import Book, BookKind
 from puna.market.domain.pods import Action, Status
 from puna.market.domain.specs import PodSpec
