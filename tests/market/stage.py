@@ -17,7 +17,7 @@ from puna.market.actions.hosting import join, take_report
 from puna.market.actions.renting import Wish, act_on_pod, rent_pod
 from puna.market.db import bills, ledger, pods
 from puna.market.db.accounts import Caller
-from puna.market.db.database import Database, sqlite_address
+from puna.market.db.database import Database, Transaction, sqlite_address
 from puna.market.db.pods import Pod
 from puna.market.domain.hosts import Cloud
 from puna.market.domain.ledger import Book, BookKind
@@ -54,6 +54,8 @@ class FakeHost:
     orders: Orders = field(default_factory=lambda: Orders(version=""))
 
     def obey(self, world: FakeWorld) -> None:
+        told = {order.pod for order in self.orders.pods}
+        self.shown = {pod: report for pod, report in self.shown.items() if pod in told}
         for order in self.orders.pods:
             self.shown[order.pod] = self._after(order, self.shown.get(order.pod), world)
 
@@ -149,9 +151,13 @@ class Stage:
     async def look(self, pod: Pod) -> Pod:
         """Return a pod as it is now."""
         async with self.database.transaction() as tx:
-            found = await pods.pod_of(tx, pod.id)
-            assert found is not None
-            return found
+            return await self.look_in(tx, pod)
+
+    async def look_in(self, tx: Transaction, pod: Pod) -> Pod:
+        """Return a pod as a transaction sees it."""
+        found = await pods.pod_of(tx, pod.id)
+        assert found is not None
+        return found
 
     async def status(self, pod: Pod) -> Status:
         """Return what the renter sees."""

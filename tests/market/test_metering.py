@@ -17,6 +17,8 @@ from puna.market.domain.metering import (
 from puna.units import Money
 from tests.market.lots import NOON
 
+PLENTY = Money(10**12)
+
 
 def a_meter(an_hour: int = 690_000) -> Meter:
     return Meter(rate=Rate(Item.CARDS, Money(an_hour)), began=NOON, charged_until=NOON)
@@ -25,13 +27,13 @@ def a_meter(an_hour: int = 690_000) -> Meter:
 def total(meter: Meter, moments: list[datetime]) -> int:
     amount = 0
     for moment in moments:
-        meter, line = read(meter, moment)
+        meter, line = read(meter, moment, most=PLENTY)
         amount += line.amount if line else 0
     return amount
 
 
 def test_an_hour_costs_the_price() -> None:
-    _, line = read(a_meter(), NOON + timedelta(hours=1))
+    _, line = read(a_meter(), NOON + timedelta(hours=1), most=PLENTY)
     assert line is not None
     assert (line.start, line.end, line.amount) == (NOON, NOON + timedelta(hours=1), 690_000)
 
@@ -51,11 +53,26 @@ def test_a_clock_that_steps_back_charges_nothing_twice(cuts: list[int]) -> None:
 
 
 def test_less_than_a_micro_dollar_waits_for_the_next_line() -> None:
-    meter, line = read(a_meter(1), NOON + timedelta(minutes=59))
+    meter, line = read(a_meter(1), NOON + timedelta(minutes=59), most=PLENTY)
     assert line is None
-    _, line = read(meter, NOON + timedelta(minutes=60))
+    _, line = read(meter, NOON + timedelta(minutes=60), most=PLENTY)
     assert line is not None
     assert (line.start, line.amount) == (NOON, 1)
+
+
+def test_what_is_not_held_is_due_with_the_next_line() -> None:
+    later = NOON + timedelta(hours=2)
+    meter, first = read(a_meter(), NOON + timedelta(hours=1), most=Money(400_000))
+    assert first is not None
+    assert first.amount == 400_000
+    _, second = read(meter, later, most=PLENTY)
+    assert second is not None
+    assert (second.start, second.end, second.amount) == (first.end, later, 2 * 690_000 - 400_000)
+
+
+def test_an_empty_escrow_is_charged_nothing() -> None:
+    meter, line = read(a_meter(), NOON + timedelta(hours=1), most=Money(0))
+    assert (meter, line) == (a_meter(), None)
 
 
 @pytest.mark.parametrize(

@@ -188,6 +188,46 @@ async def test_what_is_terminated_cannot_be_terminated_again(market: Stage) -> N
         await market.act(ann, pod, Action.TERMINATE)
 
 
+async def test_a_pod_that_waits_for_a_place_can_be_terminated(market: Stage) -> None:
+    """Found by the simulation: the action was taken back, for its answer had no host."""
+    ann = await market.account("ann@example.org", "5")
+    await market.host()
+    bid = Money.parse("0.20")
+    await market.rent(ann, cards=2, tenure=Tenure.SPOT, bid=bid)
+    await market.tick()
+    waiting = await market.rent(ann)
+    ended = await market.act(ann, waiting, Action.TERMINATE)
+    assert ended.state.status is Status.TERMINATED
+    assert await market.status(waiting) is Status.TERMINATED
+
+
+@pytest.mark.parametrize("volume_gb", [0, 10])
+async def test_a_stopped_pod_gets_no_place_that_others_have_taken(
+    market: Stage, volume_gb: int
+) -> None:
+    """Found by the simulation: it came back to cards that somebody else had by then."""
+    ann = await market.account("ann@example.org", "5")
+    await market.host()
+    pod = await market.rent(ann, cards=2, volume_gb=volume_gb)
+    await market.tick()
+    await market.act(ann, pod, Action.STOP)
+    await market.tick()
+    other = await market.rent(ann, cards=2)
+    await market.tick()
+    if volume_gb:
+        with pytest.raises(NoCapacity):
+            await market.act(ann, pod, Action.START)
+    else:
+        await market.act(ann, pod, Action.START)
+        assert await market.status(pod) is Status.PROVISIONING
+    await market.act(ann, other, Action.TERMINATE)
+    await market.tick()
+    if volume_gb:
+        await market.act(ann, pod, Action.START)
+    await market.tick(times=2)
+    assert await market.status(pod) is Status.RUNNING
+
+
 async def test_a_host_that_is_away_is_not_paid_for_that_time(market: Stage) -> None:
     """It keeps `paid_until` by itself: it stops the pod, and says when."""
     ann = await market.account("ann@example.org", "5")

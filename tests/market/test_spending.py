@@ -68,7 +68,9 @@ class Rental:
         The host itself stops a pod whose paid time is over, so time beyond it is never used.
         """
         paid = NOON + timedelta(seconds=self.paid_seconds())
-        self.meter, line = read(self.meter, min(NOON + timedelta(seconds=seconds), paid))
+        self.meter, line = read(
+            self.meter, min(NOON + timedelta(seconds=seconds), paid), most=Money(self.held)
+        )
         if line:
             charge = Charge(
                 pod="pod1", host_account="joe", amount=line.amount, fee_share=500, reason="cards"

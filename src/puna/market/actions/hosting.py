@@ -131,7 +131,7 @@ def orders_for(on_host: Sequence[Pod]) -> Orders:
 
 
 def _waits_for_money(pod: Pod) -> bool:
-    return pod.state.desired is Desired.RUN and pod.paid_until is None
+    return pod.state.desired is Desired.RUN and not pod.is_paid
 
 
 def _order(pod: Pod) -> PodOrder:

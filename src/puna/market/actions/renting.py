@@ -15,7 +15,7 @@ from puna.market.db.ledger import balance_of, renter
 from puna.market.db.pods import NewPod, Pod
 from puna.market.domain.ledger import NotEnoughMoney
 from puna.market.domain.metering import RUNPODS_STORAGE, rates
-from puna.market.domain.placement import Refusal, Seat, place
+from puna.market.domain.placement import Refusal, Seat, Why, place
 from puna.market.domain.pods import Action, Desired, Intent, WrongState, act
 from puna.market.domain.specs import PodSpec, check
 from puna.units import Money
@@ -116,13 +116,39 @@ async def take_seat(tx: Transaction, world: World, pod: str, seat: Seat) -> bool
 async def act_on_pod(
     tx: Transaction, world: World, caller: Caller, pod: str, action: Action
 ) -> Pod:
-    """Start, stop, restart or terminate. Raises `NoSuchPod`, `WrongState`, `Locked`."""
+    """Start, stop, restart or terminate.
+
+    Raises `NoSuchPod`, `WrongState`, `Locked`, and `NoCapacity` where a pod that was stopped finds
+    its place taken.
+    """
     found = await _must_have(tx, pod, caller.account.id)
     intent = act(found.state, action)
+    if action is Action.START:
+        await return_to_place(tx, world, found)
     if not await db.want(tx, found, intent):
         raise WrongState("the pod was changed by somebody else", hint="look at it again")
     await db.say(tx, pod, f"{action} asked for by {caller.account.email}", world.now())
-    return await _must_have(tx, pod, caller.account.id)
+    return await db.pod_of(tx, pod) or found
+
+
+async def return_to_place(tx: Transaction, world: World, pod: Pod) -> None:
+    """Take a place again for a pod that was stopped, since others may have come by now.
+
+    Raises `NoCapacity` if so. Without a volume it may go anywhere and is placed anew; its volume
+    binds it to its host.
+    """
+    if pod.host is None:
+        return
+    if not pod.spec.volume_gb:
+        await db.unseat_pod(tx, pod, reason="", failed=False)
+        return
+    turns = await turns_of(tx, [pod.host])
+    its_host = [each for each in await hosts_for(tx, pod.spec.card_models) if each.id == pod.host]
+    empty = [host.without(pod.id) for host in its_host]
+    placement = place(pod.spec.demand(), empty, world.now())
+    is_free = placement.seat is not None and not placement.seat.displaces
+    if not is_free or not await take_turn(tx, pod.host, turns[pod.host]):
+        raise NoCapacity(placement.refusals or (Refusal(pod.host, Why.TAKEN),))
 
 
 def hour_of(spec: PodSpec, price: Money) -> Money:

@@ -12,7 +12,7 @@ from typing import Self
 
 from sqlalchemy import Connection, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from puna.errors import Invalid, Unavailable
@@ -62,7 +62,7 @@ class Database:
         except OSError as error:
             raise DatabaseAway(f"the database does not answer: {_cause(error)}") from error
         except DBAPIError as error:
-            if not error.connection_invalidated:
+            if not (error.connection_invalidated or isinstance(error, OperationalError)):
                 raise
             raise DatabaseAway(f"the database does not answer: {_cause(error)}") from error
 

@@ -39,6 +39,9 @@ class Pod:
     stop_at: datetime | None
     terminate_at: datetime | None
     paid_until: datetime | None
+    """How far it is paid for, in the rates of the time."""
+    is_paid: bool
+    """Whether money is held for this very run."""
     seen: datetime | None
     """When its host was last seen."""
 
@@ -90,6 +93,7 @@ async def add_pod(tx: Transaction, pod: NewPod) -> None:
             reason="",
             ports={},
             failed_hosts=[],
+            paid_run=0,
             created=born,
             stop_at=born + spec.stop_after if spec.stop_after else None,
             terminate_at=born + spec.terminate_after if spec.terminate_after else None,
@@ -148,7 +152,7 @@ async def unseat_pod(tx: Transaction, pod: Pod, *, reason: str, failed: bool) ->
         shown_run=0,
         started=None,
         ended=None,
-        paid_until=None,
+        paid_run=0,
         failed_hosts=sorted(tried),
         reason=reason[:_LONGEST],
     )
@@ -168,8 +172,8 @@ async def want(tx: Transaction, pod: Pod, intent: Intent, *, reason: str = "") -
         "run": intent.run,
         "reason": reason[:_LONGEST],
     }
-    if intent.run != pod.state.run:
-        values["paid_until"] = None  # of the run before
+    if pod.is_paid and pod.state.desired is intent.desired:
+        values["paid_run"] = intent.run
     return (await tx.execute(change.values(values))).rowcount == 1
 
 
@@ -200,9 +204,10 @@ async def see(tx: Transaction, host: str, sighting: Sighting) -> bool:
     return (await tx.execute(change.values(values))).rowcount == 1
 
 
-async def pay_until(tx: Transaction, pod: str, moment: datetime) -> None:
-    """Note how far a pod is paid for."""
-    await tx.execute(update(pods).where(pods.c.id == pod).values(paid_until=moment))
+async def pay_until(tx: Transaction, pod: Pod, moment: datetime) -> None:
+    """Note how far this run of a pod is paid for."""
+    change = update(pods).where(pods.c.id == pod.id)
+    await tx.execute(change.values(paid_until=moment, paid_run=pod.state.run))
 
 
 async def close_pod(tx: Transaction, pod: str, now: datetime) -> None:
@@ -252,6 +257,7 @@ def _pod(row: Row[Any]) -> Pod:
         stop_at=row.stop_at,
         terminate_at=row.terminate_at,
         paid_until=row.paid_until,
+        is_paid=row.paid_run == row.run,
         seen=row.seen,
     )
 

@@ -124,6 +124,7 @@ pods = Table(
     Column("stop_at", Moment),
     Column("terminate_at", Moment),
     Column("paid_until", Moment),
+    Column("paid_run", Integer, nullable=False),
     Column("closed", Moment),
     Index("pods_by_account", "account", "closed", "id"),
     Index("pods_open", "closed", "desired"),

@@ -1,6 +1,6 @@
 """What a machine offers: its cards, what surrounds them, its prices and its owner's conditions."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, time
 from enum import StrEnum
 
@@ -119,6 +119,10 @@ class Host:
             memory=Size(self.machine.memory - sum(each.memory for each in staying)),
             disk=Size(self.machine.disk - sum(each.disk for each in staying)),
         )
+
+    def without(self, pod: str) -> "Host":
+        """Return the host as it is without a pod."""
+        return replace(self, tenants=tuple(each for each in self.tenants if each.pod != pod))
 
     def is_fresh(self, now: datetime) -> bool:
         """Whether it has been seen lately."""

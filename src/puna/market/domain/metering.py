@@ -111,14 +111,15 @@ def owed(an_hour: Money, span: timedelta) -> Money:
     return Money(an_hour * (span // timedelta(microseconds=1)) // _HOUR_US)
 
 
-def read(meter: Meter, until: datetime) -> tuple[Meter, Line | None]:
+def read(meter: Meter, until: datetime, *, most: Money) -> tuple[Meter, Line | None]:
     """Return the meter after charging up to `until`, and the line; None where nothing is due.
 
-    A clock that went back charges nothing until it has caught up.
+    No more than `most` is charged now; the rest is due with the next line. A clock that went back
+    charges nothing until it has caught up.
     """
     if until <= meter.charged_until:
         return meter, None
-    due = Money(owed(meter.rate.an_hour, until - meter.began) - meter.charged)
+    due = Money(min(most, owed(meter.rate.an_hour, until - meter.began) - meter.charged))
     if due <= 0:
         return meter, None
     line = Line(

@@ -95,10 +95,11 @@ def _stretches(pod: Pod, now: datetime, tariff: Tariff) -> tuple[_Stretch, ...]:
 async def _charge(
     tx: Transaction, pod: Pod, rate: Rate, stretch: _Stretch, tariff: Tariff
 ) -> Money:
-    """Charge one item up to the end of a stretch."""
+    """Charge one item up to the end of a stretch, out of what is held and never more."""
     run = pod.state.shown_run
     meter = await _meter_for(tx, pod, rate, stretch)
-    after, line = read(meter, stretch.end)
+    held = await ledger.balance_of(tx, ledger.escrow(pod.id))
+    after, line = read(meter, stretch.end, most=held)
     if line is None:
         return Money(0)
     key = f"{pod.id}:{rate.item}:{run}:{line.end.timestamp():.6f}"
@@ -134,24 +135,19 @@ async def _hold(tx: Transaction, pod: Pod, now: datetime, tariff: Tariff) -> Non
     an_hour = Money(sum(rate.an_hour for rate in each))
     spare = len(each)  # each item is rounded by itself, by less than a micro-dollar
     escrow = await ledger.balance_of(tx, ledger.escrow(pod.id))
-    wanted = wanted_hold(_runway(escrow, an_hour, spare), tariff.tick)
-    if wanted:
+    needed = Money(wanted_hold(Runway(escrow=Money(0), an_hour=an_hour), tariff.tick) + spare)
+    if wanted := Money(max(0, needed - escrow)):
         escrow = Money(escrow + await _hold_more(tx, pod, wanted, now))
     elif not runs:
-        needed = wanted_hold(_runway(Money(0), an_hour, 0), tariff.tick) + 2 * spare
         escrow = Money(escrow - await _give_back(tx, pod, Money(escrow - needed), now))
-    runway = _runway(escrow, an_hour, spare)
+    runway = Runway(escrow=Money(max(0, escrow - spare)), an_hour=an_hour)
     # What stands still is owed from where it was last paid; what runs stopped itself there.
     seen = min(now, pod.seen or now)
     since = seen if runs else min(seen, pod.paid_until or now)
-    await pods.pay_until(tx, pod.id, since + runway.lasts.timedelta)
+    await pods.pay_until(tx, pod, since + runway.lasts.timedelta)
     if pod.state.desired is Desired.RUN and must_freeze(runway, tariff.tick):
         await pods.want(tx, pod, Intent(Desired.STOP, pod.state.run), reason="out of money")
         await pods.say(tx, pod.id, "stopped: its balance or a budget is used up", now)
-
-
-def _runway(escrow: Money, an_hour: Money, spare: int) -> Runway:
-    return Runway(escrow=Money(max(0, escrow - spare)), an_hour=an_hour)
 
 
 async def _hold_more(tx: Transaction, pod: Pod, wanted: Money, now: datetime) -> Money:

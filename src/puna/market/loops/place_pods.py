@@ -4,7 +4,7 @@ Also again: a host that failed a pod's image is left for the next, with the reas
 pod that asked for it is placed anew when it was displaced.
 """
 
-from puna.market.actions.renting import take_seat
+from puna.market.actions.renting import NoCapacity, return_to_place, take_seat
 from puna.market.db import pods as db
 from puna.market.db.database import Database, Transaction
 from puna.market.db.hosts import hosts_for
@@ -71,9 +71,11 @@ def _was_displaced(pod: Pod) -> bool:
 
 
 async def _come_back(tx: Transaction, world: World, pod: Pod) -> bool:
+    try:
+        await return_to_place(tx, world, pod)
+    except NoCapacity:
+        return False
     if not await db.want(tx, pod, Intent(Desired.RUN, pod.state.run + 1)):
         return False
     await db.say(tx, pod.id, "asks for a place again", world.now())
-    if pod.host is not None and not pod.spec.volume_gb:
-        await db.unseat_pod(tx, pod, reason="", failed=False)
     return True

@@ -65,7 +65,10 @@ def _make_budgets() -> None:
         sa.Column("period", sa.String(length=16), nullable=False),
         sa.Column("limit", sa.BigInteger(), nullable=False),
         sa.Column("created", sa.BigInteger(), nullable=False),
-        sa.ForeignKeyConstraint(["account"], ["accounts.id"]),
+        sa.ForeignKeyConstraint(
+            ["account"],
+            ["accounts.id"],
+        ),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index(op.f("ix_budgets_account"), "budgets", ["account"], unique=False)
@@ -87,7 +90,10 @@ def _make_hosts() -> None:
         sa.Column("sequence", sa.BigInteger(), nullable=False),
         sa.Column("is_draining", sa.Boolean(), nullable=False),
         sa.Column("turn", sa.Integer(), nullable=False),
-        sa.ForeignKeyConstraint(["account"], ["accounts.id"]),
+        sa.ForeignKeyConstraint(
+            ["account"],
+            ["accounts.id"],
+        ),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("key_digest"),
     )
@@ -104,7 +110,10 @@ def _make_join_tokens() -> None:
         sa.Column("created", sa.BigInteger(), nullable=False),
         sa.Column("expires", sa.BigInteger(), nullable=False),
         sa.Column("used", sa.BigInteger(), nullable=True),
-        sa.ForeignKeyConstraint(["account"], ["accounts.id"]),
+        sa.ForeignKeyConstraint(
+            ["account"],
+            ["accounts.id"],
+        ),
         sa.PrimaryKeyConstraint("digest"),
     )
 
@@ -121,7 +130,10 @@ def _make_keys() -> None:
         sa.Column("created", sa.BigInteger(), nullable=False),
         sa.Column("expires", sa.BigInteger(), nullable=True),
         sa.Column("revoked", sa.BigInteger(), nullable=True),
-        sa.ForeignKeyConstraint(["account"], ["accounts.id"]),
+        sa.ForeignKeyConstraint(
+            ["account"],
+            ["accounts.id"],
+        ),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("digest"),
     )
@@ -134,7 +146,10 @@ def _make_postings() -> None:
         sa.Column("entry", sa.String(length=128), nullable=False),
         sa.Column("book", sa.String(length=64), nullable=False),
         sa.Column("amount", sa.BigInteger(), nullable=False),
-        sa.ForeignKeyConstraint(["entry"], ["entries.key"]),
+        sa.ForeignKeyConstraint(
+            ["entry"],
+            ["entries.key"],
+        ),
         sa.PrimaryKeyConstraint("entry", "book"),
     )
     op.create_index("postings_by_book", "postings", ["book", "entry"], unique=False)
@@ -166,9 +181,16 @@ def _make_pods() -> None:
         sa.Column("stop_at", sa.BigInteger(), nullable=True),
         sa.Column("terminate_at", sa.BigInteger(), nullable=True),
         sa.Column("paid_until", sa.BigInteger(), nullable=True),
+        sa.Column("paid_run", sa.Integer(), nullable=False),
         sa.Column("closed", sa.BigInteger(), nullable=True),
-        sa.ForeignKeyConstraint(["account"], ["accounts.id"]),
-        sa.ForeignKeyConstraint(["host"], ["hosts.id"]),
+        sa.ForeignKeyConstraint(
+            ["account"],
+            ["accounts.id"],
+        ),
+        sa.ForeignKeyConstraint(
+            ["host"],
+            ["hosts.id"],
+        ),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index(op.f("ix_pods_host"), "pods", ["host"], unique=False)
@@ -190,9 +212,18 @@ def _make_bill_lines() -> None:
         sa.Column("end", sa.BigInteger(), nullable=False),
         sa.Column("an_hour", sa.BigInteger(), nullable=False),
         sa.Column("amount", sa.BigInteger(), nullable=False),
-        sa.ForeignKeyConstraint(["account"], ["accounts.id"]),
-        sa.ForeignKeyConstraint(["entry"], ["entries.key"]),
-        sa.ForeignKeyConstraint(["pod"], ["pods.id"]),
+        sa.ForeignKeyConstraint(
+            ["account"],
+            ["accounts.id"],
+        ),
+        sa.ForeignKeyConstraint(
+            ["entry"],
+            ["entries.key"],
+        ),
+        sa.ForeignKeyConstraint(
+            ["pod"],
+            ["pods.id"],
+        ),
         sa.PrimaryKeyConstraint("entry"),
     )
     op.create_index("bill_by_account", "bill_lines", ["account", "end"], unique=False)
@@ -206,7 +237,10 @@ def _make_events() -> None:
         sa.Column("pod", sa.String(length=14), nullable=False),
         sa.Column("at", sa.BigInteger(), nullable=False),
         sa.Column("text", sa.String(length=2000), nullable=False),
-        sa.ForeignKeyConstraint(["pod"], ["pods.id"]),
+        sa.ForeignKeyConstraint(
+            ["pod"],
+            ["pods.id"],
+        ),
         sa.PrimaryKeyConstraint("number"),
     )
     op.create_index("events_by_pod", "events", ["pod", "number"], unique=False)
@@ -222,6 +256,9 @@ def _make_meters() -> None:
         sa.Column("began", sa.BigInteger(), nullable=False),
         sa.Column("charged_until", sa.BigInteger(), nullable=False),
         sa.Column("charged", sa.BigInteger(), nullable=False),
-        sa.ForeignKeyConstraint(["pod"], ["pods.id"]),
+        sa.ForeignKeyConstraint(
+            ["pod"],
+            ["pods.id"],
+        ),
         sa.PrimaryKeyConstraint("pod", "item"),
     )
