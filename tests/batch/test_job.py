@@ -311,8 +311,9 @@ async def test_jobs_are_listed_found_and_cancelled(tmp_path: Path) -> None:
     ("task", "distinct", "batches"),
     [
         (LABELS, 1, 1),
-        (LABELS, 9_999, 1),
-        (LABELS, 10_200, 2),
+        (LABELS, 4_079, 1),
+        (LABELS, 4_080, 2),
+        (LABELS, 10_000, 4),
         (LABELS, 1_000_000, 4),
         (LABELS, 100_000_000, 8),
         (PROMPT, 100, 1),

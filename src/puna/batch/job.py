@@ -75,7 +75,7 @@ _SIZES = {
 _COPY = 2**20
 _SPARED = 4
 """Times the rows of a shard where a classifier takes some of them."""
-_SHORT, _LONG = 20, 4
+_SHORT, _LONG = 8, 4
 """A job is cut into at least so many shards, unless they would grow beyond so many times."""
 _MOST_SHARDS = 50_000
 """Beyond it shards grow: a folder of a million files is a burden."""
