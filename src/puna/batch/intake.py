@@ -12,7 +12,7 @@ samples, equal texts get answers of their own, and the order stays the input's.
 import json
 import mmap
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,9 +28,12 @@ from puna.batch.records import BadRow, Chunk
 from puna.batch.strings import StringsWriter
 from puna.batch.texts import Texts
 
-_SORT_MEMORY = "96MB"
+_SORT_MEMORY = ("128MB", "512MB", "2GB")
+_NO_MEMORY = "out of memory"
 _SCHEMA = pa.schema([("row", pa.int64()), ("text", pa.string())])
 _AT_ONCE = 65536
+_SORTED = 4096
+"""Rows whose numbers are written at once: each can bring a page of the file into memory."""
 _NUMBER = 8
 BAD_ROW = -1
 
@@ -110,13 +113,32 @@ def _split(texts: Texts, chunk: Chunk) -> tuple[list[pa.Array], list[BadRow]]:
 
 
 def _number(draft: Path, folder: Path, rows: int, *, merges: bool) -> int:
-    """Write the texts in order, and for each row the number of its text; return their count."""
+    """Write the texts in order, and for each row the number of its text; return their count.
+
+    A sort that spills needs some memory for each of its runs, the more rows the more runs, so a
+    bound that turned out too low is raised and the sort begun again.
+    """
+    for limit in _SORT_MEMORY[:-1]:
+        try:
+            return _sort(draft, folder, rows, limit=limit, merges=merges)
+        except (OSError, duckdb.Error) as error:  # pyarrow passes duckdb's error on as its own
+            if _NO_MEMORY not in str(error).lower():
+                raise
+    return _sort(draft, folder, rows, limit=_SORT_MEMORY[-1], merges=merges)
+
+
+def _sort(draft: Path, folder: Path, rows: int, *, limit: str, merges: bool) -> int:
     writer = StringsWriter(folder / "texts")
     order = "text, row" if merges else "row"
+    config = {"memory_limit": limit, "temp_directory": str(folder / "spill")}
     last: str | None = None
-    with _number_table(folder / "numbers", rows) as mapped, _sorter(str(folder / "spill")) as db:
+    with (
+        _number_table(folder / "numbers", rows) as mapped,
+        closing(writer),
+        duckdb.connect(config=dict(config)) as db,
+    ):
         query = f"SELECT row, text FROM read_parquet($1) ORDER BY {order}"  # noqa: S608 - one of two
-        for batch in db.sql(query, params=[str(draft)]).to_arrow_reader(_AT_ONCE):
+        for batch in db.sql(query, params=[str(draft)]).to_arrow_reader(_SORTED):
             found = batch.column(1)
             is_new = _changes(found, last) if merges else np.ones(len(found), bool)
             table = np.frombuffer(mapped, np.int64)
@@ -125,12 +147,8 @@ def _number(draft: Path, folder: Path, rows: int, *, merges: bool) -> int:
             mapped.madvise(mmap.MADV_DONTNEED)
             writer.extend(found.filter(pa.array(is_new)).cast(pa.binary()).to_pylist())
             last = found[-1].as_py()
-    writer.finish()
+        writer.finish()
     return writer.count
-
-
-def _sorter(spill: str) -> duckdb.DuckDBPyConnection:
-    return duckdb.connect(config={"memory_limit": _SORT_MEMORY, "temp_directory": spill})
 
 
 @contextmanager

@@ -44,7 +44,12 @@ class StringsWriter:
         for file in (self._content, self._offsets):
             file.flush()
             os.fsync(file.fileno())
-            file.close()
+        self.close()
+
+    def close(self) -> None:
+        """Close both files, whole or not."""
+        self._content.close()
+        self._offsets.close()
 
 
 class Strings:
