@@ -65,6 +65,18 @@ def test_a_template_is_filled_with_the_columns() -> None:
     assert found == ["ADA is 36\n"]
 
 
+@pytest.mark.parametrize("template", ["Say {{ a }}{{ b }}", "Say {{ row['a'] }}"])
+def test_a_row_that_is_empty_where_the_template_looks_is_bad(template: str) -> None:
+    rows: list[dict[str, object]] = [
+        {"a": " ", "b": None},
+        {"a": "x", "b": ""},
+        {"a": 0, "b": ""},
+    ]
+    found = texts_of(*rows, task=PromptTask(), template=template)
+    assert found[0] == "it is empty"
+    assert [str(each).startswith("Say") for each in found[1:]] == [True, True]
+
+
 def test_a_template_that_fails_for_a_row_makes_that_row_bad() -> None:
     found = texts_of({"n": 2}, {"n": 0}, task=PromptTask(), template="{{ 1 / n }}")
     assert found == ["0.5", "the template cannot be filled: division by zero"]

@@ -123,7 +123,13 @@ class _Filler:
         self.needed = needed
 
     def __call__(self, record: Record) -> tuple[str, str]:
-        """Return the filled template, or why it could not be filled."""
+        """Return the filled template, or why it could not be filled.
+
+        A row that is empty where the template looks at it is empty, whatever stands around.
+        """
+        names = tuple(record) if self.needed is None else self.needed
+        if names and not any(_as_text(record.get(name)).strip() for name in names):
+            return "", "it is empty"
         try:
             return self._fill(record), ""
         except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
