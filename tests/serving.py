@@ -89,8 +89,7 @@ class Serving:
     @property
     def engines(self) -> list[psutil.Process]:
         """The processes that it has started and that still run."""
-        children = psutil.Process(self.process.pid).children()
-        return [each for each in children if each.status() != psutil.STATUS_ZOMBIE]
+        return [each for each in psutil.Process(self.process.pid).children() if runs(each)]
 
     @property
     def open_files(self) -> int:
@@ -144,3 +143,11 @@ def rest_of(client: socket.socket) -> bytes:
         received += block
     client.close()
     return received
+
+
+def runs(process: psutil.Process) -> bool:
+    """Tell whether a process is there; it may end between two looks."""
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False

@@ -22,7 +22,8 @@ from tests.batch.stage import an_order, answer, folder_of, records, write_csv
 from tests.worlds import FakeWorld
 
 STEP = Span.of(ms=250)
-SHARD_ROWS = 16
+SHARD_ROWS = 64
+"""Of a job of prompts with eight such shards or more."""
 
 
 @dataclass
