@@ -9,6 +9,7 @@ import pytest_asyncio
 from sqlalchemy import Connection, MetaData, inspect
 
 from puna.errors import PunaError
+from puna.market.actions.renting import find_place, take_seat
 from puna.market.db.database import Database, sqlite_address
 from puna.market.db.hosts import hosts_for
 from puna.market.db.migrate import upgrade
@@ -17,7 +18,7 @@ from puna.market.db.tables import metadata
 from puna.market.domain.ledger import BookKind
 from puna.market.domain.pods import Action, Status
 from tests.databases import Cluster, postgresql
-from tests.market.stage import Stage
+from tests.market.stage import SPEC, Stage
 from tests.worlds import FakeWorld
 
 
@@ -72,6 +73,18 @@ async def test_of_ten_who_want_two_cards_at_once_two_get_one_each(market: Stage)
     seated = [pod for pod in rented if pod is not None and pod.host is not None]
     assert host.free.cards == 0
     assert len(seated) == 2
+
+
+async def test_a_place_found_before_others_came_is_not_taken_after(market: Stage) -> None:
+    """The turn was read at the claim and not with the tenants: two could get one card."""
+    ann = await market.account("ann@example.org", "5")
+    await market.host()
+    async with market.database.transaction() as tx:
+        seat = (await find_place(tx, market.world, SPEC)).seat
+    pod = await market.rent(ann, cards=2)
+    assert seat is not None
+    async with market.database.transaction() as tx:
+        assert not await take_seat(tx, market.world, pod.id, seat)
 
 
 async def test_an_action_asked_for_ten_times_at_once_is_done_once(market: Stage) -> None:

@@ -10,12 +10,12 @@ from puna.errors import NotFound, Unavailable
 from puna.market.db import pods as db
 from puna.market.db.accounts import Caller
 from puna.market.db.database import Transaction
-from puna.market.db.hosts import hosts_for, take_turn, turns_of
+from puna.market.db.hosts import host_of, hosts_for, take_turn
 from puna.market.db.ledger import balance_of, renter
 from puna.market.db.pods import NewPod, Pod
 from puna.market.domain.ledger import NotEnoughMoney
 from puna.market.domain.metering import RUNPODS_STORAGE, rates
-from puna.market.domain.placement import Refusal, Seat, Why, place
+from puna.market.domain.placement import Placement, Refusal, Seat, Why, place
 from puna.market.domain.pods import Action, Desired, Intent, WrongState, act
 from puna.market.domain.specs import PodSpec, check
 from puna.units import Money
@@ -66,7 +66,7 @@ async def rent_pod(tx: Transaction, world: World, caller: Caller, wish: Wish) ->
     The balance must cover an hour of it, as with RunPod; what is held is much less.
     """
     spec, now = check(wish.spec), world.now()
-    seat = await _seat_for(tx, world, spec)
+    seat = await _must_find(tx, world, spec)
     await _check_hour(tx, caller.account.id, hour_of(spec, seat.price))
     new = NewPod(
         id=_new_id(world),
@@ -82,12 +82,20 @@ async def rent_pod(tx: Transaction, world: World, caller: Caller, wish: Wish) ->
     for _ in range(_TRIES):
         if await take_seat(tx, world, new.id, seat):
             break
-        seat = await _seat_for(tx, world, spec)
+        seat = await _must_find(tx, world, spec)
     return await _must_have(tx, new.id, caller.account.id)
 
 
-async def _seat_for(tx: Transaction, world: World, spec: PodSpec) -> Seat:
-    placement = place(spec.demand(), await hosts_for(tx, spec.card_models), world.now())
+async def find_place(
+    tx: Transaction, world: World, spec: PodSpec, *, avoid: frozenset[str] = frozenset()
+) -> Placement:
+    """Look at every offer that could do."""
+    hosts = await hosts_for(tx, spec.card_models)
+    return place(spec.demand(avoid=avoid), hosts, world.now())
+
+
+async def _must_find(tx: Transaction, world: World, spec: PodSpec) -> Seat:
+    placement = await find_place(tx, world, spec)
     if placement.seat is None:
         raise NoCapacity(placement.refusals)
     return placement.seat
@@ -95,8 +103,7 @@ async def _seat_for(tx: Transaction, world: World, spec: PodSpec) -> Seat:
 
 async def take_seat(tx: Transaction, world: World, pod: str, seat: Seat) -> bool:
     """Seat a pod, or tell the pods in its way to go; False where another was faster."""
-    turns = await turns_of(tx, [seat.host])
-    if not await take_turn(tx, seat.host, turns[seat.host]):
+    if not await take_turn(tx, seat.host, seat.turn):
         return False
     now = world.now()
     if not seat.displaces:
@@ -142,12 +149,10 @@ async def return_to_place(tx: Transaction, world: World, pod: Pod) -> None:
     if not pod.spec.volume_gb:
         await db.unseat_pod(tx, pod, reason="", failed=False)
         return
-    turns = await turns_of(tx, [pod.host])
-    its_host = [each for each in await hosts_for(tx, pod.spec.card_models) if each.id == pod.host]
-    empty = [host.without(pod.id) for host in its_host]
-    placement = place(pod.spec.demand(), empty, world.now())
+    host = await host_of(tx, pod.host)
+    placement = place(pod.spec.demand(), [host.without(pod.id)], world.now())
     is_free = placement.seat is not None and not placement.seat.displaces
-    if not is_free or not await take_turn(tx, pod.host, turns[pod.host]):
+    if not is_free or not await take_turn(tx, host.id, host.turn):
         raise NoCapacity(placement.refusals or (Refusal(pod.host, Why.TAKEN),))
 
 

@@ -1,11 +1,11 @@
 """Hosts: what they have, what their owners ask, and who is on them."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, and_, insert, select, update
+from sqlalchemy import ColumnElement, Row, insert, select, true, update
 
 from puna.market.db.database import Transaction
 from puna.market.db.tables import hosts, pods
@@ -86,36 +86,35 @@ async def show_host(tx: Transaction, shown: Shown, now: datetime) -> bool:
 
 async def hosts_for(tx: Transaction, cards: Collection[str] = ()) -> Sequence[Host]:
     """Return hosts with their tenants: all of them, or those with one of these cards."""
-    wanted = select(hosts)
-    if cards:
-        wanted = wanted.where(hosts.c.card.in_(cards))
-    rows = (await tx.execute(wanted.order_by(hosts.c.id))).all()
-    tenants = await _tenants(tx, [row.id for row in rows] if cards else ())
-    return [_host(row, tuple(tenants.get(row.id, ()))) for row in rows]
+    if not cards:
+        return await _hosts(tx, true())
+    return await _hosts(tx, hosts.c.card.in_(cards))
+
+
+async def host_of(tx: Transaction, host: str) -> Host:
+    """Return one host with its tenants; it must be there."""
+    (found,) = await _hosts(tx, hosts.c.id == host)
+    return found
 
 
 async def take_turn(tx: Transaction, host: str, expected: int) -> bool:
-    """Claim the right to change who is on a host; False where somebody else was faster."""
+    """Claim the right to bring somebody to a host; False where another came since `expected`."""
     change = update(hosts).where(hosts.c.id == host, hosts.c.turn == expected)
     return (await tx.execute(change.values(turn=expected + 1))).rowcount == 1
 
 
-async def turns_of(tx: Transaction, ids: Collection[str]) -> Mapping[str, int]:
-    """Return the turn that each host is at."""
-    rows = await tx.execute(select(hosts.c.id, hosts.c.turn).where(hosts.c.id.in_(ids)))
-    return {row.id: row.turn for row in rows}
+async def _hosts(tx: Transaction, which: ColumnElement[bool]) -> Sequence[Host]:
+    """Return hosts with who is on each; a stopped pod with a volume still takes its disk.
 
-
-async def _tenants(tx: Transaction, ids: Sequence[str]) -> Mapping[str, list[Tenant]]:
-    """Return who is on each host; a stopped pod with a volume still takes its disk."""
-    is_there = and_(pods.c.host.is_not(None), pods.c.closed.is_(None))
-    wanted = select(pods).where(is_there)
-    if ids:
-        wanted = wanted.where(pods.c.host.in_(ids))
-    found: dict[str, list[Tenant]] = {}
-    for row in await tx.execute(wanted.order_by(pods.c.id)):
-        found.setdefault(row.host, []).append(_tenant(row))
-    return found
+    Hosts are read before their tenants: whoever comes in between has moved the turn on.
+    """
+    rows = (await tx.execute(select(hosts).where(which).order_by(hosts.c.id))).all()
+    on_them = pods.c.host.in_(select(hosts.c.id).where(which))
+    open_pods = select(pods).where(on_them, pods.c.closed.is_(None)).order_by(pods.c.id)
+    tenants: dict[str, list[Tenant]] = {}
+    for row in await tx.execute(open_pods):
+        tenants.setdefault(row.host, []).append(_tenant(row))
+    return [_host(row, tuple(tenants.get(row.id, ()))) for row in rows]
 
 
 def _tenant(row: Row[Any]) -> Tenant:
@@ -140,4 +139,5 @@ def _host(row: Row[Any], tenants: tuple[Tenant, ...]) -> Host:
         seen=row.seen,
         tenants=tenants,
         is_draining=row.is_draining,
+        turn=row.turn,
     )

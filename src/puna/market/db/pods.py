@@ -44,6 +44,8 @@ class Pod:
     """Whether money is held for this very run."""
     seen: datetime | None
     """When its host was last seen."""
+    owner: str
+    """The account that its host earns for; empty without a host."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,10 +129,10 @@ async def pods_on(tx: Transaction, host: str) -> Sequence[Pod]:
     return [_pod(row) for row in await tx.execute(wanted.order_by(pods.c.id))]
 
 
-async def open_pods(tx: Transaction, *, after: str = "", limit: int = 200) -> Sequence[Pod]:
-    """Return a page of all pods that are not closed, by id."""
-    wanted = _SELECT.where(pods.c.closed.is_(None), pods.c.id > after)
-    return [_pod(row) for row in await tx.execute(wanted.order_by(pods.c.id).limit(limit))]
+async def open_pods(tx: Transaction, *, after: str = "", limit: int = 200) -> Sequence[str]:
+    """Return a page of the ids of all pods that are not closed, in their order."""
+    wanted = select(pods.c.id).where(pods.c.closed.is_(None), pods.c.id > after)
+    return [row.id for row in await tx.execute(wanted.order_by(pods.c.id).limit(limit))]
 
 
 async def seat_pod(tx: Transaction, pod: str, host: str, price: Money) -> bool:
@@ -227,7 +229,9 @@ async def said(tx: Transaction, pod: str, *, last: int = 100) -> Sequence[tuple[
     return [(row.at, row.text) for row in reversed(rows)]
 
 
-_SELECT = select(pods, hosts.c.seen).select_from(pods.outerjoin(hosts, pods.c.host == hosts.c.id))
+_SELECT = select(pods, hosts.c.seen, hosts.c.account.label("owner")).select_from(
+    pods.outerjoin(hosts, pods.c.host == hosts.c.id)
+)
 
 
 def _pod(row: Row[Any]) -> Pod:
@@ -259,9 +263,5 @@ def _pod(row: Row[Any]) -> Pod:
         paid_until=row.paid_until,
         is_paid=row.paid_run == row.run,
         seen=row.seen,
+        owner=row.owner or "",
     )
-
-
-async def owner_of_host(tx: Transaction, host: str) -> str:
-    """Return the account that a host earns for."""
-    return str(await tx.scalar(select(hosts.c.account).where(hosts.c.id == host)))

@@ -104,6 +104,8 @@ class Host:
     tenants: tuple[Tenant, ...] = ()
     is_draining: bool = False
     """It gets no new pod: the operator or the owner wants it empty."""
+    turn: int = 0
+    """Counts who has come to it: what was decided on these tenants holds while it stands."""
 
     @property
     def free(self) -> Room:

@@ -77,10 +77,14 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seat:
-    """An offer that does: its price for one card and hour, and the pods that must go for it."""
+    """An offer that does: its price for one card and hour, and the pods that must go for it.
+
+    It can be taken while the host is still at the `turn` at which it was found.
+    """
 
     host: str
     price: Money
+    turn: int
     displaces: tuple[str, ...] = ()
 
 
@@ -147,7 +151,8 @@ def place(demand: Demand, hosts: Iterable[Host], now: datetime) -> Placement:
         if leaving is None:
             refusals.append(Refusal(host.id, why or Why.TAKEN))
             continue
-        seat = Seat(host=host.id, price=price_of(demand, host), displaces=leaving)
+        price = price_of(demand, host)
+        seat = Seat(host=host.id, price=price, turn=host.turn, displaces=leaving)
         seats.append((_rank(demand, host, seat), seat))
     best = min(seats, default=None)
     return Placement(best[1] if best else None, tuple(refusals))

@@ -6,6 +6,7 @@ hold nothing more is stopped, and its volume kept. What is terminated and gone g
 not spend. All of it is one transaction a pod: a crash leaves either everything or nothing.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -16,6 +17,8 @@ from puna.market.domain.budgets import Runway, most_to_hold, must_freeze, wanted
 from puna.market.domain.ledger import Charge, hold, release
 from puna.market.domain.metering import (
     RUNPODS_STORAGE,
+    Item,
+    Line,
     Meter,
     Rate,
     StoragePrices,
@@ -23,10 +26,9 @@ from puna.market.domain.metering import (
     read,
 )
 from puna.market.domain.pods import Desired, Intent, Observed
+from puna.market.loops.pages import for_each_open_pod
 from puna.units import Money, Span
 from puna.world import World
-
-_PAGE = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,30 +42,25 @@ class Tariff:
 
 async def meter_usage(database: Database, world: World, tariff: Tariff) -> Money:
     """Take one turn; return what was charged."""
-    total, after = 0, ""
-    while True:
-        async with database.transaction() as tx:
-            page = await pods.open_pods(tx, after=after, limit=_PAGE)
-        for each in page:
-            async with database.transaction() as tx:
-                total += await _settle(tx, world.now(), each.id, tariff)
-        if len(page) < _PAGE:
-            return Money(total)
-        after = page[-1].id
+    settle = for_each_open_pod(database, lambda tx, pod: _settle(tx, world.now(), pod, tariff))
+    return Money(await settle)
 
 
-async def _settle(tx: Transaction, now: datetime, pod_id: str, tariff: Tariff) -> Money:
-    pod = await pods.pod_of(tx, pod_id)
-    if pod is None:
-        return Money(0)
-    charged = Money(0)
+async def _settle(tx: Transaction, now: datetime, pod: Pod, tariff: Tariff) -> Money:
+    known = await bills.meters_of(tx, pod.id)
+    escrow = began_with = await ledger.balance_of(tx, ledger.escrow(pod.id))
     for stretch in _stretches(pod, now, tariff):
         for rate in stretch.rates:
-            charged = Money(charged + await _charge(tx, pod, rate, stretch, tariff))
+            meter, line = read(_meter_for(pod, rate, stretch, known), stretch.end, most=escrow)
+            if line is not None:
+                await _charge(tx, pod, line, tariff)
+                await bills.set_meter(tx, pod.id, pod.state.shown_run, meter)
+                escrow = Money(escrow - line.amount)
+    charged = Money(began_with - escrow)
     if pod.state.is_gone:
-        await _close(tx, pod, now)
+        await _close(tx, pod, escrow, now)
     elif pod.host is not None:
-        await _hold(tx, pod, now, tariff)
+        await _hold(tx, pod, escrow, now, tariff)
     return charged
 
 
@@ -92,54 +89,45 @@ def _stretches(pod: Pod, now: datetime, tariff: Tariff) -> tuple[_Stretch, ...]:
     return tuple(found)
 
 
-async def _charge(
-    tx: Transaction, pod: Pod, rate: Rate, stretch: _Stretch, tariff: Tariff
-) -> Money:
-    """Charge one item up to the end of a stretch, out of what is held and never more."""
-    run = pod.state.shown_run
-    meter = await _meter_for(tx, pod, rate, stretch)
-    held = await ledger.balance_of(tx, ledger.escrow(pod.id))
-    after, line = read(meter, stretch.end, most=held)
-    if line is None:
-        return Money(0)
-    key = f"{pod.id}:{rate.item}:{run}:{line.end.timestamp():.6f}"
-    charge = Charge(
-        pod=pod.id,
-        host_account=await pods.owner_of_host(tx, pod.host or ""),
-        amount=line.amount,
-        fee_share=tariff.fee_share,
-        reason=f"{rate.item} of pod {pod.id} on host {pod.host}",
-    )
-    if await ledger.post(tx, charge.to_entry(key=key, at=line.end)):
-        await bills.add_line(tx, key, pod, line)
-    await bills.set_meter(tx, pod.id, run, after)
-    return line.amount
-
-
-async def _meter_for(tx: Transaction, pod: Pod, rate: Rate, stretch: _Stretch) -> Meter:
+def _meter_for(
+    pod: Pod, rate: Rate, stretch: _Stretch, known: Mapping[Item, tuple[int, Meter]]
+) -> Meter:
     """Return the meter of an item in this run, or a new one that begins where the last ended."""
-    known = (await bills.meters_of(tx, pod.id)).get(rate.item)
-    if known is None:
+    if rate.item not in known:
         return Meter(rate=rate, began=stretch.start, charged_until=stretch.start)
-    run, meter = known
+    run, meter = known[rate.item]
     if run == pod.state.shown_run and meter.rate == rate and meter.began >= stretch.start:
         return meter
     began = max(stretch.start, meter.charged_until)
     return Meter(rate=rate, began=began, charged_until=began)
 
 
-async def _hold(tx: Transaction, pod: Pod, now: datetime, tariff: Tariff) -> None:
+async def _charge(tx: Transaction, pod: Pod, line: Line, tariff: Tariff) -> None:
+    key = f"{pod.id}:{line.item}:{pod.state.shown_run}:{line.end.timestamp():.6f}"
+    charge = Charge(
+        pod=pod.id,
+        host_account=pod.owner,
+        amount=line.amount,
+        fee_share=tariff.fee_share,
+        reason=f"{line.item} of pod {pod.id} on host {pod.host}",
+    )
+    if await ledger.post(tx, charge.to_entry(key=key, at=line.end)):
+        await bills.add_line(tx, key, pod, line)
+
+
+async def _hold(tx: Transaction, pod: Pod, escrow: Money, now: datetime, tariff: Tariff) -> None:
     """Hold two ticks ahead, or give back what is more, and say how far that reaches."""
     runs = pod.state.desired is Desired.RUN or pod.state.observed is Observed.RUNNING
     each = rates(pod.spec.footprint, pod.price, tariff.storage, runs=runs)
     an_hour = Money(sum(rate.an_hour for rate in each))
     spare = len(each)  # each item is rounded by itself, by less than a micro-dollar
-    escrow = await ledger.balance_of(tx, ledger.escrow(pod.id))
     needed = Money(wanted_hold(Runway(escrow=Money(0), an_hour=an_hour), tariff.tick) + spare)
     if wanted := Money(max(0, needed - escrow)):
         escrow = Money(escrow + await _hold_more(tx, pod, wanted, now))
     elif not runs:
-        escrow = Money(escrow - await _give_back(tx, pod, Money(escrow - needed), now))
+        extra = Money(escrow - needed)
+        await _give_back(tx, pod, extra, now)
+        escrow = Money(escrow - extra)
     runway = Runway(escrow=Money(max(0, escrow - spare)), an_hour=an_hour)
     # What stands still is owed from where it was last paid; what runs stopped itself there.
     seen = min(now, pod.seen or now)
@@ -159,19 +147,14 @@ async def _hold_more(tx: Transaction, pod: Pod, wanted: Money, now: datetime) ->
     return more
 
 
-async def _give_back(tx: Transaction, pod: Pod, extra: Money, now: datetime) -> Money:
-    """Release what a stopped pod does not need for its volume; return how much that was."""
-    if extra <= 0:
-        return Money(0)
-    key = f"release:{pod.id}:{now.timestamp():.6f}"
-    await ledger.post(tx, release(pod.account, pod.id, extra, key=key, at=now))
-    return extra
-
-
-async def _close(tx: Transaction, pod: Pod, now: datetime) -> None:
-    left = await ledger.balance_of(tx, ledger.escrow(pod.id))
-    if left > 0:
+async def _give_back(tx: Transaction, pod: Pod, extra: Money, now: datetime) -> None:
+    """Release what a pod does not need any more, if anything."""
+    if extra > 0:
         key = f"release:{pod.id}:{now.timestamp():.6f}"
-        await ledger.post(tx, release(pod.account, pod.id, left, key=key, at=now))
+        await ledger.post(tx, release(pod.account, pod.id, extra, key=key, at=now))
+
+
+async def _close(tx: Transaction, pod: Pod, left: Money, now: datetime) -> None:
+    await _give_back(tx, pod, left, now)
     await pods.close_pod(tx, pod.id, now)
     await pods.say(tx, pod.id, "nothing of it is left on its host: closed", now)

@@ -4,39 +4,30 @@ Also again: a host that failed a pod's image is left for the next, with the reas
 pod that asked for it is placed anew when it was displaced.
 """
 
-from puna.market.actions.renting import NoCapacity, return_to_place, take_seat
+from puna.market.actions.renting import (
+    NoCapacity,
+    find_place,
+    return_to_place,
+    take_seat,
+)
 from puna.market.db import pods as db
 from puna.market.db.database import Database, Transaction
-from puna.market.db.hosts import hosts_for
 from puna.market.db.pods import Pod
 from puna.market.domain.hosts import Tenure
-from puna.market.domain.placement import place
 from puna.market.domain.pods import Desired, Intent, Observed
+from puna.market.loops.pages import for_each_open_pod
 from puna.world import World
 
 _MOST_HOSTS = 3
 """Hosts that may fail a pod before it is left as failed."""
-_PAGE = 200
 
 
 async def place_pods(database: Database, world: World) -> int:
-    """Take one turn; return how many pods were moved on. Each pod has its own transaction."""
-    moved, after = 0, ""
-    while True:
-        async with database.transaction() as tx:
-            page = await db.open_pods(tx, after=after, limit=_PAGE)
-        for pod in page:
-            async with database.transaction() as tx:
-                moved += await _move_on(tx, world, pod.id)
-        if len(page) < _PAGE:
-            return moved
-        after = page[-1].id
+    """Take one turn; return how many pods were moved on."""
+    return await for_each_open_pod(database, lambda tx, pod: _move_on(tx, world, pod))
 
 
-async def _move_on(tx: Transaction, world: World, pod_id: str) -> bool:
-    pod = await db.pod_of(tx, pod_id)
-    if pod is None:
-        return False
+async def _move_on(tx: Transaction, world: World, pod: Pod) -> bool:
     if _was_displaced(pod):
         return await _come_back(tx, world, pod)
     if pod.state.desired is not Desired.RUN:
@@ -50,8 +41,7 @@ async def _move_on(tx: Transaction, world: World, pod_id: str) -> bool:
 
 
 async def _seat(tx: Transaction, world: World, pod: Pod) -> bool:
-    demand = pod.spec.demand(avoid=pod.failed_hosts)
-    placement = place(demand, await hosts_for(tx, pod.spec.card_models), world.now())
+    placement = await find_place(tx, world, pod.spec, avoid=pod.failed_hosts)
     if placement.seat is None:
         return False
     return await take_seat(tx, world, pod.id, placement.seat)

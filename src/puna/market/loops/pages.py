@@ -1,0 +1,30 @@
+"""Every pod that is not closed, one after another: the walk that loops share.
+
+Each pod has a transaction of its own, in which it is read anew: a turn holds nothing up, and a
+crash costs one pod's work.
+"""
+
+from collections.abc import Awaitable, Callable
+
+from puna.market.db import pods
+from puna.market.db.database import Database, Transaction
+from puna.market.db.pods import Pod
+
+_PAGE = 200
+
+
+async def for_each_open_pod(
+    database: Database, act: Callable[[Transaction, Pod], Awaitable[int]]
+) -> int:
+    """Have `act` do its work on every open pod, and return the sum of what it returns."""
+    total, after = 0, ""
+    while True:
+        async with database.transaction() as tx:
+            page = await pods.open_pods(tx, after=after, limit=_PAGE)
+        for each in page:
+            async with database.transaction() as tx:
+                pod = await pods.pod_of(tx, each)
+                total += await act(tx, pod) if pod else 0
+        if len(page) < _PAGE:
+            return total
+        after = page[-1]
