@@ -11,20 +11,21 @@ from puna.library.weights.made import CannotConvert
 PROGRAM = """
 import json, os, sys
 from puna.errors import Failed, Invalid, Unsupported
-from puna.library.weights.child import own_output, refuse
+from puna.library.weights.child import work_as_child
 from puna.library.weights.made import CannotConvert
 job = json.loads(sys.stdin.buffer.read())
-out = own_output()
-print("noise of native code")
-out.write(job["text"].encode())
-out.flush()
 kinds = {"invalid": Invalid, "unsupported": Unsupported, "cannot": CannotConvert, "failed": Failed}
-if job["end"] in kinds:
-    refuse(kinds[job["end"]]("no", hint="later"))
-if job["end"] == "crash":
-    os.abort()
-if job["end"] == "error":
-    raise RuntimeError("what went wrong")
+def main(out):
+    print("noise of native code")
+    out.write(job["text"].encode())
+    out.flush()
+    if job["end"] in kinds:
+        raise kinds[job["end"]]("no", hint="later")
+    if job["end"] == "crash":
+        os.abort()
+    if job["end"] == "error":
+        raise RuntimeError("what went wrong")
+work_as_child(main)
 """
 
 

@@ -3,8 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from puna.chat.images import Image
+if TYPE_CHECKING:  # `puna list` has messages in its way, and never an image
+    from puna.chat.images import Image
 
 Json = Mapping[str, "Json"] | Sequence["Json"] | str | int | float | bool | None
 
@@ -36,7 +38,7 @@ class Message:
     """A text that is no `Role` is for templates that know it, such as granite's `control`."""
     content: str
     thinking: str = ""
-    images: tuple[Image, ...] = ()
+    images: "tuple[Image, ...]" = ()
     places: tuple[int, ...] = ()
     """Where in the text each image stands, in characters; without places all stand in front."""
     tool_calls: tuple[ToolCall, ...] = ()

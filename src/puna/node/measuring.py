@@ -52,7 +52,7 @@ def embed(client: NodeClient, question: VectorQuestion) -> Vectors:
     """Return a vector for each text; without texts the model is loaded. Blocks meanwhile."""
     reply = client.ask("POST", "/api/embed", question.to_body(), limit_s=None)
     return Vectors(
-        _rows(reply.values.get("embeddings")),
+        reply.rows("embeddings"),
         reply.whole("prompt_eval_count"),
         tuple(_cut(each) for each in reply.each("truncated")),
     )
@@ -60,11 +60,6 @@ def embed(client: NodeClient, question: VectorQuestion) -> Vectors:
 
 def _cut(cut: Fields) -> ShortenedText:
     return ShortenedText(cut.whole("index"), cut.whole("tokens"), cut.whole("kept_tokens"))
-
-
-def _rows(value: object) -> tuple[tuple[float, ...], ...]:
-    rows = value if isinstance(value, list) else []
-    return tuple(tuple(row) for row in rows if isinstance(row, list))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,10 +108,6 @@ def _score(reply: Fields) -> AnswerScore:
     return AnswerScore(
         best=reply.text("best"),
         margin=float(margin) if isinstance(margin, int | float) else 0.0,
-        probabilities=_numbers(reply.values.get("probabilities")),
-        logprobs=_numbers(reply.values.get("logprobs")),
+        probabilities=reply.numbers("probabilities"),
+        logprobs=reply.numbers("logprobs"),
     )
-
-
-def _numbers(value: object) -> tuple[float, ...]:
-    return tuple(value) if isinstance(value, list) else ()

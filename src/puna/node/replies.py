@@ -57,6 +57,17 @@ class Fields:
             item for item in (value if isinstance(value, list) else ()) if isinstance(item, str)
         )
 
+    def numbers(self, name: str) -> tuple[float, ...]:
+        """Return the numbers of a list, empty if it is none."""
+        value = self.values.get(name)
+        return tuple(value) if isinstance(value, list) else ()
+
+    def rows(self, name: str) -> tuple[tuple[float, ...], ...]:
+        """Return the lists of numbers in a list."""
+        value = self.values.get(name)
+        rows = value if isinstance(value, list) else []
+        return tuple(tuple(row) for row in rows if isinstance(row, list))
+
 
 class NodeVersion(NamedTuple):
     """Which program answers: `puna` is its own version, empty if it is Ollama."""

@@ -151,7 +151,7 @@ class NodeWorker:
             **_options(spec, {}),
         }
         reply = await self._ask("POST", "/api/score", body)
-        rows = [_numbers(each.values.get("logprobs")) for each in reply.each("scores")]
+        rows = [each.numbers("logprobs") for each in reply.each("scores")]
         width = len(asked[0])
         return [
             answer_of(task, rows[place : place + width], "", self._bias)
@@ -165,8 +165,7 @@ class NodeWorker:
         if isinstance(spec.task, EmbedTask) and spec.task.dimensions:
             body["dimensions"] = spec.task.dimensions
         reply = await self._ask("POST", "/api/embed", body)
-        vectors = reply.values.get("embeddings")
-        return [Vector(_numbers(each)) for each in (vectors if isinstance(vectors, list) else [])]
+        return [Vector(row) for row in reply.rows("embeddings")]
 
     async def _write(self, task: PromptTask | SchemaTask, text: str, place: int) -> Answer:
         try:
@@ -258,10 +257,6 @@ def _digest_in(tags: Fields, model: str) -> str:
 
 def _bias_in(answer: Answer) -> tuple[float, ...]:
     return answer.scores if isinstance(answer, Scored) else ()
-
-
-def _numbers(value: object) -> tuple[float, ...]:
-    return tuple(value) if isinstance(value, list) else ()
 
 
 def _mapping(value: object) -> Mapping[str, object]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import cast
 
 from puna.cli.launch.configure import Written
+from puna.node.private import make_folder, write_private
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +49,9 @@ class Record:
             each: {"model": row.model, "files": [file.to_json() for file in row.files]}
             for each, row in programs.items()
         }
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        draft = self.path.with_suffix(".new")
-        draft.write_text(json.dumps({"integrations": rows}, indent=2) + "\n", encoding="utf-8")
-        draft.chmod(0o600)
-        draft.replace(self.path)
+        make_folder(self.path.parent)
+        content = json.dumps({"integrations": rows}, indent=2) + "\n"
+        write_private(self.path, content.encode(), mark="new")
         return Record(self.path, programs)
 
 

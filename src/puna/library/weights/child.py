@@ -9,7 +9,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -114,7 +114,7 @@ def _tell(process: "subprocess.Popen[bytes]", job: Mapping[str, object]) -> None
         return  # reading its output tells why
 
 
-def refuse(error: PunaError) -> NoReturn:
+def _refuse(error: PunaError) -> NoReturn:
     """End this child with a reason that its parent passes on."""
     family = next((name for name in _FAMILIES if isinstance(error, _FAMILIES[name])), "failed")
     words = {"family": family, "message": error.message, "hint": error.hint}
@@ -122,14 +122,29 @@ def refuse(error: PunaError) -> NoReturn:
     sys.exit(_REFUSED)
 
 
-def own_output() -> BinaryIO:
+def work_as_child(main: Callable[[BinaryIO], None]) -> None:
+    """Run what a child is for: its output is for results alone, an error is a reason, not a trace.
+
+    When nobody reads any more, the process ends at once.
+    """
+    _go_first_when_memory_ends()
+    output = _own_output()
+    try:
+        main(output)
+    except PunaError as error:
+        _refuse(error)
+    except BrokenPipeError:
+        os._exit(1)  # nobody wants the rest
+
+
+def _own_output() -> BinaryIO:
     """Return standard output, for results alone: what native code prints goes to errors."""
     output = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     return output
 
 
-def go_first_when_memory_ends() -> None:
+def _go_first_when_memory_ends() -> None:
     """Have the kernel end this child, and not its parent, when memory ends."""
     try:
         Path("/proc/self/oom_score_adj").write_text("500")

@@ -5,7 +5,6 @@ as the model's folder does.
 """
 
 import json
-import os
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,10 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from puna.errors import PunaError
 from puna.library.weights import moves
 from puna.library.weights.adapter import read_adapter
-from puna.library.weights.child import go_first_when_memory_ends, own_output, refuse
+from puna.library.weights.child import work_as_child
 from puna.library.weights.families import (
     LEFT_OUT,
     Shape,
@@ -179,11 +177,4 @@ def main(output: BinaryIO) -> None:
 
 
 if __name__ == "__main__":
-    go_first_when_memory_ends()
-    own = own_output()
-    try:
-        main(own)
-    except PunaError as error:
-        refuse(error)
-    except BrokenPipeError:
-        os._exit(1)  # nobody wants the rest
+    work_as_child(main)

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from puna.errors import Failed, PunaError
-from puna.library.weights.child import go_first_when_memory_ends, own_output, refuse
+from puna.errors import Failed
+from puna.library.weights.child import work_as_child
 from puna.library.weights.native import Formats
 from puna.text import one_line
 
@@ -103,11 +103,4 @@ def main(output: BinaryIO) -> None:
 if __name__ == "__main__":
     # Or llama.cpp starts a debugger to print its stack when an assertion fails.
     os.environ.setdefault("GGML_NO_BACKTRACE", "1")  # noqa: TID251 - for native code, not for puna
-    go_first_when_memory_ends()
-    own = own_output()
-    try:
-        main(own)
-    except PunaError as error:
-        refuse(error)
-    except BrokenPipeError:
-        os._exit(1)  # nobody wants the rest
+    work_as_child(main)

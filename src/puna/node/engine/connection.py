@@ -51,6 +51,16 @@ class Connection:
             raise error_of(answer)
         return answer
 
+    async def tokenize(self, text: str, *, add_special: bool) -> tuple[int, ...]:
+        """Return the token ids of a text. Raises as `ask`."""
+        question: Mapping[str, Json] = {
+            "content": text,
+            "add_special": add_special,
+            "parse_special": True,
+        }
+        tokens = (await self.ask("/tokenize", question))["tokens"]
+        return tuple(tokens) if isinstance(tokens, list) else ()
+
     async def stream(
         self, question: Mapping[str, Json], events: EventReader
     ) -> AsyncGenerator[Piece | Finish, None]:

@@ -163,13 +163,8 @@ class LlamaEngine:
 
     async def tokenize(self, text: str, *, add_special: bool) -> tuple[int, ...]:
         """Return the token ids of `text`."""
-        question: Mapping[str, Json] = {
-            "content": text,
-            "add_special": add_special,
-            "parse_special": True,
-        }
-        answer = await self._ask("/tokenize", question)
-        return _numbers(answer["tokens"])
+        self._check_alive()
+        return await self._connection.tokenize(text, add_special=add_special)
 
     async def detokenize(self, tokens: Sequence[int]) -> str:
         """Return the text of token ids. Raises `Invalid` for an id outside the vocabulary."""
@@ -362,7 +357,3 @@ def _number_at(answer: object, *path: str | int) -> int:
     if not isinstance(answer, int):
         raise LoadFailed(f"the engine does not say its {'.'.join(map(str, path))}")
     return answer
-
-
-def _numbers(answer: object) -> tuple[int, ...]:
-    return tuple(answer) if isinstance(answer, list) else ()

@@ -71,17 +71,10 @@ class Eyes:
         if self._around is None:
             answer = await self._connection.ask("/apply-template", _conversation(self._mark))
             before, _, after = str(answer["prompt"]).partition(self._mark)
-            self._around = await self._count(before, begins=True) + await self._count(after)
+            first = await self._connection.tokenize(before, add_special=True)
+            last = await self._connection.tokenize(after, add_special=False)
+            self._around = len(first) + len(last)
         return self._around
-
-    async def _count(self, text: str, *, begins: bool = False) -> int:
-        question: Mapping[str, Json] = {
-            "content": text,
-            "add_special": begins,
-            "parse_special": True,
-        }
-        tokens = (await self._connection.ask("/tokenize", question))["tokens"]
-        return len(tokens) if isinstance(tokens, list) else 0
 
     async def prepared(self, prompt: Illustrated) -> Illustrated:
         """Return a prompt with every image in a format that llama.cpp decodes."""
