@@ -95,15 +95,19 @@ def test_lists_and_facts(client: ollama.Client) -> None:
     assert card.modelinfo["llama.context_length"] == 8192
 
 
+def running_models(client: ollama.Client) -> dict[str | None, ollama.ProcessResponse.Model]:
+    """What `ollama ps` lists, by name: tests before may have left models of their own."""
+    return {model.model: model for model in client.ps().models}
+
+
 def test_a_running_model_can_be_stopped(client: ollama.Client) -> None:
     client.generate("smollm2:135m", keep_alive=0)  # the same weights, under the name first used
     client.generate("smollm2", keep_alive="10m")
-    (running,) = client.ps().models
-    assert running.model == "smollm2:latest"
+    running = running_models(client)["smollm2:latest"]
     assert running.expires_at is not None
     assert running.expires_at > datetime.now(UTC)
     client.generate("smollm2", keep_alive=0)
-    assert list(client.ps().models) == []
+    assert "smollm2:latest" not in running_models(client)
 
 
 def test_a_copy_can_be_used_and_deleted(client: ollama.Client) -> None:

@@ -119,12 +119,13 @@ def test_many_texts_become_several_trees_of_a_limited_size() -> None:
 
 def test_questions_may_be_asked_before_others_are_answered() -> None:
     work, _ = started(2)
+    before = threading.active_count()
     answers: queue.SimpleQueue[Mapping[str, object]] = queue.SimpleQueue()
     for number in range(20):
         work.ask([f"{number}", f"{number} more"], answers.put)
     found = [answers.get(timeout=LIMIT_S) for _ in range(20)]
     assert len({str(each["logprobs"]) for each in found}) > 1
-    assert threading.active_count() < 30
+    assert threading.active_count() <= before
 
 
 def test_where_no_cut_is_safe_every_prompt_is_read_whole() -> None:
