@@ -13,11 +13,13 @@ from pathlib import Path
 import click
 
 import puna
+from puna.agent.settings import AGENT_ROWS
 from puna.cli.main import make_command
 from puna.errors import PunaError
+from puna.market.settings import MARKET_ROWS
 from puna.models.options import OPTION_TABLE
 from puna.node.api.app import ENDPOINTS
-from puna.settings import SETTINGS
+from puna.settings import SETTINGS, Setting
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 NOTE = "<!-- Made from the code by `make docs`; edit the code instead. -->\n"
@@ -33,8 +35,18 @@ def settings_page() -> Iterator[str]:
     yield "|---|---|---|---|---|"
     for row in SETTINGS:
         ollama = f"`{row.ollama}`" if row.ollama else ""
-        default = f"`{row.default}`" if row.default else ""
-        yield f"| `{row.name}` | `{row.variable}` | {ollama} | {default} | {row.meaning} |"
+        yield f"| `{row.name}` | `{row.variable}` | {ollama} | {default_of(row)} | {row.meaning} |"
+    for title, rows in (("A market", MARKET_ROWS), ("An agent", AGENT_ROWS)):
+        yield f"\n## {title}\n"
+        yield "| in the file | variable | default | meaning |"
+        yield "|---|---|---|---|"
+        for row in rows:
+            yield f"| `{row.name}` | `{row.variable}` | {default_of(row)} | {row.meaning} |"
+
+
+def default_of(row: Setting) -> str:
+    """Return the default of a setting as a table shows it."""
+    return f"`{row.default}`" if row.default else ""
 
 
 def options_page() -> Iterator[str]:

@@ -9,23 +9,33 @@ class takes a seventh of what a dataclass takes.
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from puna.errors import Invalid
+from puna.readers import (
+    FALSE,
+    TRUE,
+    read_flag,
+    read_folder,
+    read_list,
+    read_maybe,
+    read_text,
+    read_whole,
+)
 from puna.surroundings import Desk, Proxies
 from puna.units import FOREVER, Size, Span
 
 DEFAULT_PORT = 11434
-_TRUE = {"1", "t", "true", "yes", "on"}
-_FALSE = {"0", "f", "false", "no", "off"}
 _LOOPBACK = {"localhost", "::1"}
 _SPECULATIONS = ("auto", "ngram", "off")
 _MOST_STREAMS = 64
 _CACHE_TYPES = ("f16", "q8_0", "q4_0")
+ROOMS = ("market_", "agent_", "cloud_")
+"""How the names of settings begin that other rooms read by `load_room`."""
 
 
 class InvalidSetting(Invalid):
@@ -164,7 +174,9 @@ def load_settings(environ: Mapping[str, str] | None = None, file: Path | None = 
     values: dict[str, SettingValue] = {}
     sources: dict[str, str] = {}
     warnings = [
-        f'{chosen}: unknown setting "{name}" ignored' for name in table if name not in _BY_NAME
+        f'{chosen}: unknown setting "{name}" ignored'
+        for name in table
+        if name not in _BY_NAME and not name.startswith(ROOMS)
     ]
     for setting in SETTINGS:
         text, source = _find(setting, environ, table, chosen)
@@ -181,6 +193,32 @@ def load_settings(environ: Mapping[str, str] | None = None, file: Path | None = 
     node = NodeSettings(**values)  # type: ignore[arg-type]
     explained = tuple(_explain(row, values[row.name], sources[row.name]) for row in SETTINGS)
     return Settings(node, explained, tuple(warnings))
+
+
+def load_room(
+    rows: Sequence[Setting], environ: Mapping[str, str] | None = None
+) -> dict[str, SettingValue]:
+    """Read the settings of another room (the market, the agent): its own table, the same places.
+
+    The names of such rows begin with the room's; what is returned is named without it. Raises
+    `InvalidSetting`.
+    """
+    environ = os.environ if environ is None else environ
+    file = _config_file(environ)
+    table = _read_config(file, must_exist=bool(environ.get("PUNA_CONFIG")))
+    values: dict[str, SettingValue] = {}
+    for row in rows:
+        text, source = _find(row, environ, table, file)
+        try:
+            values[row.name.partition("_")[2]] = row.read(text)
+        except Invalid as error:
+            raise InvalidSetting(f"{source}: {error.message}", hint=error.hint) from error
+    return values
+
+
+def read_home(environ: Mapping[str, str] | None = None) -> Path:
+    """Return puna's own folder on this machine."""
+    return _home(os.environ if environ is None else environ)
 
 
 def read_desk(environ: Mapping[str, str] | None = None) -> Desk:
@@ -270,7 +308,7 @@ def read_variable(name: str) -> str:
     return os.environ.get(name, "")
 
 
-def read_address(text: str) -> Address:
+def read_address(text: str, port: int = DEFAULT_PORT) -> Address:
     """Read a host as Ollama does: `host`, `host:port`, `:port`, `http://host` (80), with a path."""
     scheme, separator, rest = text.partition("://")
     if not separator:
@@ -279,12 +317,12 @@ def read_address(text: str) -> Address:
         raise Invalid(
             f'address "{text}" has an unknown scheme', hint="write it like 127.0.0.1:11434"
         )
-    fallback = {"http": 80, "https": 443}[scheme] if separator else DEFAULT_PORT
+    fallback = {"http": 80, "https": 443}[scheme] if separator else port
     if rest.count(":") > 1 and not rest.startswith("["):  # a bare IPv6 address
         rest = f"[{rest}]"
     try:
         parts = urlsplit(f"//{rest}")
-        port = fallback if parts.port is None else parts.port
+        found = fallback if parts.port is None else parts.port
     except ValueError as error:
         raise Invalid(
             f'address "{text}" is not a host and a port', hint="write it like 127.0.0.1:11434"
@@ -295,35 +333,13 @@ def read_address(text: str) -> Address:
         )
     if text == "ollama.com":
         return Address("https", "ollama.com", 443)
-    return Address(scheme, parts.hostname or "127.0.0.1", port, parts.path.rstrip("/"))
-
-
-def _text(text: str) -> str:
-    return text
-
-
-def _flag(text: str) -> bool:
-    return text.lower() not in _FALSE  # any other text is true, as in Ollama
-
-
-def _maybe_flag(text: str) -> bool | None:
-    return _flag(text) if text else None
-
-
-def _whole(text: str) -> int:
-    try:
-        number = int(text)
-    except ValueError as error:
-        raise Invalid(f'"{text}" is not a whole number') from error
-    if number < 0:
-        raise Invalid(f"{number} is below zero")
-    return number
+    return Address(scheme, parts.hostname or "127.0.0.1", found, parts.path.rstrip("/"))
 
 
 def _debug_level(text: str) -> int:
-    if text.lower() in _TRUE | _FALSE:
-        return int(_flag(text))
-    return _whole(text)
+    if text.lower() in TRUE | FALSE:
+        return int(read_flag(text))
+    return read_whole(text)
 
 
 def read_keep_alive(text: str) -> Span:
@@ -340,39 +356,31 @@ def _load_timeout(text: str) -> Span:
     return FOREVER if span == 0 else span
 
 
-def _folder(text: str) -> Path | None:
-    return Path(text).expanduser().absolute() if text else None
-
-
-def _list(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
-
-
 def _mirrors(text: str) -> tuple[str, ...]:
-    for pair in _list(text):
+    for pair in read_list(text):
         host, _, url = pair.partition("=")
         if not host or "/" in host or not url.startswith(("http://", "https://")) or "@" in url:
             raise Invalid(
                 f'"{host}" has no address of a mirror',
                 hint="write it like registry.ollama.ai=https://mirror.example:5000",
             )
-    return _list(text)
+    return read_list(text)
 
 
 def _logins(text: str) -> tuple[str, ...]:
-    for login in _list(text):
+    for login in read_list(text):
         host, _, user = login.partition("=")
         if not host or ":" not in user:  # the text itself holds a password: it is not shown
             raise Invalid(
                 "a login names no host, user and password", hint="write it like HOST=USER:PASSWORD"
             )
-    return _list(text)
+    return read_list(text)
 
 
 def _streams(text: str) -> int:
-    if not 1 <= _whole(text) <= _MOST_STREAMS:
+    if not 1 <= read_whole(text) <= _MOST_STREAMS:
         raise Invalid(f"{text} is not a number from 1 to {_MOST_STREAMS}")
-    return _whole(text)
+    return read_whole(text)
 
 
 def _cache_type(text: str) -> str:
@@ -412,42 +420,46 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "api_key",
-        _text,
+        read_text,
         "",
         "a key that clients must send, beside those of `puna keys`; commands send it too",
         secret=True,
     ),
     Setting(
         "client_key",
-        _text,
+        read_text,
         "",
         "key that commands send to a server, where api_key is not set",
         "OLLAMA_API_KEY",
         secret=True,
     ),
-    Setting("require_keys", _flag, "false", "ask for a key on this machine too"),
-    Setting("rate_limit", _whole, "0", "requests a minute for each key; 0 is no limit"),
-    Setting("token_limit", _whole, "0", "tokens a minute for each key; 0 is no limit"),
-    Setting("image_urls", _flag, "false", "fetch images that requests link to, from public places"),
-    Setting("access_log", _flag, "false", "log each request, without prompts, to logs/access.log"),
+    Setting("require_keys", read_flag, "false", "ask for a key on this machine too"),
+    Setting("rate_limit", read_whole, "0", "requests a minute for each key; 0 is no limit"),
+    Setting("token_limit", read_whole, "0", "tokens a minute for each key; 0 is no limit"),
+    Setting(
+        "image_urls", read_flag, "false", "fetch images that requests link to, from public places"
+    ),
+    Setting(
+        "access_log", read_flag, "false", "log each request, without prompts, to logs/access.log"
+    ),
     Setting(
         "origins",
-        _list,
+        read_list,
         "",
         "web origins that may call the node, besides this machine's",
         "OLLAMA_ORIGINS",
     ),
-    Setting("home", _folder, "", "folder of history, logs and configuration (~/.puna)"),
+    Setting("home", read_folder, "", "folder of history, logs and configuration (~/.puna)"),
     Setting(
         "models",
-        _folder,
+        read_folder,
         "",
         "folder of the model store (models in the home folder)",
         "OLLAMA_MODELS",
     ),
     Setting(
         "no_prune",
-        _flag,
+        read_flag,
         "false",
         "keep blobs that no model uses when the node starts",
         "OLLAMA_NOPRUNE",
@@ -462,41 +474,45 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("load_timeout", _load_timeout, "5m", "how long a load may take", "OLLAMA_LOAD_TIMEOUT"),
     Setting(
         "max_loaded_models",
-        _whole,
+        read_whole,
         "0",
         "models loaded at once; 0 is automatic",
         "OLLAMA_MAX_LOADED_MODELS",
     ),
     Setting(
         "num_parallel",
-        _whole,
+        read_whole,
         "0",
         "requests computed together per model; 0 is 4 where it fits",
         "OLLAMA_NUM_PARALLEL",
     ),
     Setting(
-        "max_queue", _whole, "512", "requests that may wait; more are refused", "OLLAMA_MAX_QUEUE"
+        "max_queue",
+        read_whole,
+        "512",
+        "requests that may wait; more are refused",
+        "OLLAMA_MAX_QUEUE",
     ),
     Setting(
         "context_length",
-        _whole,
+        read_whole,
         "0",
         "tokens of context per request; 0 is automatic",
         "OLLAMA_CONTEXT_LENGTH",
     ),
     Setting(
-        "truncate", _flag, "true", "cut a prompt that is too long, and say so; false refuses it"
+        "truncate", read_flag, "true", "cut a prompt that is too long, and say so; false refuses it"
     ),
     Setting(
         "go_template",
-        _flag,
+        read_flag,
         "false",
         "write prompts by a model's Go template even where its file's own can do more",
         "OLLAMA_GO_TEMPLATE",
     ),
     Setting(
         "flash_attention",
-        _maybe_flag,
+        read_maybe,
         "",
         "force flash attention on or off",
         "OLLAMA_FLASH_ATTENTION",
@@ -520,17 +536,21 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "memory_limit", Size.parse, "0", "memory that models may take together; 0 is what is free"
     ),
-    Setting("threads", _whole, "0", "processor threads per model; 0 is automatic"),
+    Setting("threads", read_whole, "0", "processor threads per model; 0 is automatic"),
     Setting("engine", _engine, "llama.cpp", "what computes: llama.cpp, or scripted for tests"),
     Setting(
         "no_history",
-        _flag,
+        read_flag,
         "false",
         "keep no history of the conversation prompt",
         "OLLAMA_NOHISTORY",
     ),
     Setting(
-        "editor", _text, "", "editor for a long prompt, before VISUAL and EDITOR", "OLLAMA_EDITOR"
+        "editor",
+        read_text,
+        "",
+        "editor for a long prompt, before VISUAL and EDITOR",
+        "OLLAMA_EDITOR",
     ),
     Setting(
         "hub_endpoint",
@@ -541,7 +561,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "hub_token",
-        _text,
+        read_text,
         "",
         "token for gated and private repositories of the hub; sent to the hub alone",
         "HF_TOKEN",
@@ -558,7 +578,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "docker_config",
-        _folder,
+        read_folder,
         "~/.docker",
         "folder of Docker's config.json, whose logins for registries are used",
         "DOCKER_CONFIG",

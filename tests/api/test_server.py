@@ -12,7 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from puna.node.api.server import CannotListen, PortInUse, take_address
+from puna.node.api.listening import CannotListen, PortInUse
+from puna.node.api.server import take_address
 from puna.settings import Address
 from tests.serving import Serving
 

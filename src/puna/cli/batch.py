@@ -1,56 +1,29 @@
 """`puna batch`: a model applied to a whole file. The commands are imported when they are called."""
 
 from collections.abc import Mapping
-from importlib import import_module
+from typing import ClassVar
 
 import click
 
-from puna.cli.help_page import speaks
-from puna.cli.lazy import LazyGroup
-from puna.errors import Unsupported
-
-_COMMANDS = {
-    "run": ("puna.cli.batch_run", "run", "Compute every row of a file, or go on where it stopped"),
-    "plan": ("puna.cli.batch_plan", "plan", "Tell what a job would take: hours and prices"),
-    "init": ("puna.cli.batch_init", "init", "Write a task file from questions and answers"),
-    "list": ("puna.cli.batch_jobs", "list_jobs", "List jobs"),
-    "show": ("puna.cli.batch_jobs", "show", "Show what is known of a job"),
-    "pause": ("puna.cli.batch_jobs", "pause", "Stop a job that runs; it can go on later"),
-    "resume": ("puna.cli.batch_run", "resume", "Go on with a job"),
-    "cancel": ("puna.cli.batch_jobs", "cancel", "Stop a job and forget what it computed"),
-}
-_PACKAGES = {"duckdb", "jinja2", "numpy", "pyarrow"}
+from puna.cli.extras import Extra, ExtraCommands, Row
 
 
-class MissingPackages(Unsupported):
-    """A part of puna that is installed on demand is not installed."""
+class BatchCommands(ExtraCommands):
+    """The commands of `puna batch`."""
 
-    code = "missing_packages"
-
-
-class BatchCommands(LazyGroup):
-    """A group whose commands are imported when they are called."""
-
-    def meanings(self) -> Mapping[str, str]:
-        """Return what each command does."""
-        return {name: row[2] for name, row in _COMMANDS.items()}
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import one command; an unknown name is none."""
-        del ctx
-        if cmd_name not in _COMMANDS:
-            return None
-        module, name, _ = _COMMANDS[cmd_name]
-        try:
-            command: click.Command = getattr(import_module(module), name)
-        except ModuleNotFoundError as error:
-            if error.name not in _PACKAGES:
-                raise
-            raise MissingPackages(
-                f"puna batch needs the package {error.name}, which is not installed",
-                hint="install it with: pip install 'puna[batch]'",
-            ) from error
-        return speaks(command)
+    extra = Extra("batch", frozenset({"duckdb", "jinja2", "numpy", "pyarrow"}))
+    rows: ClassVar[Mapping[str, Row]] = {
+        "run": Row(
+            "puna.cli.batch_run", "run", "Compute every row of a file, or go on where it stopped"
+        ),
+        "plan": Row("puna.cli.batch_plan", "plan", "Tell what a job would take: hours and prices"),
+        "init": Row("puna.cli.batch_init", "init", "Write a task file from questions and answers"),
+        "list": Row("puna.cli.batch_jobs", "list_jobs", "List jobs"),
+        "show": Row("puna.cli.batch_jobs", "show", "Show what is known of a job"),
+        "pause": Row("puna.cli.batch_jobs", "pause", "Stop a job that runs; it can go on later"),
+        "resume": Row("puna.cli.batch_run", "resume", "Go on with a job"),
+        "cancel": Row("puna.cli.batch_jobs", "cancel", "Stop a job and forget what it computed"),
+    }
 
 
 @click.group(cls=BatchCommands)

@@ -85,6 +85,9 @@ COMMANDS = {
         Takes.PROGRAM,
     ),
     "batch": Entry("puna.cli.batch", "batch", "Apply a model to every row of a file"),
+    "market": Entry(
+        "puna.cli.market", "market", "Run a market on which cards are lent and rented", ()
+    ),
     "keys": Entry("puna.cli.keys", "keys", "Make, list and revoke keys of the server", ("home",)),
     "settings": Entry(
         "puna.cli.settings", "settings", "Show settings and where they came from", ()

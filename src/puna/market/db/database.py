@@ -19,6 +19,7 @@ from puna.errors import Invalid, Unavailable
 from puna.market.db.migrate import upgrade
 
 _WAIT_MS = 30_000
+_READS = "puna_reads"
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
 
 Transaction = AsyncConnection
@@ -36,6 +37,7 @@ class Database:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
+        self._looking = engine.execution_options(**{_READS: True})
 
     @classmethod
     async def open(cls, address: str) -> Self:
@@ -56,8 +58,19 @@ class Database:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
         """Yield a transaction: all of it is kept, or nothing. Raises `DatabaseAway`."""
+        async with self._begun(self._engine) as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[Transaction]:
+        """Yield a transaction that only looks: it waits for no writer. Raises `DatabaseAway`."""
+        async with self._begun(self._looking) as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def _begun(self, engine: AsyncEngine) -> AsyncIterator[Transaction]:
         try:
-            async with self._engine.begin() as connection:
+            async with engine.begin() as connection:
                 yield connection
         except OSError as error:
             raise DatabaseAway(f"the database does not answer: {_cause(error)}") from error
@@ -110,7 +123,8 @@ def _prepare(connection: DBAPIConnection, record: object) -> None:
 
 
 def _begin(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    only_reads = connection.get_execution_options().get(_READS)
+    connection.exec_driver_sql("BEGIN" if only_reads else "BEGIN IMMEDIATE")
 
 
 def _cause(error: Exception) -> str:

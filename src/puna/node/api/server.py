@@ -6,21 +6,28 @@ with a last word, then the engines' processes are.
 """
 
 import asyncio
-import errno
 import logging
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
 
 import uvicorn
 
-from puna.errors import Conflict, Failed
 from puna.net import Caller, Unreachable
 from puna.node.api.app import make_app
 from puna.node.api.desk import Desk
 from puna.node.api.guard import check_exposure
+from puna.node.api.listening import (
+    BACKLOG,
+    PortInUse,
+    allow_many_connections,
+    bound,
+    listen_at,
+    loop_factory,
+    say,
+)
 from puna.node.keys import KeyRing
 from puna.node.node import open_node
 from puna.settings import Address, NodeSettings
@@ -34,82 +41,25 @@ _LAST_WORDS = Span.of(seconds=1)
 _ENGINES_END = Span.of(seconds=1)
 _IDLE_CONNECTION_S = 120
 """Longer than clients keep theirs (httpx 5 s, Go 90 s), so that they close first."""
-_BACKLOG = 2048
 _CONNECTION = "puna.node.api.connection:ClientConnection"  # needs what does not exist on Windows
 _PROBE_S = 1.0
-
-
-class PortInUse(Conflict):
-    """Another program listens at the address; the message says which, if it tells."""
-
-    code = "port_in_use"
-
-
-class CannotListen(Failed):
-    """The address is not one of this machine, or may not be used."""
-
-    code = "cannot_listen"
 
 
 def serve(settings: NodeSettings, *, world: World | None = None) -> None:
     """Run a node until SIGINT or SIGTERM. Blocks. Raises what keeps it from starting."""
     chance = world or RealWorld()
     check_exposure(settings, KeyRing(settings.home, chance))
-    _allow_many_connections()
+    allow_many_connections()
     with (
         take_address(settings.host) as listener,
-        asyncio.Runner(loop_factory=_loop_factory()) as runner,
+        asyncio.Runner(loop_factory=loop_factory()) as runner,
     ):
         runner.run(_serve(settings, listener, chance))
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    if sys.platform == "win32":
-        return None
-    import uvloop  # noqa: PLC0415 - does not exist on Windows
-
-    return uvloop.new_event_loop
-
-
-def _allow_many_connections() -> None:
-    """Open as many files as the system allows: each client is one, and 1024 are the usual limit."""
-    if sys.platform == "win32":
-        return
-    import resource  # noqa: PLC0415 - does not exist on Windows
-
-    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    with suppress(OSError, ValueError):  # macOS allows less than it says
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-
-
-@contextmanager
-def take_address(address: Address) -> Iterator[socket.socket]:
+def take_address(address: Address) -> AbstractContextManager[socket.socket]:
     """Listen at an address. Raises `PortInUse` or `CannotListen`."""
-    try:
-        family, kind, protocol, _, place = socket.getaddrinfo(
-            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listener = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise CannotListen(f"cannot listen on {address.host}: {_reason(error)}") from error
-    with listener:
-        if sys.platform != "win32":
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind(place)
-            listener.listen(_BACKLOG)
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                raise port_in_use(address) from error
-            raise CannotListen(
-                f"cannot listen on {address.host}:{address.port}: {_reason(error)}",
-                hint="PUNA_HOST names the address, such as PUNA_HOST=127.0.0.1:11500",
-            ) from error
-        yield listener
-
-
-def _reason(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()
+    return listen_at(address, in_use=port_in_use, variable="PUNA_HOST")
 
 
 def port_in_use(address: Address) -> PortInUse:
@@ -145,7 +95,7 @@ async def _serve(settings: NodeSettings, listener: socket.socket, world: World) 
         with suppress(NotImplementedError):  # Windows: uvicorn's own way has to do
             loop.add_signal_handler(number, server.stop)
     await desk.batches.resume()
-    _say(f"puna {__version__} listens on {_bound(settings.host, listener).url}")
+    say(f"puna {__version__} listens on {bound(settings.host, listener).url}")
     ending = asyncio.create_task(_end_answers(server, desk, world))
     try:
         await server.serve(sockets=[listener])
@@ -164,7 +114,7 @@ async def serving(settings: NodeSettings, world: World) -> AsyncIterator[str]:
     with take_address(Address(port=0)) as listener:
         task = asyncio.create_task(server.serve(sockets=[listener]))
         try:
-            yield _bound(Address(port=0), listener).url
+            yield bound(Address(port=0), listener).url
         finally:
             server.stop()
             desk.answers.cut_short()
@@ -188,7 +138,7 @@ def uvicorn_config(desk: Desk) -> uvicorn.Config:
         headers=[("server", f"puna/{__version__}")],
         timeout_keep_alive=_IDLE_CONNECTION_S,
         timeout_graceful_shutdown=round(FINISHING.seconds + _LAST_WORDS.seconds),
-        backlog=_BACKLOG,
+        backlog=BACKLOG,
     )
 
 
@@ -216,13 +166,3 @@ async def _end_answers(server: _Server, desk: Desk, world: World) -> None:
     await server.stopped.wait()
     await world.wait(FINISHING)
     desk.answers.cut_short()
-
-
-def _bound(address: Address, listener: socket.socket) -> Address:
-    """Return the address with its real port, which the system chooses for port 0."""
-    return Address(address.scheme, address.host, listener.getsockname()[1], address.path)
-
-
-def _say(line: str) -> None:
-    sys.stderr.write(f"{line}\n")
-    sys.stderr.flush()

@@ -1,0 +1,39 @@
+"""The agent's settings: the variables `PUNA_AGENT_...`, or the same in the configuration file."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from puna.readers import read_folder, read_text
+from puna.settings import Setting, load_room, read_home
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentSettings:
+    """Every setting of an agent, read and checked."""
+
+    home: Path
+    """Its folder: who it is, what it knows, what it must keep to when it is cut off."""
+    engine: str
+    """The socket of Podman or Docker; empty for the first that is found."""
+
+
+def load_agent_settings(environ: Mapping[str, str] | None = None) -> AgentSettings:
+    """Read all of them. Raises `InvalidSetting`."""
+    values = load_room(AGENT_ROWS, environ)
+    values["home"] = values["home"] or read_home(environ) / "agent"
+    # Each reader gives the type of the field of the same name; a test checks each.
+    return AgentSettings(**values)  # type: ignore[arg-type]
+
+
+AGENT_ROWS: tuple[Setting, ...] = (
+    Setting("agent_home", read_folder, "", "the agent's folder (agent in the home folder)"),
+    Setting(
+        "agent_engine",
+        read_text,
+        "",
+        "the socket of Podman or Docker, such as unix:///run/podman/podman.sock",
+    ),
+)
+_NAMES = {row.name.partition("_")[2] for row in AGENT_ROWS}
+assert {field.name for field in fields(AgentSettings)} == _NAMES  # noqa: S101 - one table, checked at import

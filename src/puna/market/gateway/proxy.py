@@ -1,0 +1,5 @@
+"""The HTTP ports of pods, by host name or by path."""
+
+from fastapi import APIRouter
+
+router = APIRouter()

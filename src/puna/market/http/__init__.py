@@ -1,0 +1,1 @@
+"""The market's HTTP face: one file for each dialect, over the same actions."""

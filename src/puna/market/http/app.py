@@ -1,0 +1,52 @@
+"""The market's HTTP application: every dialect over the same actions, and one border for errors."""
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp
+
+from puna.market.gateway import proxy, terminal
+from puna.market.http import agents, graphql, health, puna, rest_v1
+from puna.market.http.reply import LastResort, add_error_replies
+from puna.market.http.rest_v2 import (
+    account,
+    billing,
+    catalog,
+    missing,
+    pods,
+    registries,
+    templates,
+)
+from puna.market.market import Market
+from puna.version import __version__
+
+_ROUTERS = (
+    health.router,
+    agents.router,
+    puna.router,
+    account.router,
+    pods.router,
+    templates.router,
+    registries.router,
+    catalog.router,
+    billing.router,
+    missing.router,
+    rest_v1.router,
+    graphql.router,
+    terminal.router,
+    proxy.router,
+)
+"""In this order: of two that match a path, the first answers."""
+
+
+def build_api(market: Market) -> FastAPI:
+    """Return the routes alone."""
+    api = FastAPI(title="puna market", version=__version__, redirect_slashes=False)
+    api.state.market = market
+    for router in _ROUTERS:
+        api.include_router(router)
+    add_error_replies(api)
+    return api
+
+
+def build_app(market: Market) -> ASGIApp:
+    """Return the whole application for one process of a market."""
+    return LastResort(build_api(market))

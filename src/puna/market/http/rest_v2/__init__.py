@@ -1,0 +1,1 @@
+"""RunPod's REST API, version 2."""

@@ -1,0 +1,5 @@
+"""What there is to rent, in RunPod's version 2."""
+
+from fastapi import APIRouter
+
+router = APIRouter(prefix="/v2/catalog")

@@ -1,0 +1,5 @@
+"""Templates in RunPod's version 2."""
+
+from fastapi import APIRouter
+
+router = APIRouter(prefix="/v2/templates")

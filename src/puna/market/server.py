@@ -1,0 +1,124 @@
+"""Serve a market over HTTP until a signal ends it.
+
+The address is taken first, so that one in use is one clear line. A stop lets answers go on for a
+moment; whatever is cut off was either kept whole by the database or not at all.
+"""
+
+import asyncio
+import logging
+import signal
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+
+import uvicorn
+
+from puna.market.actions.accounts import first_admin
+from puna.market.db.database import Database
+from puna.market.http.app import build_app
+from puna.market.loops.runner import run_loops
+from puna.market.market import Market, tariff_of
+from puna.market.settings import MarketSettings
+from puna.node.api.listening import (
+    BACKLOG,
+    PortInUse,
+    allow_many_connections,
+    bound,
+    listen_at,
+    loop_factory,
+    say,
+)
+from puna.settings import Address
+from puna.units import Span
+from puna.version import __version__
+from puna.world import RealWorld, World
+
+FINISHING = Span.of(seconds=2)
+_IDLE_CONNECTION_S = 120
+_CONNECTION = "puna.node.api.connection:ClientConnection"
+
+
+def serve(settings: MarketSettings, *, world: World | None = None) -> None:
+    """Run one process of a market until SIGINT or SIGTERM. Blocks."""
+    allow_many_connections()
+    with (
+        listen_at(settings.address, in_use=_in_use, variable="PUNA_MARKET_ADDRESS") as listener,
+        asyncio.Runner(loop_factory=loop_factory()) as runner,
+    ):
+        runner.run(_serve(settings, listener, world or RealWorld()))
+
+
+def _in_use(address: Address) -> PortInUse:
+    return PortInUse(
+        f"{address.host}:{address.port} is in use by another program",
+        hint="stop it, or choose another address with PUNA_MARKET_ADDRESS",
+    )
+
+
+async def _serve(settings: MarketSettings, listener: socket.socket, world: World) -> None:
+    async with opened(settings, world) as market:
+        server = Server(uvicorn_config(market))
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with suppress(NotImplementedError):
+                loop.add_signal_handler(number, server.stop)
+        await _greet(market)
+        say(f"puna market {__version__} listens on {bound(settings.address, listener).url}")
+        loops = asyncio.create_task(run_loops(market))
+        try:
+            await server.serve(sockets=[listener])
+        finally:
+            loops.cancel()
+            await asyncio.wait({loops})
+
+
+@asynccontextmanager
+async def opened(settings: MarketSettings, world: World) -> AsyncIterator[Market]:
+    """Open a market: its folder, its database with tables of this version."""
+    settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    database = await Database.open(settings.database)
+    try:
+        yield Market(database=database, world=world, tariff=tariff_of(settings), settings=settings)
+    finally:
+        await database.close()
+
+
+async def _greet(market: Market) -> None:
+    """Make the operator's key at the first start, and show it this once."""
+    async with market.database.transaction() as tx:
+        made = await first_admin(tx, market.world)
+    if made is not None:
+        say(f"The operator's key, shown only now: {made.secret}")
+
+
+def uvicorn_config(market: Market) -> uvicorn.Config:
+    """Return how uvicorn serves a market: no access log of its own, since paths hold secrets."""
+    return uvicorn.Config(
+        build_app(market),
+        http=_CONNECTION,
+        ws="websockets-sansio",
+        lifespan="off",
+        access_log=False,
+        proxy_headers=False,
+        log_config=None,
+        log_level=logging.ERROR,
+        server_header=False,
+        headers=[("server", f"puna-market/{__version__}")],
+        timeout_keep_alive=_IDLE_CONNECTION_S,
+        timeout_graceful_shutdown=round(FINISHING.seconds),
+        backlog=BACKLOG,
+    )
+
+
+class Server(uvicorn.Server):
+    """uvicorn, told to stop by us: a second signal does not wait any longer."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals alone; the loop has handlers for them."""
+        yield
+
+    def stop(self) -> None:
+        """Stop listening, and end when the answers under way have ended."""
+        self.force_exit = self.should_exit
+        self.should_exit = True
