@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+from fastapi import APIRouter
 
 from puna.market.actions.accounts import (
     KeyWish,
@@ -134,9 +135,11 @@ async def market_serving(
     in_real_time: bool = False,
     database: str = "",
     runs_loops: bool = False,
+    extra: APIRouter | None = None,
     **settings: object,
 ) -> AsyncIterator[MarketServing]:
-    """Serve a market from `folder` until the block ends; `settings` replace those of the same name.
+    """Serve a market from `folder` until the block ends; `settings` replace those of the same name,
+    and the paths of `extra` come first.
 
     Without `runs_loops` only `tick` lets the loops take a turn. Its time
     is the test's own unless it is `in_real_time`.
@@ -154,7 +157,9 @@ async def market_serving(
         )
         async with opened.transaction() as tx:
             admin = await first_admin(tx, market.world)
-        url = await stack.enter_async_context(_answering(market, runs_loops=runs_loops))
+        url = await stack.enter_async_context(
+            _answering(market, runs_loops=runs_loops, extra=extra)
+        )
         session = await stack.enter_async_context(aiohttp.ClientSession())
         yield MarketServing(
             opened,
@@ -175,8 +180,10 @@ def _settings(folder: Path, database: str, changes: Mapping[str, object]) -> Mar
 
 
 @asynccontextmanager
-async def _answering(market: Market, *, runs_loops: bool) -> AsyncIterator[str]:
-    server = Server(uvicorn_config(market))
+async def _answering(
+    market: Market, *, runs_loops: bool, extra: APIRouter | None
+) -> AsyncIterator[str]:
+    server = Server(uvicorn_config(market, *([extra] if extra else [])))
     tasks: set[asyncio.Task[None]] = set()
     with listen_at(Address(port=0), in_use=_never, variable="PUNA_MARKET_ADDRESS") as listener:
         tasks.add(asyncio.create_task(server.serve(sockets=[listener])))

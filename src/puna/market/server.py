@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 
 import uvicorn
+from fastapi import APIRouter
 
 from puna.market.actions.accounts import first_admin
 from puna.market.db.database import Database
@@ -91,10 +92,10 @@ async def _greet(market: Market) -> None:
         say(f"The operator's key, shown only now: {made.secret}")
 
 
-def uvicorn_config(market: Market) -> uvicorn.Config:
+def uvicorn_config(market: Market, *first: APIRouter) -> uvicorn.Config:
     """Return how uvicorn serves a market: no access log of its own, since paths hold secrets."""
     return uvicorn.Config(
-        build_app(market),
+        build_app(market, *first),
         http=_CONNECTION,
         ws="websockets-sansio",
         lifespan="off",

@@ -1,6 +1,6 @@
 """The market's HTTP application: every dialect over the same actions, and one border for errors."""
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp
 
 from puna.market.gateway import proxy, terminal
@@ -37,16 +37,16 @@ _ROUTERS = (
 """In this order: of two that match a path, the first answers."""
 
 
-def build_api(market: Market) -> FastAPI:
-    """Return the routes alone."""
+def build_api(market: Market, *first: APIRouter) -> FastAPI:
+    """Return the routes alone; those of `first` go before the market's own."""
     api = FastAPI(title="puna market", version=__version__, redirect_slashes=False)
     api.state.market = market
-    for router in _ROUTERS:
+    for router in (*first, *_ROUTERS):
         api.include_router(router)
     add_error_replies(api)
     return api
 
 
-def build_app(market: Market) -> ASGIApp:
+def build_app(market: Market, *first: APIRouter) -> ASGIApp:
     """Return the whole application for one process of a market."""
-    return LastResort(build_api(market))
+    return LastResort(build_api(market, *first))

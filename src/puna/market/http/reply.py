@@ -134,9 +134,19 @@ def add_error_replies(app: FastAPI) -> None:
         found = NoSuchPath(f"{what}: {request.method} {request.url.path}")
         return error_reply(found, request.url.path, error.status_code)
 
+    async def unforeseen(request: Request, error: Exception) -> Response:
+        del error  # rises on, to be logged
+        return error_reply(internal_error(), request.url.path)
+
+    app.add_exception_handler(Exception, unforeseen)
     app.add_exception_handler(PunaError, ours)
     app.add_exception_handler(RequestValidationError, body)
     app.add_exception_handler(HTTPException, plain)
+
+
+def internal_error() -> InternalError:
+    """Return the error that stands for one that nobody foresaw."""
+    return InternalError("internal error: the market's log says more")
 
 
 class LastResort:
@@ -160,7 +170,7 @@ class LastResort:
             failure: PunaError = error
         except Exception:  # noqa: BLE001 - the outermost border: logged, and the client is told
             _LOG.exception("internal error in %s %s", scope.get("method"), scope.get("path"))
-            failure = InternalError("internal error: the market's log says more")
+            failure = internal_error()
         else:
             return
         if scope["type"] == "http" and not has_begun:

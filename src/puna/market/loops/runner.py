@@ -42,10 +42,11 @@ async def run_loops(market: Market) -> None:
     """Run all of them until cancelled."""
     async with asyncio.TaskGroup() as tasks:
         for loop in loops_of(market):
-            tasks.create_task(_run(market, loop))
+            tasks.create_task(keep_turning(market, loop))
 
 
-async def _run(market: Market, loop: Loop) -> None:
+async def keep_turning(market: Market, loop: Loop) -> None:
+    """Let one loop take turn after turn until cancelled."""
     while True:
         rung = market.bell.next
         await take_turn(market, loop)
