@@ -56,7 +56,7 @@ class ExtraCommands(LazyGroup):
             if error.name not in self.extra.packages:
                 raise
             raise MissingPackages(
-                f"this needs the package {error.name}, which is not installed",
+                f"puna {self.name} needs the package {error.name}, which is not installed",
                 hint=f"install it with: pip install 'puna[{self.extra.name}]'",
             ) from error
         return speaks(command)
