@@ -106,14 +106,14 @@ def test_a_second_server_on_the_port_is_told_that_puna_has_it(
     serving: Serving, tmp_path: Path
 ) -> None:
     with Serving(tmp_path / "b", PUNA_HOST=serving.url) as second:
-        assert second.process.wait(timeout=10) == 1
+        assert second.process.wait(timeout=30) == 1
         assert "is in use by puna" in second.first_line
 
 
 @pytest.mark.journey
 def test_serving_everybody_without_a_key_is_refused(tmp_path: Path) -> None:
     with Serving(tmp_path, PUNA_HOST="0.0.0.0:0") as refused:
-        assert refused.process.wait(timeout=10) == 1
+        assert refused.process.wait(timeout=30) == 1
         said = refused.first_line + refused.stderr.read()
     assert "PUNA_API_KEY" in said
     assert "PUNA_HOST" in said
@@ -141,5 +141,5 @@ def test_killing_the_server_leaves_no_engine(serving: Serving) -> None:
         reply.readline()
         children = psutil.Process(serving.process.pid).children()
         serving.end(signal.SIGKILL)
-    gone, alive = psutil.wait_procs(children, timeout=10)
+    gone, alive = psutil.wait_procs(children, timeout=30)
     assert (len(gone), alive) == (1, [])

@@ -65,9 +65,9 @@ async def test_a_text_that_is_too_long_is_refused_alone() -> None:
 
 async def test_a_scorer_that_died_is_gone_and_can_be_prepared_again() -> None:
     worker = a_worker()
-    before = {each.pid for each in psutil.Process().children(recursive=True)}
+    before = {each.pid for each in psutil.Process().children()}
     await worker.prepare(a_spec(task=TASK))
-    for child in psutil.Process().children(recursive=True):
+    for child in psutil.Process().children():
         if child.pid not in before:
             child.kill()
     with pytest.raises(WorkerGone):

@@ -185,7 +185,7 @@ async def test_a_cancelled_load_ends_its_process() -> None:
 async def test_a_load_that_fails_says_why_and_leaves_nothing(
     tmp_path: Path, dens: Path, content: bytes | None, words: str
 ) -> None:
-    children = psutil.Process().children()
+    children = set(psutil.Process().children())
     file = tmp_path / "x.gguf"
     if content is not None:
         file.write_bytes(content)
@@ -193,7 +193,7 @@ async def test_a_load_that_fails_says_why_and_leaves_nothing(
     with pytest.raises(LoadFailed, match=words):
         await load(a_spec(file), dens)
     assert below(dens) == []
-    assert psutil.Process().children() == children
+    assert set(psutil.Process().children()) <= children
 
 
 async def test_a_cut_model_is_refused(tmp_path: Path) -> None:

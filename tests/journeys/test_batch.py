@@ -66,7 +66,7 @@ class Bench:
 
     def until_some_is_done(self) -> None:
         """Wait until the first part of the job is on the disk."""
-        until(lambda: list(self.home.glob("batch/*/parts/0*")), within_s=30)
+        until(lambda: list(self.home.glob("batch/*/parts/0*")))
 
 
 @pytest.fixture
