@@ -48,7 +48,7 @@ async def test_an_account_lists_its_own(market: Stage) -> None:
 
 async def want(market: Stage, pod: Pod, desired: Desired) -> bool:
     async with market.database.transaction() as tx:
-        return await db.want(tx, pod, Intent(desired, pod.state.run))
+        return await db.want(tx, pod, Intent(desired, pod.state.run), market.world.now())
 
 
 async def test_an_intent_that_was_decided_on_old_facts_is_not_written(market: Stage) -> None:

@@ -7,6 +7,10 @@ first, they are told to and the pod waits for them without a host; `place_pods` 
 from dataclasses import dataclass
 
 from puna.errors import NotFound, Unavailable
+from puna.market.actions import ids
+from puna.market.actions.registries import registry_of
+from puna.market.actions.secrets import check_secrets
+from puna.market.actions.templates import template_of
 from puna.market.db import pods as db
 from puna.market.db.accounts import Caller
 from puna.market.db.database import Transaction
@@ -21,9 +25,7 @@ from puna.market.domain.specs import PodSpec, check
 from puna.units import Money
 from puna.world import World
 
-_ID = 14
 _TRIES = 3
-_LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 
 class NoSuchPod(NotFound):
@@ -58,24 +60,31 @@ class Wish:
     name: str
     spec: PodSpec
     project: str = ""
+    template: str | None = None
+    """What it is made from; `spec` has all that this filled in."""
+    registry: str | None = None
+    """The credential by which its image is pulled."""
 
 
 async def rent_pod(tx: Transaction, world: World, caller: Caller, wish: Wish) -> Pod:
-    """Rent a pod. Raises `InvalidPod`, `NoCapacity`, `NotEnoughMoney`.
+    """Rent a pod. Raises `InvalidPod`, `NoCapacity`, `NotEnoughMoney`, `NoSuchSecret` and such.
 
     The balance must cover an hour of it, as with RunPod; what is held is much less.
     """
     spec, now = check(wish.spec), world.now()
+    await check_mentions(tx, caller.account.id, wish)
     seat = await _must_find(tx, world, spec)
     await _check_hour(tx, caller.account.id, hour_of(spec, seat.price))
     new = NewPod(
-        id=_new_id(world),
+        id=ids.new_id(world, ids.POD),
         account=caller.account.id,
         key=caller.key.id,
         project=wish.project,
         name=wish.name,
         spec=spec,
         created=now,
+        template=wish.template,
+        registry=wish.registry,
     )
     await db.add_pod(tx, new)
     await db.say(tx, new.id, f"rented by {caller.account.email}", now)
@@ -83,7 +92,19 @@ async def rent_pod(tx: Transaction, world: World, caller: Caller, wish: Wish) ->
         if await take_seat(tx, world, new.id, seat):
             break
         seat = await _must_find(tx, world, spec)
-    return await _must_have(tx, new.id, caller.account.id)
+    return await must_have(tx, new.id, caller.account.id)
+
+
+async def check_mentions(tx: Transaction, account: str, wish: Wish) -> None:
+    """Refuse a wish that names what is not there.
+
+    Raises `NoSuchSecret`, `NoSuchRegistry`, `NoSuchTemplate`.
+    """
+    await check_secrets(tx, account, wish.spec.env)
+    if wish.registry is not None:
+        await registry_of(tx, account, wish.registry)
+    if wish.template is not None:
+        await template_of(tx, account, wish.template)
 
 
 async def find_place(
@@ -114,7 +135,7 @@ async def take_seat(tx: Transaction, world: World, pod: str, seat: Seat) -> bool
         displaced = await db.pod_of(tx, each)
         if displaced is not None and displaced.state.desired is Desired.RUN:
             stopped = Intent(Desired.STOP, displaced.state.run)
-            await db.want(tx, displaced, stopped, reason="outbid")
+            await db.want(tx, displaced, stopped, now, reason="outbid")
             await db.say(tx, each, "another pod pays more for this place: it has to stop", now)
     await db.say(tx, pod, f"waits for {len(seat.displaces)} spot pods to leave", now)
     return True
@@ -128,11 +149,11 @@ async def act_on_pod(
     Raises `NoSuchPod`, `WrongState`, `Locked`, and `NoCapacity` where a pod that was stopped finds
     its place taken.
     """
-    found = await _must_have(tx, pod, caller.account.id)
+    found = await must_have(tx, pod, caller.account.id)
     intent = act(found.state, action)
     if action is Action.START:
         await return_to_place(tx, world, found)
-    if not await db.want(tx, found, intent):
+    if not await db.want(tx, found, intent, world.now()):
         raise WrongState("the pod was changed by somebody else", hint="look at it again")
     await db.say(tx, pod, f"{action} asked for by {caller.account.email}", world.now())
     return await db.pod_of(tx, pod) or found
@@ -171,18 +192,9 @@ async def _check_hour(tx: Transaction, account: str, hour: Money) -> None:
         )
 
 
-async def _must_have(tx: Transaction, pod: str, account: str) -> Pod:
+async def must_have(tx: Transaction, pod: str, account: str) -> Pod:
+    """Return an account's pod. Raises `NoSuchPod`."""
     found = await db.pod_of(tx, pod, account)
     if found is None or (found.state.desired is Desired.TERMINATE and found.host is None):
         raise NoSuchPod(f"there is no pod {pod}")
     return found
-
-
-def _new_id(world: World) -> str:
-    """Return an id as RunPod's: lower case and digits, fit for a host name."""
-    number = int(world.token(), 16)
-    letters = []
-    for _ in range(_ID):
-        number, place_ = divmod(number, len(_LETTERS))
-        letters.append(_LETTERS[place_])
-    return "".join(letters)

@@ -90,6 +90,7 @@ async def add_budget(tx: Transaction, account: str, budget: Budget, now: datetim
             owner=budget.owner,
             period=str(budget.period),
             limit=int(budget.limit),
+            floor=0,
             created=now,
         )
     )

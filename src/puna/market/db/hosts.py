@@ -49,6 +49,7 @@ async def add_host(tx: Transaction, host: Joined) -> None:
             sequence=0,
             is_draining=False,
             turn=0,
+            shown=[],
         )
     )
 

@@ -1,8 +1,8 @@
 """Pods: what is wanted, what was seen, where they are, and what was said about them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Row, insert, select, update
@@ -46,6 +46,23 @@ class Pod:
     """When its host was last seen."""
     owner: str
     """The account that its host earns for; empty without a host."""
+    back: datetime | None
+    """When its host came back last; what it did while it was away is not paid for."""
+    template: str | None
+    registry: str | None
+    changed: datetime
+    """When its renter or the market last changed what is wanted of it."""
+    told_started: datetime | None
+    """When its container began, as its host says; `started` is what the market takes for true."""
+    active: datetime | None
+    """When something last happened in it."""
+    frozen: datetime | None
+    """Since when nobody pays for it."""
+    boot: str
+    """What it was given at its start, sealed; made for the run `boot_run`."""
+    boot_run: int
+    ports: Mapping[str, int]
+    """Where on its host its ports are open."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +76,8 @@ class NewPod:
     name: str
     spec: PodSpec
     created: datetime
+    template: str | None = None
+    registry: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +116,12 @@ async def add_pod(tx: Transaction, pod: NewPod) -> None:
             failed_hosts=[],
             paid_run=0,
             created=born,
+            template=pod.template,
+            registry=pod.registry,
+            changed=born,
+            idle_s=seconds_of(spec.idle_stop),
+            boot="",
+            boot_run=0,
             stop_at=born + spec.stop_after if spec.stop_after else None,
             terminate_at=born + spec.terminate_after if spec.terminate_after else None,
         )
@@ -161,7 +186,27 @@ async def unseat_pod(tx: Transaction, pod: Pod, *, reason: str, failed: bool) ->
     return (await tx.execute(gone)).rowcount == 1
 
 
-async def want(tx: Transaction, pod: Pod, intent: Intent, *, reason: str = "") -> bool:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """What may be changed of a pod that exists, at the price of a new run."""
+
+    spec: PodSpec
+    template: str | None
+    registry: str | None
+
+
+async def reshape(tx: Transaction, pod: Pod, shape: Shape) -> None:
+    """Change what a pod is made from; the transaction has guarded it by `want`."""
+    await tx.execute(
+        update(pods)
+        .where(pods.c.id == pod.id)
+        .values(spec=to_json(shape.spec), template=shape.template, registry=shape.registry)
+    )
+
+
+async def want(
+    tx: Transaction, pod: Pod, intent: Intent, now: datetime, *, reason: str = ""
+) -> bool:
     """Change what is wanted of a pod; False where somebody else changed it since it was read."""
     change = update(pods).where(
         pods.c.id == pod.id,
@@ -173,6 +218,7 @@ async def want(tx: Transaction, pod: Pod, intent: Intent, *, reason: str = "") -
         "desired": str(intent.desired),
         "run": intent.run,
         "reason": reason[:_LONGEST],
+        "changed": now,
     }
     if pod.is_paid and pod.state.desired is intent.desired:
         values["paid_run"] = intent.run
@@ -206,6 +252,11 @@ async def see(tx: Transaction, host: str, sighting: Sighting) -> bool:
     return (await tx.execute(change.values(values))).rowcount == 1
 
 
+def seconds_of(span: timedelta | None) -> int | None:
+    """Return a span as a column keeps it."""
+    return None if span is None else int(span.total_seconds())
+
+
 async def pay_until(tx: Transaction, pod: Pod, moment: datetime) -> None:
     """Note how far this run of a pod is paid for."""
     change = update(pods).where(pods.c.id == pod.id)
@@ -229,7 +280,7 @@ async def said(tx: Transaction, pod: str, *, last: int = 100) -> Sequence[tuple[
     return [(row.at, row.text) for row in reversed(rows)]
 
 
-_SELECT = select(pods, hosts.c.seen, hosts.c.account.label("owner")).select_from(
+_SELECT = select(pods, hosts.c.seen, hosts.c.back, hosts.c.account.label("owner")).select_from(
     pods.outerjoin(hosts, pods.c.host == hosts.c.id)
 )
 
@@ -264,4 +315,14 @@ def _pod(row: Row[Any]) -> Pod:
         is_paid=row.paid_run == row.run,
         seen=row.seen,
         owner=row.owner or "",
+        back=row.back,
+        template=row.template,
+        registry=row.registry,
+        changed=row.changed,
+        told_started=row.told_started,
+        active=row.active,
+        frozen=row.frozen,
+        boot=row.boot,
+        boot_run=row.boot_run,
+        ports=row.ports,
     )

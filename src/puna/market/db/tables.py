@@ -66,6 +66,7 @@ keys = Table(
     Column("created", Moment, nullable=False),
     Column("expires", Moment),
     Column("revoked", Moment),
+    Column("pod", String(14)),
 )
 
 join_tokens = Table(
@@ -95,6 +96,8 @@ hosts = Table(
     Column("sequence", BigInteger, nullable=False),
     Column("is_draining", Boolean, nullable=False),
     Column("turn", Integer, nullable=False),
+    Column("back", Moment),
+    Column("shown", JSON, nullable=False),
     Index("hosts_by_card", "card", "id"),
 )
 
@@ -126,8 +129,18 @@ pods = Table(
     Column("paid_until", Moment),
     Column("paid_run", Integer, nullable=False),
     Column("closed", Moment),
+    Column("template", String(32)),
+    Column("registry", ForeignKey("registries.id"), index=True),
+    Column("changed", Moment, nullable=False),
+    Column("told_started", Moment),
+    Column("active", Moment),
+    Column("idle_s", BigInteger),
+    Column("frozen", Moment),
+    Column("boot", String, nullable=False),
+    Column("boot_run", Integer, nullable=False),
     Index("pods_by_account", "account", "closed", "id"),
     Index("pods_open", "closed", "desired"),
+    Index("pods_by_template", "template"),
 )
 
 meters = Table(
@@ -193,6 +206,7 @@ budgets = Table(
     Column("owner", String(64), nullable=False),
     Column("period", String(16), nullable=False),
     Column("limit", BigInteger, nullable=False),
+    Column("floor", BigInteger, nullable=False),
     Column("created", Moment, nullable=False),
 )
 
@@ -204,4 +218,64 @@ events = Table(
     Column("at", Moment, nullable=False),
     Column("text", String(2000), nullable=False),
     Index("events_by_pod", "pod", "number"),
+)
+
+templates = Table(
+    "templates",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("account", ForeignKey("accounts.id"), nullable=False),
+    Column("name", String(191), nullable=False),
+    Column("is_public", Boolean, nullable=False),
+    Column("preset", JSON, nullable=False),
+    Column("registry", ForeignKey("registries.id"), index=True),
+    Column("created", Moment, nullable=False),
+    Index("templates_by_name", "account", "name", unique=True),
+    Index("templates_public", "is_public", "id"),
+)
+
+registries = Table(
+    "registries",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("account", ForeignKey("accounts.id"), nullable=False),
+    Column("name", String(191), nullable=False),
+    Column("sealed", String, nullable=False),
+    Column("created", Moment, nullable=False),
+    Index("registries_by_name", "account", "name", unique=True),
+)
+
+secrets = Table(
+    "secrets",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("account", ForeignKey("accounts.id"), nullable=False),
+    Column("name", String(191), nullable=False),
+    Column("description", String(1000), nullable=False),
+    Column("sealed", String, nullable=False),
+    Column("created", Moment, nullable=False),
+    Index("secrets_by_name", "account", "name", unique=True),
+)
+
+orphans = Table(
+    "orphans",
+    metadata,
+    Column("host", ForeignKey("hosts.id"), primary_key=True),
+    Column("pod", String(64), primary_key=True),
+    Column("since", Moment, nullable=False),
+    Column("reason", String(512), nullable=False),
+)
+
+notices = Table(
+    "notices",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("kind", String(32), nullable=False),
+    Column("subject", String(128), nullable=False),
+    Column("text", String(2000), nullable=False),
+    Column("first", Moment, nullable=False),
+    Column("last", Moment, nullable=False),
+    Column("times", BigInteger, nullable=False),
+    Column("cleared", Moment),
+    Index("notices_open", "cleared", "kind", "subject"),
 )

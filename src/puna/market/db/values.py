@@ -7,9 +7,10 @@ from typing import Any, TypeVar
 
 from puna.market.domain.hosts import Cloud, Machine, Tenure, Terms
 from puna.market.domain.specs import PodSpec
+from puna.market.domain.templates import Preset
 from puna.units import Money, Size
 
-Carried = TypeVar("Carried", Machine, Terms, PodSpec)
+Carried = TypeVar("Carried", Machine, Terms, PodSpec, Preset)
 
 _READERS: Mapping[str, Any] = {
     "card_memory": Size,
@@ -24,6 +25,8 @@ _READERS: Mapping[str, Any] = {
     "cloud": Cloud,
     "tenure": Tenure,
     "cuda": tuple,
+    "cuda_versions": tuple,
+    "entrypoint": tuple,
     "runtimes": tuple,
     "ports": tuple,
     "card_models": tuple,
@@ -31,11 +34,12 @@ _READERS: Mapping[str, Any] = {
     "data_centers": tuple,
     "stop_after": lambda seconds: timedelta(seconds=seconds),
     "terminate_after": lambda seconds: timedelta(seconds=seconds),
+    "idle_stop": lambda seconds: timedelta(seconds=seconds),
 }
-"""By the name of a field, which means the same in all three."""
+"""By the name of a field, which means the same in all of them."""
 
 
-def to_json(value: Machine | Terms | PodSpec) -> dict[str, object]:
+def to_json(value: Machine | Terms | PodSpec | Preset) -> dict[str, object]:
     """Return what the column keeps."""
     return {name: _plain(each) for name, each in asdict(value).items()}
 

@@ -24,7 +24,7 @@ class Why(StrEnum):
     CLOUD = "the other cloud"
     COUNTRY = "another country"
     DATA_CENTER = "another data centre"
-    CUDA = "an older CUDA"
+    CUDA = "another CUDA"
     PUBLIC_IP = "no public address"
     RUNTIME = "lacks the runtime"
     BANDWIDTH = "a slower network"
@@ -57,6 +57,9 @@ class Demand:
     countries: frozenset[str] = frozenset()
     data_centers: frozenset[str] = frozenset()
     cuda: tuple[int, int] = (0, 0)
+    """The oldest that does."""
+    cuda_versions: frozenset[str] = frozenset()
+    """The only ones that do, such as `12.8`."""
     card_memory: Size = _NO_BYTES
     down_mbps: int = 0
     up_mbps: int = 0
@@ -111,7 +114,7 @@ _CHECKS: tuple[tuple[Why, Check], ...] = (
             not want.data_centers or host.machine.data_center in want.data_centers
         ),
     ),
-    (Why.CUDA, lambda want, host, _: host.machine.cuda >= want.cuda),
+    (Why.CUDA, lambda want, host, _: _has_cuda(want, host)),
     (
         Why.PUBLIC_IP,
         lambda want, host, _: host.machine.has_public_ip or not want.needs_public_ip,
@@ -177,6 +180,12 @@ def _has_card(demand: Demand, host: Host) -> bool:
         return True
     named = not demand.cards or host.machine.card in demand.cards
     return named and bool(host.machine.card) and host.machine.card_memory >= demand.card_memory
+
+
+def _has_cuda(demand: Demand, host: Host) -> bool:
+    major, minor = cuda = host.machine.cuda
+    is_named = not demand.cuda_versions or f"{major}.{minor}" in demand.cuda_versions
+    return is_named and cuda >= demand.cuda
 
 
 def _whole(host: Host) -> Room:

@@ -134,7 +134,7 @@ async def _hold(tx: Transaction, pod: Pod, escrow: Money, now: datetime, tariff:
     since = seen if runs else min(seen, pod.paid_until or now)
     await pods.pay_until(tx, pod, since + runway.lasts.timedelta)
     if pod.state.desired is Desired.RUN and must_freeze(runway, tariff.tick):
-        await pods.want(tx, pod, Intent(Desired.STOP, pod.state.run), reason="out of money")
+        await pods.want(tx, pod, Intent(Desired.STOP, pod.state.run), now, reason="out of money")
         await pods.say(tx, pod.id, "stopped: its balance or a budget is used up", now)
 
 

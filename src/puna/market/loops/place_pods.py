@@ -65,7 +65,7 @@ async def _come_back(tx: Transaction, world: World, pod: Pod) -> bool:
         await return_to_place(tx, world, pod)
     except NoCapacity:
         return False
-    if not await db.want(tx, pod, Intent(Desired.RUN, pod.state.run + 1)):
+    if not await db.want(tx, pod, Intent(Desired.RUN, pod.state.run + 1), world.now()):
         return False
     await db.say(tx, pod.id, "asks for a place again", world.now())
     return True

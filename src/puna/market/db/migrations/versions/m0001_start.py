@@ -17,10 +17,15 @@ def upgrade() -> None:
     _make_join_tokens()
     _make_keys()
     _make_postings()
+    _make_registries()
+    _make_secrets()
+    _make_templates()
     _make_pods()
     _make_bill_lines()
     _make_events()
     _make_meters()
+    _make_orphans()
+    _make_notices()
 
 
 def _make_accounts() -> None:
@@ -64,6 +69,7 @@ def _make_budgets() -> None:
         sa.Column("owner", sa.String(length=64), nullable=False),
         sa.Column("period", sa.String(length=16), nullable=False),
         sa.Column("limit", sa.BigInteger(), nullable=False),
+        sa.Column("floor", sa.BigInteger(), nullable=False),
         sa.Column("created", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(
             ["account"],
@@ -90,6 +96,8 @@ def _make_hosts() -> None:
         sa.Column("sequence", sa.BigInteger(), nullable=False),
         sa.Column("is_draining", sa.Boolean(), nullable=False),
         sa.Column("turn", sa.Integer(), nullable=False),
+        sa.Column("back", sa.BigInteger(), nullable=True),
+        sa.Column("shown", sa.JSON(), nullable=False),
         sa.ForeignKeyConstraint(
             ["account"],
             ["accounts.id"],
@@ -130,6 +138,7 @@ def _make_keys() -> None:
         sa.Column("created", sa.BigInteger(), nullable=False),
         sa.Column("expires", sa.BigInteger(), nullable=True),
         sa.Column("revoked", sa.BigInteger(), nullable=True),
+        sa.Column("pod", sa.String(length=14), nullable=True),
         sa.ForeignKeyConstraint(
             ["account"],
             ["accounts.id"],
@@ -183,6 +192,15 @@ def _make_pods() -> None:
         sa.Column("paid_until", sa.BigInteger(), nullable=True),
         sa.Column("paid_run", sa.Integer(), nullable=False),
         sa.Column("closed", sa.BigInteger(), nullable=True),
+        sa.Column("template", sa.String(length=32), nullable=True),
+        sa.Column("registry", sa.String(length=32), nullable=True),
+        sa.Column("changed", sa.BigInteger(), nullable=False),
+        sa.Column("told_started", sa.BigInteger(), nullable=True),
+        sa.Column("active", sa.BigInteger(), nullable=True),
+        sa.Column("idle_s", sa.BigInteger(), nullable=True),
+        sa.Column("frozen", sa.BigInteger(), nullable=True),
+        sa.Column("boot", sa.String(), nullable=False),
+        sa.Column("boot_run", sa.Integer(), nullable=False),
         sa.ForeignKeyConstraint(
             ["account"],
             ["accounts.id"],
@@ -191,11 +209,17 @@ def _make_pods() -> None:
             ["host"],
             ["hosts.id"],
         ),
+        sa.ForeignKeyConstraint(
+            ["registry"],
+            ["registries.id"],
+        ),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index(op.f("ix_pods_host"), "pods", ["host"], unique=False)
+    op.create_index(op.f("ix_pods_registry"), "pods", ["registry"], unique=False)
     op.create_index("pods_by_account", "pods", ["account", "closed", "id"], unique=False)
     op.create_index("pods_open", "pods", ["closed", "desired"], unique=False)
+    op.create_index("pods_by_template", "pods", ["template"], unique=False)
 
 
 def _make_bill_lines() -> None:
@@ -262,3 +286,94 @@ def _make_meters() -> None:
         ),
         sa.PrimaryKeyConstraint("pod", "item"),
     )
+
+
+def _make_registries() -> None:
+    op.create_table(
+        "registries",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("account", sa.String(length=32), nullable=False),
+        sa.Column("name", sa.String(length=191), nullable=False),
+        sa.Column("sealed", sa.String(), nullable=False),
+        sa.Column("created", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["account"],
+            ["accounts.id"],
+        ),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("registries_by_name", "registries", ["account", "name"], unique=True)
+
+
+def _make_secrets() -> None:
+    op.create_table(
+        "secrets",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("account", sa.String(length=32), nullable=False),
+        sa.Column("name", sa.String(length=191), nullable=False),
+        sa.Column("description", sa.String(length=1000), nullable=False),
+        sa.Column("sealed", sa.String(), nullable=False),
+        sa.Column("created", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["account"],
+            ["accounts.id"],
+        ),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("secrets_by_name", "secrets", ["account", "name"], unique=True)
+
+
+def _make_templates() -> None:
+    op.create_table(
+        "templates",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("account", sa.String(length=32), nullable=False),
+        sa.Column("name", sa.String(length=191), nullable=False),
+        sa.Column("is_public", sa.Boolean(), nullable=False),
+        sa.Column("preset", sa.JSON(), nullable=False),
+        sa.Column("registry", sa.String(length=32), nullable=True),
+        sa.Column("created", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["account"],
+            ["accounts.id"],
+        ),
+        sa.ForeignKeyConstraint(
+            ["registry"],
+            ["registries.id"],
+        ),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index(op.f("ix_templates_registry"), "templates", ["registry"], unique=False)
+    op.create_index("templates_by_name", "templates", ["account", "name"], unique=True)
+    op.create_index("templates_public", "templates", ["is_public", "id"], unique=False)
+
+
+def _make_orphans() -> None:
+    op.create_table(
+        "orphans",
+        sa.Column("host", sa.String(length=16), nullable=False),
+        sa.Column("pod", sa.String(length=64), nullable=False),
+        sa.Column("since", sa.BigInteger(), nullable=False),
+        sa.Column("reason", sa.String(length=512), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["host"],
+            ["hosts.id"],
+        ),
+        sa.PrimaryKeyConstraint("host", "pod"),
+    )
+
+
+def _make_notices() -> None:
+    op.create_table(
+        "notices",
+        sa.Column("number", sa.Integer(), autoincrement=True, nullable=False),
+        sa.Column("kind", sa.String(length=32), nullable=False),
+        sa.Column("subject", sa.String(length=128), nullable=False),
+        sa.Column("text", sa.String(length=2000), nullable=False),
+        sa.Column("first", sa.BigInteger(), nullable=False),
+        sa.Column("last", sa.BigInteger(), nullable=False),
+        sa.Column("times", sa.BigInteger(), nullable=False),
+        sa.Column("cleared", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("number"),
+    )
+    op.create_index("notices_open", "notices", ["cleared", "kind", "subject"], unique=False)
