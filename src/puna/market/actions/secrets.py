@@ -135,9 +135,7 @@ def _check(wish: SecretWish) -> None:
     if not _NAME.fullmatch(wish.name):
         raise InvalidSecret(f'a secret cannot be named "{wish.name}": use letters, digits, _ . -')
     if not wish.value or len(wish.value) > _LONGEST or "\0" in wish.value:
-        raise InvalidSecret(
-            f'the secret "{wish.name}" needs a value of 1 to {_LONGEST} characters'
-        )
+        raise InvalidSecret(f'the secret "{wish.name}" needs a value of 1 to {_LONGEST} characters')
 
 
 def _place(secret: str) -> str:
