@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest_asyncio
 
+from tests.market.instant import MEMORY
 from tests.market.stage import Stage, a_market
-
-MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - a folder of a random name in it
 
 
 @pytest_asyncio.fixture

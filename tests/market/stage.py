@@ -17,7 +17,7 @@ from puna.market.actions.hosting import join, take_report
 from puna.market.actions.renting import Wish, act_on_pod, rent_pod
 from puna.market.db import bills, ledger, pods
 from puna.market.db.accounts import Caller
-from puna.market.db.database import Database, Transaction, sqlite_address
+from puna.market.db.database import Database, Transaction
 from puna.market.db.pods import Pod
 from puna.market.domain.hosts import Cloud
 from puna.market.domain.ledger import Book, BookKind
@@ -27,6 +27,7 @@ from puna.market.loops.meter_usage import Tariff, meter_usage
 from puna.market.loops.place_pods import place_pods
 from puna.units import Money, Span
 from puna.wire.agent import Join, MachineReport, Orders, PodOrder, PodReport, Report, TermsReport
+from tests.market.instant import instant_database
 from tests.market.lots import CARD, GB
 from tests.worlds import FakeWorld
 
@@ -110,9 +111,11 @@ class Stage:
 
     async def rent(self, caller: Caller, **changes: object) -> Pod:
         """Rent a pod with one card, changed as said."""
+        project = str(changes.pop("project", ""))
         spec = replace(SPEC, **changes)  # type: ignore[arg-type]
+        wish = Wish(name="mine", spec=spec, project=project)
         async with self.database.transaction() as tx:
-            return await rent_pod(tx, self.world, caller, Wish(name="mine", spec=spec))
+            return await rent_pod(tx, self.world, caller, wish)
 
     async def act(self, caller: Caller, pod: Pod, action: Action) -> Pod:
         """Start, stop, restart or terminate."""
@@ -130,9 +133,18 @@ class Stage:
             terms=host.terms,
             pods=list(host.shown.values()),
         ).model_copy(update=changes)
-        async with self.database.transaction() as tx:
-            host.orders = await take_report(tx, self.world, host.key, report)
+        host.orders = await self.deliver(host, report)
         return host.orders
+
+    async def deliver(self, host: FakeHost, report: Report) -> Orders:
+        """Give the market a report, and return its answer; the host is not told."""
+        async with self.database.transaction() as tx:
+            return await take_report(tx, self.world, host.key, report)
+
+    async def take_turns(self) -> None:
+        """Let every loop of the market take its turn."""
+        await place_pods(self.database, self.world)
+        await meter_usage(self.database, self.world, self.tariff)
 
     async def tick(self, seconds: int = 60, *, times: int = 1) -> None:
         """Let time pass, hosts report, and every loop take its turn; then check the books."""
@@ -140,8 +152,7 @@ class Stage:
             await self.world.advance(Span.of(seconds=seconds))
             for host in self.hosts:
                 await self.report(host)
-            await place_pods(self.database, self.world)
-            await meter_usage(self.database, self.world, self.tariff)
+            await self.take_turns()
             for host in self.hosts:
                 await self.report(host)  # is told
                 await self.report(host)  # and has done it
@@ -184,7 +195,7 @@ class Stage:
 @asynccontextmanager
 async def a_market(folder: Path) -> AsyncIterator[Stage]:
     """Open a market over a file in `folder`."""
-    database = await Database.open(sqlite_address(folder / "market.db"))
+    database = instant_database(folder)
     try:
         yield Stage(database, FakeWorld())
     finally:

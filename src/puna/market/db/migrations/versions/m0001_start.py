@@ -71,10 +71,7 @@ def _make_budgets() -> None:
         sa.Column("limit", sa.BigInteger(), nullable=False),
         sa.Column("floor", sa.BigInteger(), nullable=False),
         sa.Column("created", sa.BigInteger(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["account"],
-            ["accounts.id"],
-        ),
+        sa.ForeignKeyConstraint(["account"], ["accounts.id"]),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index(op.f("ix_budgets_account"), "budgets", ["account"], unique=False)
@@ -98,10 +95,7 @@ def _make_hosts() -> None:
         sa.Column("turn", sa.Integer(), nullable=False),
         sa.Column("back", sa.BigInteger(), nullable=True),
         sa.Column("shown", sa.JSON(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["account"],
-            ["accounts.id"],
-        ),
+        sa.ForeignKeyConstraint(["account"], ["accounts.id"]),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("key_digest"),
     )
@@ -118,10 +112,7 @@ def _make_join_tokens() -> None:
         sa.Column("created", sa.BigInteger(), nullable=False),
         sa.Column("expires", sa.BigInteger(), nullable=False),
         sa.Column("used", sa.BigInteger(), nullable=True),
-        sa.ForeignKeyConstraint(
-            ["account"],
-            ["accounts.id"],
-        ),
+        sa.ForeignKeyConstraint(["account"], ["accounts.id"]),
         sa.PrimaryKeyConstraint("digest"),
     )
 
@@ -139,10 +130,7 @@ def _make_keys() -> None:
         sa.Column("expires", sa.BigInteger(), nullable=True),
         sa.Column("revoked", sa.BigInteger(), nullable=True),
         sa.Column("pod", sa.String(length=14), nullable=True),
-        sa.ForeignKeyConstraint(
-            ["account"],
-            ["accounts.id"],
-        ),
+        sa.ForeignKeyConstraint(["account"], ["accounts.id"]),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("digest"),
     )
@@ -155,10 +143,7 @@ def _make_postings() -> None:
         sa.Column("entry", sa.String(length=128), nullable=False),
         sa.Column("book", sa.String(length=64), nullable=False),
         sa.Column("amount", sa.BigInteger(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["entry"],
-            ["entries.key"],
-        ),
+        sa.ForeignKeyConstraint(["entry"], ["entries.key"]),
         sa.PrimaryKeyConstraint("entry", "book"),
     )
     op.create_index("postings_by_book", "postings", ["book", "entry"], unique=False)
@@ -201,18 +186,9 @@ def _make_pods() -> None:
         sa.Column("frozen", sa.BigInteger(), nullable=True),
         sa.Column("boot", sa.String(), nullable=False),
         sa.Column("boot_run", sa.Integer(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["account"],
-            ["accounts.id"],
-        ),
-        sa.ForeignKeyConstraint(
-            ["host"],
-            ["hosts.id"],
-        ),
-        sa.ForeignKeyConstraint(
-            ["registry"],
-            ["registries.id"],
-        ),
+        sa.ForeignKeyConstraint(["account"], ["accounts.id"]),
+        sa.ForeignKeyConstraint(["host"], ["hosts.id"]),
+        sa.ForeignKeyConstraint(["registry"], ["registries.id"]),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index(op.f("ix_pods_host"), "pods", ["host"], unique=False)
@@ -236,18 +212,9 @@ def _make_bill_lines() -> None:
         sa.Column("end", sa.BigInteger(), nullable=False),
         sa.Column("an_hour", sa.BigInteger(), nullable=False),
         sa.Column("amount", sa.BigInteger(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["account"],
-            ["accounts.id"],
-        ),
-        sa.ForeignKeyConstraint(
-            ["entry"],
-            ["entries.key"],
-        ),
-        sa.ForeignKeyConstraint(
-            ["pod"],
-            ["pods.id"],
-        ),
+        sa.ForeignKeyConstraint(["account"], ["accounts.id"]),
+        sa.ForeignKeyConstraint(["entry"], ["entries.key"]),
+        sa.ForeignKeyConstraint(["pod"], ["pods.id"]),
         sa.PrimaryKeyConstraint("entry"),
     )
     op.create_index("bill_by_account", "bill_lines", ["account", "end"], unique=False)
@@ -261,10 +228,7 @@ def _make_events() -> None:
         sa.Column("pod", sa.String(length=14), nullable=False),
         sa.Column("at", sa.BigInteger(), nullable=False),
         sa.Column("text", sa.String(length=2000), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["pod"],
-            ["pods.id"],
-        ),
+        sa.ForeignKeyConstraint(["pod"], ["pods.id"]),
         sa.PrimaryKeyConstraint("number"),
     )
     op.create_index("events_by_pod", "events", ["pod", "number"], unique=False)
@@ -280,10 +244,7 @@ def _make_meters() -> None:
         sa.Column("began", sa.BigInteger(), nullable=False),
         sa.Column("charged_until", sa.BigInteger(), nullable=False),
         sa.Column("charged", sa.BigInteger(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["pod"],
-            ["pods.id"],
-        ),
+        sa.ForeignKeyConstraint(["pod"], ["pods.id"]),
         sa.PrimaryKeyConstraint("pod", "item"),
     )
 
@@ -296,10 +257,7 @@ def _make_registries() -> None:
         sa.Column("name", sa.String(length=191), nullable=False),
         sa.Column("sealed", sa.String(), nullable=False),
         sa.Column("created", sa.BigInteger(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["account"],
-            ["accounts.id"],
-        ),
+        sa.ForeignKeyConstraint(["account"], ["accounts.id"]),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("registries_by_name", "registries", ["account", "name"], unique=True)
@@ -314,10 +272,7 @@ def _make_secrets() -> None:
         sa.Column("description", sa.String(length=1000), nullable=False),
         sa.Column("sealed", sa.String(), nullable=False),
         sa.Column("created", sa.BigInteger(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["account"],
-            ["accounts.id"],
-        ),
+        sa.ForeignKeyConstraint(["account"], ["accounts.id"]),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("secrets_by_name", "secrets", ["account", "name"], unique=True)
@@ -333,14 +288,8 @@ def _make_templates() -> None:
         sa.Column("preset", sa.JSON(), nullable=False),
         sa.Column("registry", sa.String(length=32), nullable=True),
         sa.Column("created", sa.BigInteger(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["account"],
-            ["accounts.id"],
-        ),
-        sa.ForeignKeyConstraint(
-            ["registry"],
-            ["registries.id"],
-        ),
+        sa.ForeignKeyConstraint(["account"], ["accounts.id"]),
+        sa.ForeignKeyConstraint(["registry"], ["registries.id"]),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index(op.f("ix_templates_registry"), "templates", ["registry"], unique=False)
@@ -355,10 +304,7 @@ def _make_orphans() -> None:
         sa.Column("pod", sa.String(length=64), nullable=False),
         sa.Column("since", sa.BigInteger(), nullable=False),
         sa.Column("reason", sa.String(length=512), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["host"],
-            ["hosts.id"],
-        ),
+        sa.ForeignKeyConstraint(["host"], ["hosts.id"]),
         sa.PrimaryKeyConstraint("host", "pod"),
     )
 
