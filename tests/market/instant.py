@@ -95,7 +95,7 @@ class Connection:
         self._conn.close()
 
     def create_function(
-        self, name: str, count: int, function: Callable[..., object], **options: bool
+        self, name: str, count: int, function: Callable[..., str], **options: bool
     ) -> Awaitable[None]:
         self._conn.create_function(name, count, function, **options)
         return _nothing()
