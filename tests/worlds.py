@@ -4,6 +4,7 @@ import asyncio
 import heapq
 import itertools
 import random
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from puna.units import Span
@@ -69,3 +70,10 @@ async def settle(rounds: int = _ROUNDS) -> None:
     """Let every task run until it waits for something that only the test can bring."""
     for _ in range(rounds):
         await asyncio.sleep(0)
+
+
+async def becomes(is_so: Callable[[], object], *, within_s: float = 20) -> None:
+    """Wait for what threads, sockets or a database bring about. Fails if it does not in time."""
+    async with asyncio.timeout(within_s):
+        while not is_so():  # noqa: ASYNC110 - a fact, which nobody announces
+            await asyncio.sleep(0.005)

@@ -183,7 +183,7 @@ def _settings(folder: Path, database: str, changes: Mapping[str, object]) -> Mar
 async def _answering(
     market: Market, *, runs_loops: bool, extra: APIRouter | None
 ) -> AsyncIterator[str]:
-    server = Server(uvicorn_config(market, *([extra] if extra else [])))
+    server = Server(uvicorn_config(market, *([extra] if extra else [])), market.bells)
     tasks: set[asyncio.Task[None]] = set()
     with listen_at(Address(port=0), in_use=_never, variable="PUNA_MARKET_ADDRESS") as listener:
         tasks.add(asyncio.create_task(server.serve(sockets=[listener])))

@@ -15,6 +15,7 @@ import uvicorn
 from fastapi import APIRouter
 
 from puna.market.actions.accounts import first_admin
+from puna.market.bells import Bells
 from puna.market.db.database import Database
 from puna.market.http.app import build_app
 from puna.market.loops.runner import run_loops
@@ -58,7 +59,7 @@ def _in_use(address: Address) -> PortInUse:
 
 async def _serve(settings: MarketSettings, listener: socket.socket, world: World) -> None:
     async with opened(settings, world) as market:
-        server = Server(uvicorn_config(market))
+        server = Server(uvicorn_config(market), market.bells)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             with suppress(NotImplementedError):
@@ -114,6 +115,10 @@ def uvicorn_config(market: Market, *first: APIRouter) -> uvicorn.Config:
 class Server(uvicorn.Server):
     """uvicorn, told to stop by us: a second signal does not wait any longer."""
 
+    def __init__(self, config: uvicorn.Config, bells: Bells) -> None:
+        super().__init__(config)
+        self._bells = bells
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Leave signals alone; the loop has handlers for them."""
@@ -123,3 +128,4 @@ class Server(uvicorn.Server):
         """Stop listening, and end when the answers under way have ended."""
         self.force_exit = self.should_exit
         self.should_exit = True
+        self._bells.ending.set()

@@ -75,9 +75,7 @@ async def take_report(tx: Transaction, world: World, secret: str, report: Report
     A report tells of everything on the host: a pod that it leaves out is not there. One that comes
     late changes nothing and is answered all the same.
     """
-    host = await hosts.host_by(tx, digest_of(secret))
-    if host is None:
-        raise UnknownHost("no host of this market has this key", hint="join again with a new token")
+    host = await host_by(tx, secret)
     shown = hosts.Shown(
         host=host,
         sequence=report.sequence,
@@ -86,6 +84,19 @@ async def take_report(tx: Transaction, world: World, secret: str, report: Report
     )
     if await hosts.show_host(tx, shown, world.now()):
         await _see_pods(tx, world, host, report.pods)
+    return await orders_of(tx, host)
+
+
+async def host_by(tx: Transaction, secret: str) -> str:
+    """Return the id of the host that has a key. Raises `UnknownHost`."""
+    host = await hosts.host_by(tx, digest_of(secret))
+    if host is None:
+        raise UnknownHost("no host of this market has this key", hint="join again with a new token")
+    return host
+
+
+async def orders_of(tx: Transaction, host: str) -> Orders:
+    """Return everything that should be on a host."""
     return orders_for(await pods.pods_on(tx, host))
 
 

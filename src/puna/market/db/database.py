@@ -5,12 +5,13 @@ not when it first writes: two that read and then write can never lock each other
 own isolation does for the rest; whatever two transactions may both want is guarded by its update.
 """
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Self
 
-from sqlalchemy import Connection, event, make_url
+from sqlalchemy import Connection, event, func, make_url, select
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -20,6 +21,7 @@ from puna.market.db.migrate import upgrade
 
 _WAIT_MS = 30_000
 _READS = "puna_reads"
+_CHANNEL = "puna_market"
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
 
 Transaction = AsyncConnection
@@ -78,6 +80,33 @@ class Database:
             if not (error.connection_invalidated or isinstance(error, OperationalError)):
                 raise
             raise DatabaseAway(f"the database does not answer: {_cause(error)}") from error
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether several processes may work on it."""
+        return self._engine.dialect.name == "postgresql"
+
+    async def tell(self, word: str) -> None:
+        """Say a word to all processes that listen. Raises `DatabaseAway`."""
+        if self.is_shared:
+            async with self.transaction() as tx:
+                await tx.execute(select(func.pg_notify(_CHANNEL, word)))
+
+    async def listen(self, heard: Callable[[str], None]) -> None:
+        """Call `heard` with each word that a process says, until the connection is lost.
+
+        Raises `DatabaseAway`. Words that are said meanwhile are lost.
+        """
+        lost = asyncio.Event()
+        async with self._looking.connect() as connection:
+            driver = (await connection.get_raw_connection()).driver_connection
+            assert driver is not None  # noqa: S101 - a connection that is open has one
+            driver.add_termination_listener(lambda _: lost.set())
+            await driver.add_listener(_CHANNEL, lambda *words: heard(words[-1]))
+            try:
+                await lost.wait()
+            finally:
+                await connection.invalidate()
 
     async def close(self) -> None:
         """Drop every connection."""

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import Table, func, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import func, insert, select, update
 
 from puna.market.db.database import Transaction
+from puna.market.db.once import insert_new
 from puna.market.db.tables import balances, entries, postings
 from puna.market.domain.ledger import Book, BookKind, Entry, NotEnoughMoney, Posting
 from puna.units import Money
@@ -18,7 +18,7 @@ async def post(tx: Transaction, entry: Entry) -> bool:
     their order, so that two entries never wait for each other.
     """
     row = {"key": entry.key, "at": entry.at, "reason": entry.reason}
-    if not await _insert_new(tx, entries, row):
+    if not await insert_new(tx, entries, row):
         return False
     for posting in sorted(entry.postings, key=lambda each: each.book):
         await _move(tx, entry, posting)
@@ -58,7 +58,7 @@ async def imbalance(tx: Transaction) -> Money:
 
 async def _move(tx: Transaction, entry: Entry, posting: Posting) -> None:
     name = str(posting.book)
-    await _insert_new(tx, balances, {"book": name, "amount": 0})
+    await insert_new(tx, balances, {"book": name, "amount": 0})
     change = (
         update(balances)
         .where(balances.c.book == name)
@@ -68,15 +68,6 @@ async def _move(tx: Transaction, entry: Entry, posting: Posting) -> None:
         change = change.where(balances.c.amount + int(posting.amount) >= 0)
     if (await tx.execute(change)).rowcount == 0:
         raise NotEnoughMoney(f"{name} is short of money for: {entry.reason}")
-
-
-async def _insert_new(tx: Transaction, table: Table, values: Mapping[str, object]) -> bool:
-    """Insert a row unless its key stands already; tell whether it did."""
-    if tx.dialect.name == "sqlite":
-        result = await tx.execute(sqlite.insert(table).values(values).on_conflict_do_nothing())
-    else:
-        result = await tx.execute(postgresql.insert(table).values(values).on_conflict_do_nothing())
-    return result.rowcount == 1
 
 
 def renter(account: str) -> Book:

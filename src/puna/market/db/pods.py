@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import Row, and_, insert, or_, select, update
 
 from puna.market.db.database import Transaction
 from puna.market.db.tables import events, hosts, pods
 from puna.market.db.values import from_json, to_json
+from puna.market.domain.hosts import Tenure
 from puna.market.domain.pods import Desired, Intent, Observed, PodState
 from puna.market.domain.specs import PodSpec
 from puna.units import Money
@@ -128,9 +129,16 @@ async def add_pod(tx: Transaction, pod: NewPod) -> None:
     )
 
 
-async def pod_of(tx: Transaction, pod: str, account: str | None = None) -> Pod | None:
-    """Return a pod, of one account where it is given."""
+async def pod_of(
+    tx: Transaction, pod: str, account: str | None = None, *, lock: bool = False
+) -> Pod | None:
+    """Return a pod, of one account where it is given.
+
+    With `lock` nobody else changes it before the transaction ends.
+    """
     wanted = _SELECT.where(pods.c.id == pod)
+    if lock:
+        wanted = wanted.with_for_update(of=pods)
     if account is not None:
         wanted = wanted.where(pods.c.account == account)
     row = (await tx.execute(wanted)).one_or_none()
@@ -158,6 +166,56 @@ async def open_pods(tx: Transaction, *, after: str = "", limit: int = 200) -> Se
     """Return a page of the ids of all pods that are not closed, in their order."""
     wanted = select(pods.c.id).where(pods.c.closed.is_(None), pods.c.id > after)
     return [row.id for row in await tx.execute(wanted.order_by(pods.c.id).limit(limit))]
+
+
+async def unplaced_pods(tx: Transaction, *, after: str = "", limit: int = 200) -> Sequence[str]:
+    """Return a page of the ids of pods that may want a place: another one, or one at all."""
+    wanted = select(pods.c.id).where(
+        pods.c.closed.is_(None),
+        pods.c.id > after,
+        or_(
+            and_(pods.c.desired == str(Desired.RUN), pods.c.host.is_(None)),
+            pods.c.observed == str(Observed.FAILED),
+            and_(pods.c.tenure == str(Tenure.SPOT), pods.c.desired == str(Desired.STOP)),
+        ),
+    )
+    return [row.id for row in await tx.execute(wanted.order_by(pods.c.id).limit(limit))]
+
+
+async def unpaid_pods(tx: Transaction, *, after: str = "", limit: int = 200) -> Sequence[str]:
+    """Return a page of the ids of pods whose money cannot wait: held for a run, or given back."""
+    wanted = select(pods.c.id).where(
+        pods.c.closed.is_(None),
+        pods.c.id > after,
+        or_(
+            and_(
+                pods.c.desired == str(Desired.RUN),
+                pods.c.host.is_not(None),
+                pods.c.paid_run != pods.c.run,
+            ),
+            pods.c.desired == str(Desired.TERMINATE),
+        ),
+    )
+    return [row.id for row in await tx.execute(wanted.order_by(pods.c.id).limit(limit))]
+
+
+async def order_marks(tx: Transaction) -> Mapping[str, int]:
+    """Return a mark for each host with pods, which changes with what the host is told."""
+    columns = (
+        pods.c.host,
+        pods.c.id,
+        pods.c.desired,
+        pods.c.run,
+        pods.c.paid_run,
+        pods.c.paid_until,
+        pods.c.stop_at,
+        pods.c.terminate_at,
+    )
+    wanted = select(*columns).where(pods.c.closed.is_(None), pods.c.host.is_not(None))
+    marks: dict[str, int] = {}
+    for row in await tx.execute(wanted.order_by(pods.c.id)):
+        marks[row.host] = hash((marks.get(row.host), *row))
+    return marks
 
 
 async def seat_pod(tx: Transaction, pod: str, host: str, price: Money) -> bool:

@@ -279,3 +279,10 @@ notices = Table(
     Column("cleared", Moment),
     Index("notices_open", "cleared", "kind", "subject"),
 )
+
+loop_turns = Table(
+    "loop_turns",
+    metadata,
+    Column("loop", String(64), primary_key=True),
+    Column("taken", Moment, nullable=False),
+)

@@ -1,23 +1,64 @@
-"""What agents ask: to join, and to report. The answer to a report is everything that should be."""
+"""What agents ask: to join, and to report. The answer to a report is everything that should be.
+
+A host that knows its orders already is answered when there are others, so that it learns of a pod
+at once and an idle one asks twice a minute. Nothing of the database is held meanwhile.
+"""
 
 from fastapi import APIRouter, Request
 
 from puna.market.actions import hosting
-from puna.market.http.auth import ThisMarket, key_in, writing
+from puna.market.bells import wait_for_any
+from puna.market.http.auth import ThisMarket, key_in, reading, writing
+from puna.market.market import Market
+from puna.units import Span
 from puna.wire.agent import PATH, Join, Joined, Orders, Report
 
 router = APIRouter(prefix=PATH)
+_LONGEST_WAIT = Span.of(seconds=25)
+"""A host that says nothing for longer gets no new pods."""
 
 
 @router.post("/join")
 async def join(market: ThisMarket, request: Join) -> Joined:
     """Take a machine in by a token; its key is shown this once."""
     async with writing(market) as tx:
-        return await hosting.join(tx, market.world, request)
+        joined = await hosting.join(tx, market.world, request)
+    return joined.model_copy(update={"report_every_s": _rhythm(market)})
 
 
 @router.post("/report")
 async def report(market: ThisMarket, call: Request, told: Report) -> Orders:
     """Note what a host sees, and answer what should be on it."""
-    async with writing(market) as tx:
-        return await hosting.take_report(tx, market.world, key_in(call), told)
+    secret = key_in(call)
+    async with reading(market) as tx:
+        host = await hosting.host_by(tx, secret)
+    mark = market.waiting.mark_of(host)
+    async with market.database.transaction() as tx:
+        orders = await hosting.take_report(tx, market.world, secret, told)
+    if market.waiting.shows_news(host, told.pods):
+        market.nudge()
+    if told.wait_s and told.knows == orders.version:
+        orders = await _newer(market, host, mark, told)
+    return orders.model_copy(update={"report_every_s": _rhythm(market)})
+
+
+async def _newer(market: Market, host: str, mark: int | None, told: Report) -> Orders:
+    """Return the orders as soon as they are others than the host knows, or when it waited."""
+    end = market.world.elapsed() + min(Span.of(seconds=told.wait_s), _LONGEST_WAIT)
+    while True:
+        wait = market.waiting.begin(host, mark)
+        try:
+            left = Span(end - market.world.elapsed())
+            await wait_for_any(market.world, left, wait, market.bells.ending)
+        finally:
+            is_last = market.waiting.end(host, wait)
+        mark = market.waiting.mark_of(host)
+        async with reading(market) as tx:
+            orders = await hosting.orders_of(tx, host)
+        is_over = market.world.elapsed() >= end or market.bells.ending.is_set() or not is_last
+        if orders.version != told.knows or is_over:
+            return orders
+
+
+def _rhythm(market: Market) -> int:
+    return max(1, round(market.settings.report_every.seconds))

@@ -26,7 +26,7 @@ from puna.market.domain.metering import (
     read,
 )
 from puna.market.domain.pods import Desired, Intent, Observed
-from puna.market.loops.pages import for_each_open_pod
+from puna.market.loops.pages import Which, for_each_open_pod
 from puna.units import Money, Span
 from puna.world import World
 
@@ -40,10 +40,15 @@ class Tariff:
     storage: StoragePrices = RUNPODS_STORAGE
 
 
-async def meter_usage(database: Database, world: World, tariff: Tariff) -> Money:
+async def meter_usage(
+    database: Database, world: World, tariff: Tariff, which: Which = pods.open_pods
+) -> Money:
     """Take one turn; return what was charged."""
-    settle = for_each_open_pod(database, lambda tx, pod: _settle(tx, world.now(), pod, tariff))
-    return Money(await settle)
+
+    async def settle(tx: Transaction, pod: Pod) -> Money:
+        return await _settle(tx, world.now(), pod, tariff)
+
+    return Money(await for_each_open_pod(database, settle, which))
 
 
 async def _settle(tx: Transaction, now: datetime, pod: Pod, tariff: Tariff) -> Money:

@@ -4,7 +4,8 @@ Each pod has a transaction of its own, in which it is read anew: a turn holds no
 crash costs one pod's work.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
 
 from puna.market.db import pods
 from puna.market.db.database import Database, Transaction
@@ -13,17 +14,29 @@ from puna.market.db.pods import Pod
 _PAGE = 200
 
 
+class Which(Protocol):
+    """A walk over ids of pods, page by page."""
+
+    async def __call__(self, tx: Transaction, *, after: str, limit: int) -> Sequence[str]:
+        """Return the ids of the next page."""
+
+
 async def for_each_open_pod(
-    database: Database, act: Callable[[Transaction, Pod], Awaitable[int]]
+    database: Database,
+    act: Callable[[Transaction, Pod], Awaitable[int]],
+    which: Which = pods.open_pods,
 ) -> int:
-    """Have `act` do its work on every open pod, and return the sum of what it returns."""
+    """Have `act` do its work on every open pod, and return the sum of what it returns.
+
+    While it works on a pod nobody else changes that: two processes never charge the same second.
+    """
     total, after = 0, ""
     while True:
-        async with database.transaction() as tx:
-            page = await pods.open_pods(tx, after=after, limit=_PAGE)
+        async with database.reading() as tx:
+            page = await which(tx, after=after, limit=_PAGE)
         for each in page:
             async with database.transaction() as tx:
-                pod = await pods.pod_of(tx, each)
+                pod = await pods.pod_of(tx, each, lock=True)
                 total += await act(tx, pod) if pod else 0
         if len(page) < _PAGE:
             return total

@@ -15,16 +15,16 @@ from puna.market.db.database import Database, Transaction
 from puna.market.db.pods import Pod
 from puna.market.domain.hosts import Tenure
 from puna.market.domain.pods import Desired, Intent, Observed
-from puna.market.loops.pages import for_each_open_pod
+from puna.market.loops.pages import Which, for_each_open_pod
 from puna.world import World
 
 _MOST_HOSTS = 3
 """Hosts that may fail a pod before it is left as failed."""
 
 
-async def place_pods(database: Database, world: World) -> int:
+async def place_pods(database: Database, world: World, which: Which = db.open_pods) -> int:
     """Take one turn; return how many pods were moved on."""
-    return await for_each_open_pod(database, lambda tx, pod: _move_on(tx, world, pod))
+    return await for_each_open_pod(database, lambda tx, pod: _move_on(tx, world, pod), which)
 
 
 async def _move_on(tx: Transaction, world: World, pod: Pod) -> bool:

@@ -1,21 +1,35 @@
-"""Runs the loops: each takes its turn after a while, or at once when something changed.
+"""Runs the loops: each takes its turn after a while, and hurries when something changed.
 
 A turn that fails is logged, and the next goes on: whatever it left undone, the next finds again.
 That is all there is to a database that is away for a minute. Any number of processes may run the
-same loops: what two want at once is decided by the database.
+same loops: a turn is claimed, so that together they take it as often as one would; where two take
+it all the same, the database decides each pod.
 """
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 
+from puna.market.bells import wait_for_any
+from puna.market.db import pods
+from puna.market.db.database import DatabaseAway
+from puna.market.db.turns import claim_turn
 from puna.market.loops.meter_usage import meter_usage
 from puna.market.loops.place_pods import place_pods
+from puna.market.loops.tell_hosts import tell_hosts
 from puna.market.market import Market
 from puna.units import Span
 
 _LOG = logging.getLogger("puna.market")
+_BREATH = Span.of(ms=50)
+"""What comes together is one hurry."""
+_AGAIN = Span.of(seconds=2)
+_NEVER = Span.of(hours=1)
+
+
+Turn = Callable[[Market], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,17 +38,17 @@ class Loop:
 
     name: str
     every: Span
-    turn: Callable[[Market], Awaitable[object]]
-    hears: bool = True
-    """Whether it takes a turn as soon as something changed."""
+    turn: Turn
+    hurry: Turn | None = None
+    """What it does as soon as something changed: only what cannot wait for the next turn."""
 
 
 def loops_of(market: Market) -> tuple[Loop, ...]:
     """Return every loop of a market."""
     tick = market.tariff.tick
     return (
-        Loop(name="place pods", every=Span.of(seconds=5), turn=_place),
-        Loop(name="meter usage", every=Span(tick // 2), turn=_meter),
+        Loop(name="place pods", every=Span.of(seconds=10), turn=_place, hurry=_place_new),
+        Loop(name="meter usage", every=Span(tick // 2), turn=_meter, hurry=_meter_new),
     )
 
 
@@ -43,37 +57,90 @@ async def run_loops(market: Market) -> None:
     async with asyncio.TaskGroup() as tasks:
         for loop in loops_of(market):
             tasks.create_task(keep_turning(market, loop))
+        tasks.create_task(tell_hosts(market))
+        if market.database.is_shared:
+            tasks.create_task(_hear(market))
+            tasks.create_task(_tell(market))
 
 
 async def keep_turning(market: Market, loop: Loop) -> None:
     """Let one loop take turn after turn until cancelled."""
+    world = market.world
+    due = world.elapsed()
     while True:
-        rung = market.bell.next
-        await take_turn(market, loop)
-        await _wait(market, loop, rung)
+        rung = market.bells.loops.next
+        if world.elapsed() >= due:
+            due = Span(world.elapsed() + loop.every)
+            await _attempt(market, loop.name, partial(take_turn, loop=loop))
+        elif loop.hurry is not None:
+            await _attempt(market, loop.name, loop.hurry)
+        left = Span(max(0, due - world.elapsed()))
+        await wait_for_any(world, left, *([rung] if loop.hurry else []))
+        if rung.is_set():
+            await world.wait(min(_BREATH, left))
 
 
 async def take_turn(market: Market, loop: Loop) -> None:
-    """Take one turn; a failure is logged and ends nothing."""
-    try:
+    """Take one turn, unless another process has just taken it."""
+    async with market.database.transaction() as tx:
+        # A little less than its time, so that waking late never costs a turn.
+        is_ours = await claim_turn(tx, loop.name, market.world.now(), Span(loop.every * 9 // 10))
+    if is_ours:
         await loop.turn(market)
-    except Exception:  # noqa: BLE001 - a promise outlives whatever one turn meets
-        _LOG.exception("a turn of `%s` failed; the next goes on", loop.name)
 
 
-async def _wait(market: Market, loop: Loop, rung: asyncio.Event) -> None:
-    pause = asyncio.ensure_future(market.world.wait(loop.every))
-    waits = {pause, asyncio.ensure_future(rung.wait())} if loop.hears else {pause}
+async def _attempt(market: Market, name: str, act: Turn) -> None:
+    """Do something that may fail, and go on. Where the database is away, one line says it."""
     try:
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for each in waits:
-            each.cancel()
+        await act(market)
+    except DatabaseAway as error:
+        _LOG.warning("%s: %s", name, error.message)
+        await market.world.wait(_AGAIN)
+    except Exception:  # noqa: BLE001 - a promise outlives whatever one turn meets
+        _LOG.exception("a turn of `%s` failed; the next goes on", name)
 
 
-async def _place(market: Market) -> object:
-    return await place_pods(market.database, market.world)
+async def _hear(market: Market) -> None:
+    """Take note of what other processes change; words said while away are made up for."""
+    while True:
+        await _attempt(market, "listen", _listen)
+        market.bells.hear()
+        await market.world.wait(_AGAIN)
 
 
-async def _meter(market: Market) -> object:
-    return await meter_usage(market.database, market.world, market.tariff)
+async def _listen(market: Market) -> None:
+    await market.database.listen(lambda _word: market.bells.hear())
+
+
+async def _tell(market: Market) -> None:
+    """Let other processes know of changes, a few times a second at most."""
+    rung = market.bells.abroad.next
+    while True:
+        await wait_for_any(market.world, _NEVER, rung)
+        await market.world.wait(_BREATH)
+        rung = market.bells.abroad.next
+        await _attempt(market, "tell", _say)
+
+
+async def _say(market: Market) -> None:
+    await market.database.tell("changed")
+
+
+async def _place(market: Market) -> None:
+    if await place_pods(market.database, market.world):
+        market.nudge()
+
+
+async def _place_new(market: Market) -> None:
+    if await place_pods(market.database, market.world, pods.unplaced_pods):
+        market.nudge()
+
+
+async def _meter(market: Market) -> None:
+    await meter_usage(market.database, market.world, market.tariff)
+    market.tell_hosts()
+
+
+async def _meter_new(market: Market) -> None:
+    await meter_usage(market.database, market.world, market.tariff, pods.unpaid_pods)
+    market.tell_hosts()

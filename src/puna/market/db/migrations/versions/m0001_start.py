@@ -26,6 +26,7 @@ def upgrade() -> None:
     _make_meters()
     _make_orphans()
     _make_notices()
+    _make_loop_turns()
 
 
 def _make_accounts() -> None:
@@ -323,3 +324,12 @@ def _make_notices() -> None:
         sa.PrimaryKeyConstraint("number"),
     )
     op.create_index("notices_open", "notices", ["cleared", "kind", "subject"], unique=False)
+
+
+def _make_loop_turns() -> None:
+    op.create_table(
+        "loop_turns",
+        sa.Column("loop", sa.String(length=64), nullable=False),
+        sa.Column("taken", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("loop"),
+    )

@@ -1,0 +1,17 @@
+"""Rows that are there once, whoever adds them first."""
+
+from collections.abc import Mapping
+
+from sqlalchemy import Table
+from sqlalchemy.dialects import postgresql, sqlite
+
+from puna.market.db.database import Transaction
+
+
+async def insert_new(tx: Transaction, table: Table, values: Mapping[str, object]) -> bool:
+    """Insert a row unless its key stands already; tell whether it did."""
+    if tx.dialect.name == "sqlite":
+        result = await tx.execute(sqlite.insert(table).values(values).on_conflict_do_nothing())
+    else:
+        result = await tx.execute(postgresql.insert(table).values(values).on_conflict_do_nothing())
+    return result.rowcount == 1
