@@ -21,6 +21,11 @@ class Cluster:
         self._user = user
         self._count = 0
 
+    @property
+    def folder(self) -> Path:
+        """Where its socket and its data are."""
+        return self._folder
+
     def address(self) -> str:
         """Return the address of a new, empty database."""
         self._count += 1
