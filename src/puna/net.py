@@ -82,6 +82,22 @@ def named_session(base_url: str, headers: Mapping[str, str]) -> "aiohttp.ClientS
     )
 
 
+def socket_session(path: str) -> "aiohttp.ClientSession":
+    """Make a session to a program on this machine that listens on a socket file.
+
+    No timeout on the whole, as with `named_session`. The caller closes it.
+    """
+    import aiohttp  # noqa: PLC0415 - see above
+
+    return aiohttp.ClientSession(
+        connector=aiohttp.UnixConnector(path, limit=0),
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT_S),
+        read_bufsize=2**18,
+        trust_env=False,
+        cookie_jar=aiohttp.DummyCookieJar(),
+    )
+
+
 class Answer:
     """The reply to one request. Its body can be read whole or by lines.
 

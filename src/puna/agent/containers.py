@@ -7,11 +7,13 @@ by a renter. The network that keeps pods away from the owner's is the host's to 
 
 import hashlib
 import json
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 from puna.errors import Invalid
+from puna.text import one_line
 from puna.units import Size
 
 LABEL = "cloud.puna."
@@ -19,6 +21,26 @@ POD, RUN, DESIGN, CRASHES = (f"{LABEL}{name}" for name in ("pod", "run", "design
 _MOST_PROCESSES = 4096
 _MOST_FILES = 1024 * 1024
 _PERIOD_US = 100_000
+_LONGEST_IMAGE = 400
+_IMAGE = re.compile(
+    r"[A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]{1,5}(?=/))?"
+    r"([._-]{1,2}[A-Za-z0-9]+)*(/[A-Za-z0-9]+([._-]{1,2}[A-Za-z0-9]+)*)*"
+    r"(:[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?(@sha256:[0-9a-f]{64})?"
+)
+_TRANSPORTS = frozenset(
+    {
+        "containers-storage",
+        "dir",
+        "docker",
+        "docker-archive",
+        "docker-daemon",
+        "oci",
+        "oci-archive",
+        "ostree",
+        "sif",
+        "tarball",
+    }
+)
 _KEPT = (
     "CHOWN",
     "DAC_OVERRIDE",
@@ -63,10 +85,11 @@ class Design:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class House:
-    """What the host adds to each container: its network, and the longest list of open files."""
+    """What the host adds to each container: its network, and what there may be most of."""
 
     network: str = "puna"
     open_files: int = _MOST_FILES
+    processes: int = _MOST_PROCESSES
     maps_users: bool = True
 
 
@@ -94,6 +117,28 @@ def create_body(
     }
 
 
+def check_image(image: str) -> str:
+    """Return an image's name if a registry can have it. Raises `UnusablePod`.
+
+    Engines take more for one: `dir:/home/owner` or `oci-archive:` would show a renter the files of
+    this machine.
+    """
+    host = image.partition("/")[0].partition(":")[0]
+    if _IMAGE.fullmatch(image) is None or host in _TRANSPORTS or len(image) > _LONGEST_IMAGE:
+        raise UnusablePod(
+            f'"{one_line(image, 80)}" is not an image', hint="use one such as ubuntu:24.04"
+        )
+    return image
+
+
+def with_registry(image: str) -> str:
+    """Return an image's name with the registry that Docker means where there is none."""
+    host, slash, _ = image.partition("/")
+    if slash and ("." in host or ":" in host or host == "localhost"):
+        return image
+    return f"docker.io/{image}" if slash else f"docker.io/library/{image}"
+
+
 def words_of(args: str) -> Sequence[str]:
     """Return the words of a command line as a shell splits them. Raises `UnusablePod`."""
     try:
@@ -108,7 +153,7 @@ def _host_config(pod: str, design: Design, house: House) -> Mapping[str, object]
         "CapAdd": list(_KEPT),
         "SecurityOpt": ["no-new-privileges"],
         "Privileged": False,
-        "PidsLimit": _MOST_PROCESSES,
+        "PidsLimit": house.processes,
         "CpuPeriod": _PERIOD_US,
         "CpuQuota": _PERIOD_US * design.processors,
         "Memory": int(design.memory),
@@ -120,7 +165,7 @@ def _host_config(pod: str, design: Design, house: House) -> Mapping[str, object]
         "RestartPolicy": {"Name": "no"},
         "Ulimits": [
             {"Name": "nofile", "Soft": house.open_files, "Hard": house.open_files},
-            {"Name": "nproc", "Soft": _MOST_PROCESSES, "Hard": _MOST_PROCESSES},
+            {"Name": "nproc", "Soft": house.processes, "Hard": house.processes},
         ],
         "LogConfig": {"Type": "k8s-file", "Config": {"max-size": "10m"}},
     }

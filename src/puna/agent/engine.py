@@ -1,0 +1,298 @@
+"""Podman or Docker on this machine, through the socket of its Docker Engine API.
+
+Everything here asks or tells the engine one thing; nothing decides. What an engine refuses becomes
+an error of ours with its own words, and an engine that is not there becomes `EngineGone`, after
+which the same call may be made again. Removing what is gone already succeeds.
+"""
+
+import json
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Self
+
+import aiodocker
+import aiohttp
+
+from puna.agent.containers import POD, check_image, with_registry
+from puna.agent.execs import Exec, TerminalSize, start_exec
+from puna.agent.problems import AlreadyThere, EngineGone, EngineRefused, NotOnEngine
+from puna.agent.shown import Login, LogLine, Nature, Pulling, Shown, Volume, log_lines, shown_of
+from puna.net import socket_session
+from puna.text import one_line
+
+SOCKETS = (
+    Path("/run/podman/podman.sock"),
+    Path("/run/docker.sock"),
+    Path("/var/run/docker.sock"),
+)
+"""Where an engine's socket is looked for, in this order."""
+_PATIENCE_S = 60.0
+_LIBPOD = "http://engine/v4.0.0/libpod"
+_API = "http://engine/v1.41"
+_MISSING, _CLASH, _UNHEARD = 404, 409, 900
+_TAKEN = "is already in use"
+_OURS = json.dumps({"label": [POD]})
+
+
+class Engine:
+    """One engine. Close it, or use it as a context."""
+
+    def __init__(self, socket: Path) -> None:
+        """Needs a running event loop. Connects at the first call."""
+        self.socket = socket
+        self._session = socket_session(str(socket))
+        self._docker = aiodocker.Docker(
+            url="http://engine",  # what it is called; the session leads to the socket
+            connector=self._session.connector,
+            session=self._session,
+            timeout=aiohttp.ClientTimeout(total=_PATIENCE_S),
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Let its connections go."""
+        await self._docker.close()
+        await self._session.close()
+
+    async def nature(self) -> Nature:
+        """Return what kind of engine it is."""
+        with _translated():
+            version = await self._docker.version()
+            about = await self._docker.system.info()
+        return Nature.of(version, about)
+
+    async def containers(self) -> Sequence[Shown]:
+        """Return all containers with our label, whatever they do."""
+        with _translated():
+            listed = await self._docker.containers.list(all="true", filters=_OURS)
+        found: list[Shown] = []
+        for each in listed:
+            try:
+                shown = await self._look(each.id)
+            except NotOnEngine:  # removed meanwhile
+                continue
+            if shown is not None:
+                found.append(shown)
+        return found
+
+    async def has_image(self, image: str) -> bool:
+        """Return whether an image is here. Raises `UnusablePod` for what is no image's name."""
+        check_image(image)
+        try:
+            with _translated():
+                await self._docker.images.inspect(image)
+        except NotOnEngine:
+            return False
+        return True
+
+    async def pull(self, image: str, login: Login | None = None) -> AsyncIterator[Pulling]:
+        """Fetch an image, and tell how far it is. Raises `EngineRefused`, `UnusablePod`."""
+        check_image(image)
+        auth = None if login is None else _words(login)
+        name = image if login is None else with_registry(image)
+        with _translated():
+            lines = self._docker.images.pull(name, auth=auth, stream=True, timeout=None)
+            async for line in lines:
+                yield Pulling.of(line)
+
+    async def remove_image(self, image: str) -> None:
+        """Remove an image that no container uses."""
+        check_image(image)
+        with _translated():
+            await self._docker.images.delete(image)
+
+    async def create(self, name: str, body: Mapping[str, object]) -> str:
+        """Make a container and return its id. Raises `AlreadyThere` if the name is taken."""
+        with _translated():
+            made = await self._docker.containers.create(json.loads(json.dumps(body)), name=name)
+        return made.id
+
+    async def start(self, container: str) -> None:
+        """Let a container begin."""
+        with _translated():
+            await self._docker.containers.container(container).start()
+
+    async def stop(self, container: str, grace: timedelta) -> None:
+        """Ask a container to end, and end it after the grace. Returns when it has ended."""
+        seconds = max(0, round(grace.total_seconds()))
+        with _translated():
+            await self._docker.containers.container(container).stop(
+                t=seconds, timeout=seconds + _PATIENCE_S
+            )
+
+    async def signal(self, container: str, signal: str) -> None:
+        """Send a signal to a container's first process."""
+        with _translated():
+            await self._docker.containers.container(container).kill(signal=signal)
+
+    async def remove(self, container: str) -> None:
+        """Remove a container, and end it if it runs; its named volume stays."""
+        with _translated(missing_is_fine=True):
+            await self._docker.containers.container(container).delete(force=True, v=True)
+
+    async def exec(
+        self,
+        container: str,
+        argv: Sequence[str],
+        *,
+        tty: bool = False,
+        size: TerminalSize | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> Exec:
+        """Begin a program in a running container. The caller closes what is returned.
+
+        With a terminal, output and errors are one. `env` is added to the container's own.
+        """
+        with _translated():
+            made = await self._docker.containers.container(container).exec(
+                list(argv), stdin=True, tty=tty, environment=dict(env or {})
+            )
+            began = await start_exec(self.socket, made, tty=tty)
+        if size is not None and tty:
+            await began.resize(size)
+        return began
+
+    async def logs(
+        self, container: str, *, since: str = "", tail: int | None = None, follow: bool = False
+    ) -> AsyncIterator[LogLine]:
+        """Yield what a container wrote after `since` (RFC 3339), only the last `tail` lines.
+
+        With `follow` it goes on until the container ends.
+        """
+        asked = {
+            "stdout": "true",
+            "stderr": "true",
+            "timestamps": "true",
+            "follow": "true" if follow else "false",
+            "tail": "all" if tail is None else str(tail),
+        }
+        if since:
+            asked["since"] = since
+        with _translated():
+            about = await self._docker.containers.container(container).show()
+            is_raw = bool(about["Config"]["Tty"])
+            url = f"{_API}/containers/{container}/logs"
+            async with self._session.get(url, params=asked) as answer:
+                async for line in log_lines(answer.content, is_raw=is_raw):
+                    yield line
+
+    async def stats(self, container: str) -> Mapping[str, Any]:
+        """Return what a container uses now, as the engine counts it."""
+        with _translated():
+            found = await self._docker.containers.container(container).stats(stream=False)
+        return found[0] if found else {}
+
+    async def written(self) -> Mapping[str, int]:
+        """Return the bytes that each container of ours has written beside its volume.
+
+        The engine walks through all of them: ask seldom.
+        """
+        with _translated():
+            asked = {"all": "true", "size": "true", "filters": _OURS}
+            async with self._session.get(f"{_API}/containers/json", params=asked) as answer:
+                listed = await answer.json(content_type=None)
+        return {str(each["Id"]): int(each.get("SizeRw") or 0) for each in listed}
+
+    async def address(self, container: str, port: int) -> tuple[str, int]:
+        """Return where a port of a running container is reached from this machine.
+
+        Its own address where it has one; else where the engine opened the port. Raises
+        `NotOnEngine`.
+        """
+        shown = await self._look(container)
+        if shown is not None and shown.is_running:
+            if shown.address:
+                return shown.address, port
+            if outside := shown.ports.get(port):
+                return "127.0.0.1", outside
+        raise NotOnEngine(f"port {port} of container {container[:12]} cannot be reached")
+
+    async def volumes(self) -> Sequence[Volume]:
+        """Return all volumes with our label."""
+        with _translated():
+            found = await self._docker.volumes.list(  # type: ignore[no-untyped-call]
+                filters={"label": [POD]}
+            )
+        return [Volume.of(each) for each in found.get("Volumes") or ()]
+
+    async def make_volume(self, name: str, pod: str, options: Mapping[str, str]) -> None:
+        """Make a volume of the engine's local driver; one that is there stays as it is."""
+        ask = {"Name": name, "Labels": {POD: pod}, "Driver": "local", "DriverOpts": dict(options)}
+        try:
+            with _translated():
+                await self._docker.volumes.create(ask)  # type: ignore[no-untyped-call]
+        except AlreadyThere:
+            return
+
+    async def remove_volume(self, name: str) -> None:
+        """Remove a volume and what is in it. Raises `AlreadyThere` while a container has it."""
+        with _translated(missing_is_fine=True):
+            volume = await self._docker.volumes.get(name)  # type: ignore[no-untyped-call]
+            await volume.delete()
+
+    async def make_network(self, name: str) -> None:
+        """Make a bridge on this machine; one that is there stays as it is."""
+        try:
+            with _translated():
+                await self._docker.networks.get(name)
+        except NotOnEngine:
+            ask = {"Name": name, "Driver": "bridge", "Labels": {POD: ""}, "CheckDuplicate": True}
+            with _translated():
+                await self._docker.networks.create(ask)
+
+    async def network_interface(self, name: str) -> str:
+        """Return the name of the bridge that a network is on this machine."""
+        with _translated():
+            async with self._session.get(f"{_LIBPOD}/networks/{name}/json") as answer:
+                if answer.ok and (found := await answer.json(content_type=None)):
+                    return str(found["network_interface"])
+            about = await (await self._docker.networks.get(name)).show()
+        named = (about.get("Options") or {}).get("com.docker.network.bridge.name")
+        return str(named or f"br-{about['Id'][:12]}")
+
+    async def remove_network(self, name: str) -> None:
+        """Remove a network that nobody uses."""
+        with _translated(missing_is_fine=True):
+            await (await self._docker.networks.get(name)).delete()
+
+    async def _look(self, container: str) -> Shown | None:
+        with _translated():
+            return shown_of(await self._docker.containers.container(container).show())
+
+
+@contextmanager
+def _translated(*, missing_is_fine: bool = False) -> Iterator[None]:
+    """Raise what the engine says, or that it says nothing, as errors of ours."""
+    try:
+        yield
+    except aiodocker.DockerError as error:
+        if error.status == _MISSING and missing_is_fine:
+            return
+        raise _error_of(error.status, error.message) from error
+    except (OSError, aiohttp.ClientError) as error:  # a TimeoutError is an OSError
+        raise _error_of(_UNHEARD, str(error) or "no answer in time") from error
+
+
+def _words(login: Login) -> Mapping[str, str]:
+    return {"username": login.username, "password": login.password}
+
+
+def _error_of(status: int, words: str) -> Exception:
+    said = one_line(words, 500)
+    if status == _UNHEARD:
+        return EngineGone(
+            f"the container engine does not answer: {said}",
+            hint="start Podman's or Docker's service",
+        )
+    if status == _MISSING:
+        return NotOnEngine(said)
+    if status == _CLASH or _TAKEN in said:  # Podman 4 says 500 and these words
+        return AlreadyThere(said)
+    return EngineRefused(said)

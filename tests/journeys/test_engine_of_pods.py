@@ -1,0 +1,115 @@
+"""The agent's engine against a real Podman: containers, shells, logs, downloads that fail."""
+
+import json
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from puna.agent.containers import Design, House, container_name, create_body, volume_name
+from puna.agent.converge import Phase
+from puna.agent.engine import Engine
+from puna.agent.execs import TerminalSize
+from puna.agent.problems import AlreadyThere, EngineGone, EngineRefused
+from puna.units import Size
+from tests.podman import IMAGE, Podman, a_podman
+
+pytestmark = pytest.mark.journey
+HOUSE = House(network="podman", maps_users=False, open_files=1024, processes=1024)
+LOOP = (
+    """sh -c 'trap "echo bye; exit 3" TERM; echo out; echo err >&2; while :; do sleep 0.1; done'"""
+)
+
+
+@pytest.fixture(scope="module")
+def podman() -> Iterator[Podman]:
+    with a_podman() as served:
+        yield served
+
+
+def a_body(args: str = LOOP) -> dict[str, Any]:
+    design = Design(image=IMAGE, args=args, ports=(8888,), memory=Size(64 * 10**6))
+    body = create_body("p1", 1, 0, design, HOUSE)
+    return dict(json.loads(json.dumps(body)))
+
+
+async def test_a_container_lives_and_ends(podman: Podman) -> None:
+    name = container_name("p1", 1, 0)
+    async with Engine(podman.socket) as engine:
+        assert (await engine.nature()).is_podman
+        assert await engine.has_image(IMAGE)
+        made = await engine.create(name, a_body())
+        with pytest.raises(AlreadyThere):
+            await engine.create(name, a_body())
+        await engine.start(made)
+        await engine.start(made)
+        [shown] = await engine.containers()
+        assert (shown.container.id, shown.container.phase) == (made, Phase.RUNNING)
+        assert await engine.address(made, 8888) == (shown.address, 8888)
+
+        began = await engine.exec(made, ["sh", "-c", "cat; echo $A >&2; exit 7"], env={"A": "b"})
+        await began.write(b"hello")
+        await began.end_input()
+        assert [await began.read(), await began.read(), await began.read()] == [
+            (False, b"hello"),
+            (True, b"b\n"),
+            None,
+        ]
+        assert await began.exit_code() == 7
+        await began.close()
+
+        before = time.monotonic()
+        await engine.stop(made, timedelta(seconds=20))
+        assert time.monotonic() - before < 10
+        [shown] = await engine.containers()
+        assert (shown.container.phase, shown.container.exit_code) == (Phase.EXITED, 3)
+        said = [(line.text, line.is_error) async for line in engine.logs(made)]
+        assert said == [("out", False), ("err", True), ("bye", False)]
+        assert [line.text async for line in engine.logs(made, tail=1)] == ["bye"]
+        await engine.remove(made)
+        await engine.remove(made)
+        assert await engine.containers() == []
+
+
+async def test_a_terminal_has_a_size_and_a_log_can_be_followed(podman: Podman) -> None:
+    async with Engine(podman.socket) as engine:
+        made = await engine.create(container_name("p1", 1, 0), a_body("sh -c 'sleep 1; echo end'"))
+        try:
+            await engine.start(made)
+            began = await engine.exec(made, ["sh"], tty=True, size=TerminalSize(100, 30))
+            await began.write(b"stty size; exit 4\n")
+            said = b""
+            while (piece := await began.read()) is not None:
+                said += piece[1]
+            assert b"30 100" in said
+            assert await began.exit_code() == 4
+            await began.close()
+            assert [line.text async for line in engine.logs(made, follow=True)] == ["end"]
+        finally:
+            await engine.remove(made)
+
+
+async def test_volumes_are_found_by_their_pod(podman: Podman) -> None:
+    async with Engine(podman.socket) as engine:
+        await engine.make_volume(volume_name("p9"), "p9", {})
+        await engine.make_volume(volume_name("p9"), "p9", {})
+        assert [volume.pod for volume in await engine.volumes()] == ["p9"]
+        await engine.remove_volume(volume_name("p9"))
+        await engine.remove_volume(volume_name("p9"))
+        assert await engine.volumes() == []
+
+
+async def test_an_image_that_nobody_has_is_refused_with_a_reason(podman: Podman) -> None:
+    async with Engine(podman.socket) as engine:
+        with pytest.raises(EngineRefused, match="connection refused"):
+            async for _ in engine.pull("localhost:5/nothere:1"):
+                pass
+
+
+async def test_an_engine_that_is_not_there_is_said_to_be_gone(tmp_path: Path) -> None:
+    async with Engine(tmp_path / "none.sock") as engine:
+        with pytest.raises(EngineGone):
+            await engine.containers()

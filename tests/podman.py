@@ -1,0 +1,95 @@
+"""A real Podman of the test's own: its own folders, its own socket, one tiny image."""
+
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from tests.serving import until
+
+IMAGE = "localhost/tiny:1"
+_WORDS = "sh ls cat sleep echo nc wget mount mkdir touch dd id ping kill env ln rm true false mknod"
+_BUSYBOX = Path("/bin/busybox")
+
+
+@dataclass(frozen=True, slots=True)
+class Podman:
+    """Where it listens, and how it is called on the command line."""
+
+    socket: Path
+    words: tuple[str, ...]
+
+    def run(self, *words: str, check: bool = True) -> str:
+        """Run one of its commands and return what it printed."""
+        done = subprocess.run(
+            [*self.words, *words], capture_output=True, text=True, check=False, timeout=60
+        )
+        if check and done.returncode:
+            raise AssertionError(f"podman {' '.join(words)}: {done.stderr}")
+        return done.stdout
+
+
+def why_no_podman() -> str:
+    """Say what is missing for a real Podman; empty if it can be had."""
+    missing = [name for name in ("podman", "runc") if shutil.which(name) is None]
+    if missing:
+        return f"no {' and '.join(missing)} here"
+    if not _BUSYBOX.exists():
+        return f"no {_BUSYBOX} here, of which the image is made"
+    return "" if Path("/").stat().st_uid == 0 and _is_root() else "needs root"
+
+
+def _is_root() -> bool:
+    import os  # noqa: PLC0415 - not on every system
+
+    return hasattr(os, "geteuid") and os.geteuid() == 0
+
+
+@contextmanager
+def a_podman() -> Iterator[Podman]:
+    """Serve one until the end, with everything that it made removed."""
+    if reason := why_no_podman():
+        pytest.skip(reason)
+    with TemporaryDirectory(prefix="pod", dir="/var/tmp") as folder:  # overlays need a real disk
+        place = Path(folder)
+        socket = place / "podman.sock"
+        program = ["podman", "--runtime", "runc", "--cgroup-manager", "cgroupfs"]
+        folders = ["--root", f"{place}/root", "--runroot", f"{place}/run", "--tmpdir", f"{place}/t"]
+        podman = Podman(socket, (*program, *folders, "--network-config-dir", f"{place}/networks"))
+        _make_image(podman, place / "image.tar")
+        service = [*podman.words, "system", "service", "--time=0", f"unix://{socket}"]
+        with (place / "log").open("wb") as log, subprocess.Popen(service, stderr=log) as process:
+            try:
+                until(socket.exists)
+                yield podman
+            finally:
+                podman.run("rm", "--all", "--force", "--time", "0", check=False)
+                podman.run("volume", "rm", "--all", "--force", check=False)
+                podman.run("network", "prune", "--force", check=False)
+                process.terminate()
+                process.wait(20)
+
+
+def _make_image(podman: Podman, file: Path) -> None:
+    with tarfile.open(file, "w") as made:
+        made.add(_BUSYBOX, "bin/busybox")
+        for word in _WORDS.split():
+            link = tarfile.TarInfo(f"bin/{word}")
+            link.type, link.linkname = tarfile.SYMTYPE, "busybox"
+            made.addfile(link)
+        words = b"root:x:0:0::/root:/bin/sh\n"
+        users = tarfile.TarInfo("etc/passwd")
+        users.size = len(words)
+        made.addfile(users, BytesIO(words))
+        for name in ("tmp", "proc", "sys", "dev", "root", "workspace"):
+            folder = tarfile.TarInfo(name)
+            folder.type, folder.mode = tarfile.DIRTYPE, 0o1777 if name == "tmp" else 0o755
+            made.addfile(folder)
+    podman.run("import", str(file), IMAGE)
