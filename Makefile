@@ -11,15 +11,17 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install --no-deps
 SOURCES := src tests tools bench fuzz
 TESTS ?= tests
+# Two files of tests at a time; a file stays together, so that what it shares is made once.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 
 demo: $(VENV)/run.done
 	$(BIN)/puna run smollm2 "What is a hamburger?"
 
 test: $(VENV)/dev.done
-	$(BIN)/python -m pytest $(TESTS)
+	$(PYTEST) $(TESTS)
 
 unit: $(VENV)/dev.done
-	$(BIN)/python -m pytest -m "not journey and not model" $(TESTS)
+	$(PYTEST) -m "not journey and not model" $(TESTS)
 
 npm:  ## The JavaScript clients, for tests that are skipped without them
 	@if command -v npm >/dev/null; then cd tests/compat/npm && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error; \
@@ -32,7 +34,7 @@ check: $(VENV)/dev.done
 	$(BIN)/lint-imports
 	$(BIN)/python tools/budgets.py
 	$(BIN)/python tools/write_docs.py --check
-	$(BIN)/python -m pytest $(TESTS)
+	$(PYTEST) $(TESTS)
 
 fix: $(VENV)/dev.done
 	$(BIN)/ruff format $(SOURCES)
