@@ -6,6 +6,7 @@ from puna.market.bells import Bells, Waiting
 from puna.market.db.database import Database
 from puna.market.loops.meter_usage import Tariff
 from puna.market.settings import MarketSettings
+from puna.market.tally import Tally
 from puna.world import World
 
 
@@ -20,6 +21,7 @@ class Market:
     bells: Bells = field(default_factory=Bells)
     waiting: Waiting = field(default_factory=Waiting)
     """The hosts whose reports wait for an answer."""
+    tally: Tally = field(default_factory=Tally)
 
     def nudge(self) -> None:
         """Let the loops look now, and hosts that wait be told, in every process."""

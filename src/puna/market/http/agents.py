@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request
 from puna.market.actions import hosting
 from puna.market.bells import wait_for_any
 from puna.market.http.auth import ThisMarket, key_in, reading, writing
+from puna.market.http.watch import tell_of
 from puna.market.market import Market
 from puna.units import Span
 from puna.wire.agent import PATH, Join, Joined, Orders, Report
@@ -32,6 +33,7 @@ async def report(market: ThisMarket, call: Request, told: Report) -> Orders:
     secret = key_in(call)
     async with reading(market) as tx:
         host = await hosting.host_by(tx, secret)
+    tell_of(call.scope, f"host:{host}")
     mark = market.waiting.mark_of(host)
     async with market.database.transaction() as tx:
         orders = await hosting.take_report(tx, market.world, secret, told)

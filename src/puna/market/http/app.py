@@ -5,6 +5,7 @@ from starlette.types import ASGIApp
 
 from puna.market.gateway import proxy, terminal
 from puna.market.http import agents, graphql, health, puna, rest_v1
+from puna.market.http.guard import Guard
 from puna.market.http.reply import LastResort, add_error_replies
 from puna.market.http.rest_v2 import (
     account,
@@ -15,6 +16,7 @@ from puna.market.http.rest_v2 import (
     registries,
     templates,
 )
+from puna.market.http.watch import Watch
 from puna.market.market import Market
 from puna.version import __version__
 
@@ -49,4 +51,4 @@ def build_api(market: Market, *first: APIRouter) -> FastAPI:
 
 def build_app(market: Market, *first: APIRouter) -> ASGIApp:
     """Return the whole application for one process of a market."""
-    return LastResort(build_api(market, *first))
+    return Watch(LastResort(Guard(build_api(market, *first), market)), market)

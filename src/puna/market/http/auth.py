@@ -9,11 +9,13 @@ from contextlib import asynccontextmanager
 from typing import Annotated
 
 from fastapi import Depends, Request
+from starlette.requests import HTTPConnection
 
 from puna.errors import Denied
 from puna.market.actions.accounts import UnknownKey, check_may_write, identify
 from puna.market.db.accounts import Caller
 from puna.market.db.database import Transaction
+from puna.market.http.watch import tell_of
 from puna.market.market import Market
 
 GRAPHQL = "/graphql"
@@ -51,7 +53,7 @@ async def writing(market: Market) -> AsyncIterator[Transaction]:
     market.nudge()
 
 
-def key_in(request: Request) -> str:
+def key_in(request: HTTPConnection) -> str:
     """Return the key that a request carries, empty for none."""
     sent = request.headers.get("authorization", "").strip()
     scheme, _, rest = sent.partition(" ")
@@ -73,6 +75,7 @@ async def caller_of(market: Market, secret: str) -> Caller:
 async def _renter(request: Request, market: ThisMarket) -> Caller:
     """Return who asks. In GraphQL each mutation asks by itself whether it may write."""
     caller = await caller_of(market, key_in(request))
+    tell_of(request.scope, caller.key.prefix)
     if request.method not in _READS and request.url.path != GRAPHQL:
         check_may_write(caller)
     return caller

@@ -91,13 +91,16 @@ async def take_turn(market: Market, loop: Loop) -> None:
 
 async def _attempt(market: Market, name: str, act: Turn) -> None:
     """Do something that may fail, and go on. Where the database is away, one line says it."""
+    start, outcome = market.world.elapsed(), "failed"
     try:
         await act(market)
+        outcome = "done"
     except DatabaseAway as error:
         _LOG.warning("%s: %s", name, error.message)
         await market.world.wait(_AGAIN)
     except Exception:  # noqa: BLE001 - a promise outlives whatever one turn meets
         _LOG.exception("a turn of `%s` failed; the next goes on", name)
+    market.tally.count_turn(name, outcome, (market.world.elapsed() - start) / 1e9)
 
 
 async def _hear(market: Market) -> None:

@@ -89,11 +89,25 @@ class Rules:
     @classmethod
     def of(cls, settings: NodeSettings) -> "Rules":
         """Read the rules from a node's settings and this machine's names."""
+        origins = (*settings.origins, *DEFAULT_ORIGINS)
+        return cls.at(settings.host, origins, checks_host=settings.host.is_loopback)
+
+    @classmethod
+    def at(
+        cls,
+        address: Address,
+        origins: Iterable[str],
+        *,
+        checks_host: bool,
+        names: Iterable[str] = (),
+    ) -> "Rules":
+        """Return the rules of a server at an address, which has further names."""
+        allowed = tuple(origins)
         return cls(
-            checks_host=settings.host.is_loopback,
-            any_origin="*" in settings.origins,
-            origins=_pattern((*settings.origins, *DEFAULT_ORIGINS)),
-            own_names=_own_names(settings.host),
+            checks_host=checks_host,
+            any_origin="*" in allowed,
+            origins=_pattern(allowed),
+            own_names=_own_names(address) | frozenset(names),
         )
 
     def allows_host(self, host: str) -> bool:

@@ -90,49 +90,51 @@ class Metrics:
 
     def _counters(self) -> Iterator[str]:
         name = "puna_requests_total"
-        yield from _head(name, "counter", "Requests, by method, route and status.")
+        yield from head(name, "counter", "Requests, by method, route and status.")
         for (method, route, status), count in sorted(self._requests.items()):
             labels = {"method": method, "route": route, "status": str(status)}
-            yield _sample(name, count, labels)
+            yield sample(name, count, labels)
         name = "puna_tokens_total"
-        yield from _head(name, "counter", "Tokens of prompts and of answers, by model.")
+        yield from head(name, "counter", "Tokens of prompts and of answers, by model.")
         for (model, kind), count in sorted(self._tokens.items()):
-            yield _sample(name, count, {"model": model, "kind": kind})
+            yield sample(name, count, {"model": model, "kind": kind})
         name = "puna_truncated_prompts_total"
-        yield from _head(name, "counter", "Prompts of which something was cut.")
-        yield _sample(name, self._cuts)
+        yield from head(name, "counter", "Prompts of which something was cut.")
+        yield sample(name, self._cuts)
         name = "puna_first_token_seconds"
-        yield from _head(name, "histogram", "Time to the first token, with load.")
+        yield from head(name, "histogram", "Time to the first token, with load.")
         yield from self._first.lines(name)
         name = "puna_output_tokens_per_second"
-        yield from _head(name, "histogram", "Speed of an answer.")
+        yield from head(name, "histogram", "Speed of an answer.")
         yield from self._speed.lines(name)
 
 
 def _gauges(node: Node) -> Iterator[str]:
-    yield from _head("puna_waiting_requests", "gauge", "Requests that wait for a model.")
-    yield _sample("puna_waiting_requests", node.waiting)
+    yield from head("puna_waiting_requests", "gauge", "Requests that wait for a model.")
+    yield sample("puna_waiting_requests", node.waiting)
     running = node.running()
-    yield from _head("puna_loaded_models", "gauge", "Models in memory.")
-    yield _sample("puna_loaded_models", len(running))
+    yield from head("puna_loaded_models", "gauge", "Models in memory.")
+    yield sample("puna_loaded_models", len(running))
     name = "puna_model_memory_bytes"
-    yield from _head(name, "gauge", "Memory of each model in memory.")
+    yield from head(name, "gauge", "Memory of each model in memory.")
     sizes: Counter[str] = Counter()
     for each, _ in running:
         sizes[each.label] += each.facts.memory if each.facts else each.spec.memory
     for model, size in sorted(sizes.items()):
-        yield _sample(name, size, {"model": model})
+        yield sample(name, size, {"model": model})
     name = "puna_engine_deaths_total"
-    yield from _head(name, "counter", "Engines that ended by themselves.")
-    yield _sample(name, node.engine_deaths)
+    yield from head(name, "counter", "Engines that ended by themselves.")
+    yield sample(name, node.engine_deaths)
 
 
-def _head(name: str, kind: str, meaning: str) -> Iterator[str]:
+def head(name: str, kind: str, meaning: str) -> Iterator[str]:
+    """Yield what stands before the samples of a number."""
     yield f"# HELP {name} {meaning}"
     yield f"# TYPE {name} {kind}"
 
 
-def _sample(name: str, value: float, labels: Mapping[str, str] | None = None) -> str:
+def sample(name: str, value: float, labels: Mapping[str, str] | None = None) -> str:
+    """Return one sample."""
     if not labels:
         return f"{name} {value}"
     pairs = ",".join(f'{key}="{_escaped(text)}"' for key, text in labels.items())

@@ -29,6 +29,10 @@ class Rates:
         """Take from the bucket of `who`; it may owe afterwards."""
         self._filled(who, per_minute, now).level -= amount
 
+    def level_of(self, who: str, *, per_minute: int, now: Span) -> float:
+        """Return what `who` has left."""
+        return self._filled(who, per_minute, now).level
+
     def _filled(self, who: str, per_minute: int, now: Span) -> _Bucket:
         bucket = self._buckets.get(who)
         if bucket is None:
