@@ -33,7 +33,9 @@ class MachineReport(Message):
     up_mbps: int = Field(default=0, ge=0)
     disk_mbps: int = Field(default=0, ge=0)
     cuda: str = ""
-    public_ip: str = ""
+    public_ip: str = Field(default="", max_length=64)
+    data_center: str = Field(default="", max_length=64)
+    """The name of the place that it stands in, such as `EU-PL-1`; a renter may ask for it."""
     runtimes: list[str] = Field(default=["runc"])
 
 

@@ -185,6 +185,8 @@ def machine_from(report: MachineReport) -> Machine:
         disk_mbps=report.disk_mbps,
         cuda=_version(report.cuda),
         has_public_ip=bool(report.public_ip),
+        public_ip=report.public_ip,
+        data_center=report.data_center,
         runtimes=tuple(report.runtimes),
     )
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, delete, func, insert, select
+from sqlalchemy import Row, delete, func, insert, select, update
 
 from puna.market.db.database import Transaction
 from puna.market.db.pods import Pod
@@ -65,6 +65,8 @@ async def add_line(tx: Transaction, entry: str, pod: Pod, line: Line) -> None:
             amount=int(line.amount),
         )
     )
+    more = pods.c.spent + int(line.amount)
+    await tx.execute(update(pods).where(pods.c.id == pod.id).values(spent=more))
 
 
 async def bill_of(

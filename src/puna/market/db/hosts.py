@@ -1,6 +1,6 @@
 """Hosts: what they have, what their owners ask, and who is on them."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -96,6 +96,26 @@ async def host_of(tx: Transaction, host: str) -> Host:
     """Return one host with its tenants; it must be there."""
     (found,) = await _hosts(tx, hosts.c.id == host)
     return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """What a renter may know of the machine that a pod is on."""
+
+    id: str
+    cloud: Cloud
+    machine: Machine
+
+
+async def sites_of(tx: Transaction, wanted: Collection[str]) -> Mapping[str, Site]:
+    """Return machines by the ids of their hosts."""
+    if not wanted:
+        return {}
+    rows = await tx.execute(select(hosts).where(hosts.c.id.in_(wanted)))
+    return {
+        row.id: Site(id=row.id, cloud=Cloud(row.cloud), machine=from_json(Machine, row.machine))
+        for row in rows
+    }
 
 
 async def take_turn(tx: Transaction, host: str, expected: int) -> bool:

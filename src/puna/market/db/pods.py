@@ -64,6 +64,8 @@ class Pod:
     boot_run: int
     ports: Mapping[str, int]
     """Where on its host its ports are open."""
+    spent: Money
+    """What it was charged since it was rented."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +125,7 @@ async def add_pod(tx: Transaction, pod: NewPod) -> None:
             idle_s=seconds_of(spec.idle_stop),
             boot="",
             boot_run=0,
+            spent=0,
             stop_at=born + spec.stop_after if spec.stop_after else None,
             terminate_at=born + spec.terminate_after if spec.terminate_after else None,
         )
@@ -382,5 +385,6 @@ def _pod(row: Row[Any]) -> Pod:
         frozen=row.frozen,
         boot=row.boot,
         boot_run=row.boot_run,
+        spent=Money(row.spent),
         ports=row.ports,
     )

@@ -138,6 +138,7 @@ pods = Table(
     Column("frozen", Moment),
     Column("boot", String, nullable=False),
     Column("boot_run", Integer, nullable=False),
+    Column("spent", BigInteger, nullable=False),
     Index("pods_by_account", "account", "closed", "id"),
     Index("pods_open", "closed", "desired"),
     Index("pods_by_template", "template"),

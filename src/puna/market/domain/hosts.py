@@ -41,6 +41,7 @@ class Machine:
     disk_mbps: int = 0
     cuda: tuple[int, int] = (0, 0)
     has_public_ip: bool = False
+    public_ip: str = ""
     runtimes: tuple[str, ...] = ("runc",)
     data_center: str = ""
 

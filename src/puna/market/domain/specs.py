@@ -35,6 +35,8 @@ class PodSpec:
     env: Mapping[str, str] = field(default_factory=dict)
     ports: tuple[str, ...] = ()
     """`8888/http` or `22/tcp`."""
+    access: Mapping[str, str] = field(default_factory=dict)
+    """By the number of an HTTP port, who may call it: `closed` (the account alone) or `open`."""
     disk_gb: int = 20
     volume_gb: int = 0
     volume_path: str = "/workspace"
@@ -166,6 +168,7 @@ def _is_no_name(name: str) -> bool:
 
 def _complaints(spec: PodSpec) -> Iterator[str]:
     yield from complaints_of_container(spec)
+    yield from _complaints_of_access(spec)
     if spec.cards < 0 or spec.processors < 1 or spec.memory_gb < 1:
         yield f"{spec.cards} cards, {spec.processors} processors, {spec.memory_gb} GB: no machine"
     if spec.tenure is Tenure.SPOT and (spec.bid is None or spec.bid <= 0):
@@ -190,3 +193,11 @@ def _bad(port: str) -> bool:
     if kind not in {"http", "tcp"} or not (number.isascii() and number.isdigit()):
         return True
     return not 0 < int(number[:6]) <= _MOST_PORT
+
+
+def _complaints_of_access(spec: PodSpec) -> Iterator[str]:
+    for port, who in spec.access.items():
+        if who not in {"open", "closed"}:
+            yield f'access to port {port} cannot be "{who}": it is open or closed'
+        if f"{port}/http" not in spec.ports:
+            yield f"access is told of port {port}, which is no HTTP port of the pod"

@@ -187,6 +187,7 @@ def _make_pods() -> None:
         sa.Column("frozen", sa.BigInteger(), nullable=True),
         sa.Column("boot", sa.String(), nullable=False),
         sa.Column("boot_run", sa.Integer(), nullable=False),
+        sa.Column("spent", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(["account"], ["accounts.id"]),
         sa.ForeignKeyConstraint(["host"], ["hosts.id"]),
         sa.ForeignKeyConstraint(["registry"], ["registries.id"]),
