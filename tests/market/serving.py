@@ -24,7 +24,7 @@ from puna.market.db.database import Database, sqlite_address
 from puna.market.domain.hosts import Cloud
 from puna.market.loops.meter_usage import Tariff
 from puna.market.loops.runner import run_loops
-from puna.market.market import Market
+from puna.market.market import Market, seal_of
 from puna.market.server import Server, uvicorn_config
 from puna.market.settings import MarketSettings, load_market_settings
 from puna.node.api.listening import bound, listen_at
@@ -154,6 +154,7 @@ async def market_serving(
             world=world,
             tariff=Tariff(tick=TICK, fee_share=wanted.fee_share),
             settings=wanted,
+            seal=seal_of(wanted),
         )
         async with opened.transaction() as tx:
             admin = await first_admin(tx, market.world)

@@ -26,7 +26,16 @@ from puna.market.domain.specs import PodSpec
 from puna.market.loops.meter_usage import Tariff, meter_usage
 from puna.market.loops.place_pods import place_pods
 from puna.units import Money, Span
-from puna.wire.agent import Join, MachineReport, Orders, PodOrder, PodReport, Report, TermsReport
+from puna.wire.agent import (
+    Join,
+    MachineReport,
+    Orders,
+    PodOrder,
+    PodReport,
+    PortReport,
+    Report,
+    TermsReport,
+)
 from tests.market.instant import instant_database
 from tests.market.lots import CARD, GB
 from tests.worlds import FakeWorld
@@ -52,6 +61,8 @@ class FakeHost:
     sequence: int = 0
     shown: dict[str, PodReport] = field(default_factory=dict)
     does: dict[str, str] = field(default_factory=dict)
+    opens: dict[str, dict[int, int]] = field(default_factory=dict)
+    """Where it opens the ports of a pod."""
     orders: Orders = field(default_factory=lambda: Orders(version=""))
 
     def obey(self, world: FakeWorld) -> None:
@@ -68,7 +79,11 @@ class FakeHost:
         if order.want == "run" and (order.paid_until is None or now < order.paid_until):
             if before and before.observed == "running" and before.run == order.run:
                 return before
-            return PodReport(pod=order.pod, run=order.run, observed="running", started=now)
+            opened = self.opens.get(order.pod, {}).items()
+            ports = [PortReport(inside=inside, outside=outside) for inside, outside in opened]
+            return PodReport(
+                pod=order.pod, run=order.run, observed="running", started=now, ports=ports
+            )
         observed = "absent" if order.want == "terminate" else "exited"
         ended = min(now, order.paid_until or now)
         if before and before.observed == "running":

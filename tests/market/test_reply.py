@@ -109,9 +109,9 @@ def mistakes(body: object) -> InvalidBody:
         ),
         (
             {"name": "a", "disk": {"size": 1, "path": "/x"}},
-            "$.disk.size: input should be greater than or equal to 10",
+            "$.disk.size: minimum: got 1, want 10",
         ),
-        ({"name": 5}, "$.name: input should be a valid string"),
+        ({"name": 5}, "$.name: got number, want string"),
     ],
 )
 def test_a_mistake_in_a_body_is_named_as_runpod_names_it(body: object, problem: str) -> None:

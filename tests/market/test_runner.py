@@ -11,6 +11,7 @@ import pytest
 
 from puna.market.bells import Bell
 from puna.market.db.database import Database, sqlite_address
+from puna.market.db.sealing import Seal
 from puna.market.loops.runner import Loop, keep_turning, loops_of, take_turn
 from puna.market.market import Market, tariff_of
 from puna.market.settings import load_market_settings
@@ -28,7 +29,13 @@ async def a_quiet_market(folder: Path) -> AsyncIterator[tuple[Market, FakeWorld]
     database = await Database.open(sqlite_address(folder / "market.db"))
     try:
         yield (
-            Market(database=database, world=world, tariff=tariff_of(settings), settings=settings),
+            Market(
+                database=database,
+                world=world,
+                tariff=tariff_of(settings),
+                settings=settings,
+                seal=Seal(bytes(32)),
+            ),
             world,
         )
     finally:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from puna.market.bells import Bells, Waiting
 from puna.market.db.database import Database
+from puna.market.db.sealing import Seal
 from puna.market.loops.meter_usage import Tariff
 from puna.market.settings import MarketSettings
 from puna.market.tally import Tally
@@ -18,6 +19,8 @@ class Market:
     world: World
     tariff: Tariff
     settings: MarketSettings
+    seal: Seal
+    """Closes what renters keep here and nobody may read: secrets and credentials."""
     bells: Bells = field(default_factory=Bells)
     waiting: Waiting = field(default_factory=Waiting)
     """The hosts whose reports wait for an answer."""
@@ -37,3 +40,8 @@ class Market:
 def tariff_of(settings: MarketSettings) -> Tariff:
     """Return how a market charges."""
     return Tariff(tick=settings.tick, fee_share=settings.fee_share)
+
+
+def seal_of(settings: MarketSettings) -> Seal:
+    """Return the seal of a market; its key is a file in the market's folder."""
+    return Seal.from_file(settings.home / "secrets.key")

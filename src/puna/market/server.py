@@ -19,7 +19,7 @@ from puna.market.bells import Bells
 from puna.market.db.database import Database
 from puna.market.http.app import build_app
 from puna.market.loops.runner import run_loops
-from puna.market.market import Market, tariff_of
+from puna.market.market import Market, seal_of, tariff_of
 from puna.market.settings import MarketSettings
 from puna.node.api.listening import (
     BACKLOG,
@@ -80,7 +80,13 @@ async def opened(settings: MarketSettings, world: World) -> AsyncIterator[Market
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     database = await Database.open(settings.database)
     try:
-        yield Market(database=database, world=world, tariff=tariff_of(settings), settings=settings)
+        yield Market(
+            database=database,
+            world=world,
+            tariff=tariff_of(settings),
+            settings=settings,
+            seal=seal_of(settings),
+        )
     finally:
         await database.close()
 

@@ -6,10 +6,11 @@ that a client which never heard of it sees RunPod's own words. Money is dollars 
 RunPod has it so, and a decimal number in a string in `puna`. Sizes are whole gigabytes.
 """
 
+import re
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator
 from pydantic.alias_generators import to_camel
 
 Cloud = Literal["SECURE", "COMMUNITY"]
@@ -35,18 +36,28 @@ Word = Annotated[Text, Field(max_length=256)]
 Long = Annotated[Text, Field(max_length=65_536)]
 Gigabytes = Annotated[int, Field(ge=1, le=MOST_GB)]
 Rate = Annotated[float, Field(ge=0, le=_MOST_RATE, allow_inf_nan=False)]
-Dollars = (
-    Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
-    | Annotated[str, Field(pattern=r"^\$?[0-9]{1,9}(\.[0-9]{1,6})?$", max_length=20)]
-)
+
+
+def _amount(sent: object) -> float | str:
+    is_number = isinstance(sent, int | float) and not isinstance(sent, bool)
+    if isinstance(sent, str) and _AMOUNT.fullmatch(sent):
+        return sent
+    if isinstance(sent, int | float) and is_number and 0 <= sent <= _MOST_DOLLARS:
+        return sent
+    raise ValueError('want dollars as a number or a string, such as 0.25 or "0.25"')
+
+
+_AMOUNT = re.compile(r"\$?[0-9]{1,7}(\.[0-9]{1,6})?", re.ASCII)
+_MOST_DOLLARS = 1_000_000
+Dollars = Annotated[float | str, PlainValidator(_amount, json_schema_input_type=float | str)]
 """A number, or a decimal number in a string, which is exact."""
 After = Annotated[Text, Field(min_length=1, max_length=32)]
 """A length of time such as `90m`, `2h`, `1d`."""
 
 
-def absent(default: object = None) -> object:
+def absent() -> Any:  # noqa: ANN401 - as pydantic's own
     """Return a field of a reply that is left out where it has no value."""
-    return Field(default=default, exclude_if=lambda value: value is None)
+    return Field(default=None, exclude_if=lambda value: value is None)
 
 
 class Sent(BaseModel):
@@ -427,9 +438,23 @@ class RegistriesTold(Told):
 
 
 class SshKeys(Sent):
-    """`PUT /v2/account/ssh-keys`, and the answer of `GET`."""
+    """`PUT /v2/account/ssh-keys`: all of them, anew."""
 
-    keys: Annotated[list[Annotated[Text, Field(max_length=16_384)]], Field(max_length=200)]
+    keys: Annotated[
+        list[
+            Annotated[
+                Text,
+                Field(max_length=16_384, pattern=r"^(ssh|ecdsa|sk)-[^ ]+ +[A-Za-z0-9+/=]+( .*)?$"),
+            ]
+        ],
+        Field(max_length=200),
+    ]
+
+
+class SshKeysTold(Told):
+    """`GET /v2/account/ssh-keys`."""
+
+    keys: list[str]
 
 
 class LogLine(Told):

@@ -1,16 +1,19 @@
 """Accounts and keys: opened, known, ended; and the credit that the operator grants."""
 
 import hashlib
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from puna.errors import Conflict, Denied, NotFound
+from puna.errors import Conflict, Denied, Invalid, NotFound
 from puna.market.db import accounts as db
 from puna.market.db.accounts import Account, ApiKey, Caller, JoinToken
 from puna.market.db.database import Transaction
 from puna.market.db.ledger import post
 from puna.market.domain.hosts import Cloud
 from puna.market.domain.ledger import grant
+from puna.text import one_line
 from puna.units import Money
 from puna.world import World
 
@@ -31,6 +34,12 @@ class ReadOnlyKey(Denied):
     """The key may look and not change."""
 
     code = "read_only_key"
+
+
+class InvalidKey(Invalid):
+    """What was sent is no public key."""
+
+    code = "invalid_public_key"
 
 
 class NoSuchAccount(NotFound):
@@ -94,6 +103,22 @@ async def make_key(
     )
     await db.add_key(tx, key)
     return MadeKey(key, secret)
+
+
+async def replace_public_keys(tx: Transaction, account: str, keys: Sequence[str]) -> Sequence[str]:
+    """Set the SSH keys that open an account's pods, all anew; return them. Raises `InvalidKey`."""
+    kept = list(dict.fromkeys(key.strip() for key in keys))
+    if wrong := next((key for key in kept if not _PUBLIC.fullmatch(key)), None):
+        raise InvalidKey(
+            f'"{one_line(wrong, _SHOWN_OF_A_KEY)}" is not a public key of SSH',
+            hint="send a line like that of ~/.ssh/id_ed25519.pub",
+        )
+    await db.set_public_keys(tx, account, kept)
+    return kept
+
+
+_PUBLIC = re.compile(r"(ssh|ecdsa|sk)-[a-z0-9@.-]+ +[A-Za-z0-9+/]+=*( [^\n\r\0]*)?", re.IGNORECASE)
+_SHOWN_OF_A_KEY = 40
 
 
 async def first_admin(tx: Transaction, world: World) -> MadeKey | None:

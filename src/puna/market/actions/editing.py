@@ -31,6 +31,8 @@ class PodChange:
     entrypoint: tuple[str, ...] | None = None
     env: Mapping[str, str] | None = None
     ports: tuple[str, ...] | None = None
+    access: Mapping[str, str] | None = None
+    """In place: nobody's container has to know."""
     disk_gb: int | None = None
     volume_gb: int | None = None
     volume_path: str | None = None
@@ -40,7 +42,11 @@ class PodChange:
     def applied_to(self, spec: PodSpec) -> PodSpec:
         """Return the spec after the change."""
         given = {name: getattr(self, name) for name in _OF_THE_SPEC}
-        return replace(spec, **{name: each for name, each in given.items() if each is not None})
+        after = replace(spec, **{name: each for name, each in given.items() if each is not None})
+        if self.access is not None or after.ports == spec.ports:
+            return after
+        kept = {port: who for port, who in spec.access.items() if f"{port}/http" in after.ports}
+        return replace(after, access=kept)
 
 
 _OF_THE_SPEC = (
@@ -49,6 +55,7 @@ _OF_THE_SPEC = (
     "entrypoint",
     "env",
     "ports",
+    "access",
     "disk_gb",
     "volume_gb",
     "volume_path",
@@ -74,7 +81,10 @@ async def edit_pod(
     if change.is_locked is not None and change.is_locked != found.state.is_locked:
         await db.lock(tx, pod, is_locked=change.is_locked)
         await db.say(tx, pod, "locked" if change.is_locked else "unlocked", world.now())
-    now_is = Shape(spec=found.spec, template=found.template, registry=found.registry)
+    seen_so = replace(found.spec, access=shape.spec.access)
+    if shape.spec.access != found.spec.access:
+        await db.reshape(tx, found, replace(shape, spec=seen_so))
+    now_is = Shape(spec=seen_so, template=found.template, registry=found.registry)
     if shape != now_is:
         await _reset(tx, world, await must_have(tx, pod, caller.account.id), shape)
     return await must_have(tx, pod, caller.account.id)

@@ -11,12 +11,13 @@ from puna.market.actions import ids
 from puna.market.actions.registries import registry_of
 from puna.market.actions.secrets import check_secrets
 from puna.market.actions.templates import template_of
-from puna.market.db import pods as db
+from puna.market.db import bills, pods as db
 from puna.market.db.accounts import Caller
 from puna.market.db.database import Transaction
 from puna.market.db.hosts import host_of, hosts_for, take_turn
 from puna.market.db.ledger import balance_of, renter
 from puna.market.db.pods import NewPod, Pod
+from puna.market.domain.budgets import Budget, Period, Scope
 from puna.market.domain.ledger import NotEnoughMoney
 from puna.market.domain.metering import RUNPODS_STORAGE, rates
 from puna.market.domain.placement import Placement, Refusal, Seat, Why, place
@@ -64,6 +65,8 @@ class Wish:
     """What it is made from; `spec` has all that this filled in."""
     registry: str | None = None
     """The credential by which its image is pulled."""
+    budget: Money | None = None
+    """The most that it may ever cost."""
 
 
 async def rent_pod(tx: Transaction, world: World, caller: Caller, wish: Wish) -> Pod:
@@ -87,12 +90,26 @@ async def rent_pod(tx: Transaction, world: World, caller: Caller, wish: Wish) ->
         registry=wish.registry,
     )
     await db.add_pod(tx, new)
+    if wish.budget is not None:
+        await bound_pod(tx, world, new, wish.budget)
     await db.say(tx, new.id, f"rented by {caller.account.email}", now)
     for _ in range(_TRIES):
         if await take_seat(tx, world, new.id, seat):
             break
         seat = await _must_find(tx, world, spec)
     return await must_have(tx, new.id, caller.account.id)
+
+
+async def bound_pod(tx: Transaction, world: World, pod: NewPod, limit: Money) -> None:
+    """Give a pod a budget for good."""
+    budget = Budget(
+        id=f"bud_{world.token()[:16]}",
+        scope=Scope.POD,
+        owner=pod.id,
+        period=Period.EVER,
+        limit=limit,
+    )
+    await bills.add_budget(tx, pod.account, budget, world.now())
 
 
 async def check_mentions(tx: Transaction, account: str, wish: Wish) -> None:

@@ -91,19 +91,19 @@ async def update_template(
 
     Raises `NoSuchTemplate`, `InvalidTemplate`, `TemplateTaken`, `NoSuchRegistry`.
     """
-    found = await _own(tx, account, template)
+    found = await own_template(tx, account, template)
     await _check(tx, account, wish)
     other = await db.template_named(tx, account, wish.name)
     if other is not None and other.id != found.id:
         raise TemplateTaken(f'there is a template "{wish.name}" already')
     await db.set_template(tx, found.id, wish)
-    return await _own(tx, account, template)
+    return await own_template(tx, account, template)
 
 
 async def delete_template(tx: Transaction, account: str, id_or_name: str) -> None:
     """Forget an account's own template. Raises `NoSuchTemplate`, `TemplateUsed`."""
     named = await db.template_named(tx, account, id_or_name)
-    found = named or await _own(tx, account, id_or_name)
+    found = named or await own_template(tx, account, id_or_name)
     if await db.is_template_used(tx, found.id):
         raise TemplateUsed(
             f'the template "{found.name}" is in use', hint="terminate the pods made from it first"
@@ -117,7 +117,8 @@ async def _check(tx: Transaction, account: str, wish: TemplateWish) -> None:
         await registry_of(tx, account, wish.registry)
 
 
-async def _own(tx: Transaction, account: str, template: str) -> Template:
+async def own_template(tx: Transaction, account: str, template: str) -> Template:
+    """Return a template that an account may change. Raises `NoSuchTemplate`."""
     found = await db.visible_template(tx, account, template)
     if found is None or found.account != account:
         raise NoSuchTemplate(f"there is no template {template} of this account")

@@ -210,9 +210,7 @@ def doors_of(market: Market) -> Doors:
     """Return how a market is reached."""
     settings = market.settings
     ssh = settings.ssh_address.for_client()
-    return Doors(
-        url=settings.url, domain=settings.domain, ssh_host=ssh.host, ssh_port=ssh.port
-    )
+    return Doors(url=settings.url, domain=settings.domain, ssh_host=ssh.host, ssh_port=ssh.port)
 
 
 async def facts_of(tx: Transaction, market: Market, pods: Sequence[Pod]) -> Sequence[PodFacts]:

@@ -17,14 +17,13 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from puna.errors import Failed, Invalid, NotFound, PunaError, Unavailable
+from puna.market.http.mistakes import mistake
 from puna.text import one_line
 
 _LOG = logging.getLogger("puna.market")
 _PROBLEM = "application/problem+json"
 _JSON = "application/json"
 _LONGEST = 1000
-_EXTRA = "extra_forbidden"
-_MISSING = "missing"
 
 
 class InternalError(Failed):
@@ -88,7 +87,7 @@ def _problem(error: PunaError, status: int) -> Mapping[str, object]:
     if error.hint:
         problem["hint"] = error.hint
     if isinstance(error, InvalidBody):
-        problem["errors"] = list(error.problems)
+        problem |= {"detail": "Request validation failed.", "errors": list(error.problems)}
     return problem
 
 
@@ -101,20 +100,7 @@ def _is_under(path: str, root: str) -> bool:
 
 def invalid_body(error: RequestValidationError) -> InvalidBody:
     """Name each mistake as RunPod's version 2 does; never what was sent."""
-    return InvalidBody(_mistake(each) for each in error.errors())
-
-
-def _mistake(found: Mapping[str, object]) -> str:
-    where = found["loc"]
-    parts = [str(part) for part in where] if isinstance(where, tuple) else []
-    if found["type"] in {_EXTRA, _MISSING} and parts:
-        parent = ".".join(["$", *parts[1:-1]])
-        if found["type"] == _EXTRA:
-            return f"{parent}: additional properties '{one_line(parts[-1])}' not allowed"
-        return f"{parent}: missing property '{parts[-1]}'"
-    place = ".".join(["$", *parts[1:]])
-    text = one_line(str(found["msg"]), _LONGEST)
-    return f"{place}: {text[:1].lower()}{text[1:]}"
+    return InvalidBody(mistake(each) for each in error.errors())
 
 
 def add_error_replies(app: FastAPI) -> None:

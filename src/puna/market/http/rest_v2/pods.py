@@ -13,7 +13,7 @@ from puna.market.http.auth import Renter, ThisMarket, reading, writing
 from puna.market.http.ids import Id
 from puna.market.http.pods import all_facts, fact_of
 from puna.market.http.rest_v2.changes import change_of
-from puna.market.http.rest_v2.words import bound_budget, pod_told, wish_of
+from puna.market.http.rest_v2.words import pod_told, wish_of
 from puna.wire.runpod_rest import ActOnPod, CreatePod, PodsTold, PodTold, UpdatePod
 
 router = APIRouter(prefix="/v2/pods", tags=["pods"])

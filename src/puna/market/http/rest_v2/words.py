@@ -96,6 +96,7 @@ def wish_of(body: CreatePod, template: Template | None) -> Wish:
         project=extras.project,
         template=template.id if template else None,
         registry=registry or None,
+        budget=None if extras.budget is None else money_of(extras.budget),
     )
 
 
@@ -296,9 +297,7 @@ def _runtime(facts: PodFacts) -> RuntimeTold | None:
         return None
     unknown = GpuUse(util=None, memory_util=None)
     ports = [
-        PortTold(
-            private=port.inside, public=port.outside, type=port.kind, ip=port.ip or None
-        )
+        PortTold(private=port.inside, public=port.outside, type=port.kind, ip=port.ip or None)
         for port in facts.open_ports
     ]
     return RuntimeTold(
@@ -327,7 +326,7 @@ def puna_told(facts: PodFacts) -> PunaPod:
         held=exact(facts.held),
         spent=exact(pod.spent),
         urls=dict(facts.urls),
-        access=access_of(spec),
+        access=dict(access_of(spec)),
         progress=facts.progress,
     )
 
