@@ -68,7 +68,7 @@ def test_nothing_sent_changes_nothing() -> None:
 def test_what_is_sent_is_changed(body: dict[str, Any], field: str, value: object) -> None:
     found = change(**body)
     assert getattr(found, field) == value
-    assert replace(found, **{field: None}) == PodChange()  # type: ignore[arg-type]
+    assert replace(found, **{field: None}) == PodChange()
 
 
 def test_a_template_is_filled_in_and_the_body_wins() -> None:

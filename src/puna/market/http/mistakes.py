@@ -34,10 +34,10 @@ _BOUNDS = {
     "less_than": ("exclusiveMaximum", "lt"),
 }
 _LENGTHS = {
-    "string_too_short": ("minLength", "min_length"),
-    "string_too_long": ("maxLength", "max_length"),
-    "too_short": ("minItems", "min_length"),
-    "too_long": ("maxItems", "max_length"),
+    "string_too_short": ("min", "min_length"),
+    "string_too_long": ("max", "max_length"),
+    "too_short": ("min", "min_length"),
+    "too_long": ("max", "max_length"),
 }
 _KINDS: Sequence[tuple[type, str]] = (
     (bool, "boolean"),
@@ -82,7 +82,8 @@ def _complaint(kind: str, found: Mapping[str, Any]) -> str:
         return f"{name}: got {sent}, want {context[bound]}"
     if kind in _LENGTHS and isinstance(sent, str | list | dict):
         name, bound = _LENGTHS[kind]
-        return f"{name}: got {len(sent)}, want {context[bound]}"
+        unit = "Length" if isinstance(sent, str) else "Items"
+        return f"{name}{unit}: got {len(sent)}, want {context[bound]}"
     return _OTHER.get(kind, _as_it_says)(found)
 
 
