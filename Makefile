@@ -1,7 +1,7 @@
 # The one command for a stranger is `make demo`; the one for a change is `make check`.
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: demo test check fix docs bench fuzz lock clean unit npm messages
+.PHONY: demo test check fix docs bench fuzz lock clean unit npm runpod messages
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -26,6 +26,14 @@ unit: $(VENV)/dev.done
 npm:  ## The JavaScript clients, for tests that are skipped without them
 	@if command -v npm >/dev/null; then cd tests/compat/npm && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error; \
 		else echo "no npm here: the tests of the JavaScript clients are skipped"; fi
+
+RUNPOD := tests/compat/runpod/.venv
+runpod: $(RUNPOD)/done  ## RunPod's Python client, which wants older versions of what puna uses: its tests are skipped without it
+
+$(RUNPOD)/done: requirements/runpod.txt
+	$(PYTHON) -m venv --clear $(RUNPOD)
+	$(RUNPOD)/bin/python -m pip --disable-pip-version-check --quiet install --no-deps --no-compile --require-hashes -r $<
+	touch $@
 
 check: $(VENV)/dev.done
 	$(BIN)/ruff format --check $(SOURCES)
@@ -59,6 +67,8 @@ lock:  ## Pin again; needs uv
 	uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 		--no-emit-index-url --no-emit-find-links pyproject.toml --all-extras --group build --group test \
 		--group check -o requirements/dev.txt
+	echo runpod | uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+		--no-emit-index-url --no-emit-find-links - -o requirements/runpod.txt
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -48,6 +48,8 @@ class MarketSettings:
     """Names under which it may be called besides its own."""
     origins: tuple[str, ...]
     access_log: bool
+    introspection: bool
+    """Whether GraphQL describes itself to every key; to the operator's it always does."""
 
     @property
     def url(self) -> str:
@@ -157,6 +159,12 @@ MARKET_ROWS: tuple[Setting, ...] = (
     Setting("market_origins", read_list, "", "web origins whose pages may call the market"),
     Setting(
         "market_access_log", read_flag, "false", "log each request, without secrets, to access.log"
+    ),
+    Setting(
+        "market_introspection",
+        read_flag,
+        "false",
+        "GraphQL describes itself to every key, and not only to the operator's",
     ),
 )
 _NAMES = {row.name.partition("_")[2] for row in MARKET_ROWS}

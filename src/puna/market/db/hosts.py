@@ -118,6 +118,33 @@ async def sites_of(tx: Transaction, wanted: Collection[str]) -> Mapping[str, Sit
     }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lent:
+    """A host as its owner sees it."""
+
+    host: Host
+    name: str
+    joined: datetime
+
+    @property
+    def id(self) -> str:
+        """The host's id, by which pages go on."""
+        return self.host.id
+
+
+async def hosts_of(
+    tx: Transaction, account: str, *, after: str = "", limit: int = 100
+) -> Sequence[Lent]:
+    """Return a page of the hosts that an account lends, by id."""
+    page = select(hosts.c.id, hosts.c.name, hosts.c.joined).where(
+        hosts.c.account == account, hosts.c.id > after
+    )
+    rows = (await tx.execute(page.order_by(hosts.c.id).limit(limit))).all()
+    found = await _hosts(tx, hosts.c.id.in_([row.id for row in rows]))
+    by_id = {host.id: host for host in found}
+    return [Lent(host=by_id[row.id], name=row.name, joined=row.joined) for row in rows]
+
+
 async def take_turn(tx: Transaction, host: str, expected: int) -> bool:
     """Claim the right to bring somebody to a host; False where another came since `expected`."""
     change = update(hosts).where(hosts.c.id == host, hosts.c.turn == expected)

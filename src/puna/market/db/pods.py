@@ -265,6 +265,11 @@ async def reshape(tx: Transaction, pod: Pod, shape: Shape) -> None:
     )
 
 
+async def set_price(tx: Transaction, pod: str, price: Money) -> None:
+    """Change what a pod costs for one card and hour from its next run on."""
+    await tx.execute(update(pods).where(pods.c.id == pod).values(price=int(price)))
+
+
 async def want(
     tx: Transaction, pod: Pod, intent: Intent, now: datetime, *, reason: str = ""
 ) -> bool:
