@@ -4,9 +4,10 @@ from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp
 
 from puna.market.gateway import proxy, terminal
-from puna.market.http import agents, graphql, health, puna, rest_v1
+from puna.market.http import agents, graphql, health, puna
 from puna.market.http.guard import Guard
 from puna.market.http.reply import LastResort, add_error_replies
+from puna.market.http.rest_v1.router import router as v1_router
 from puna.market.http.rest_v2 import (
     account,
     billing,
@@ -31,7 +32,7 @@ _ROUTERS = (
     registries.router,
     catalog.router,
     billing.router,
-    rest_v1.router,
+    v1_router,
     graphql.router,
     terminal.router,
     proxy.router,

@@ -112,7 +112,9 @@ def add_error_replies(app: FastAPI) -> None:
 
     async def body(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for it alone
-        return error_reply(invalid_body(error), request.url.path)
+        path = request.url.path  # version 1 knows no 422
+        status = HTTPStatus.BAD_REQUEST if _is_under(path, "/v1") else None
+        return error_reply(invalid_body(error), path, status)
 
     async def plain(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101 - registered for it alone

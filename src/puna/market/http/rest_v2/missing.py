@@ -6,7 +6,7 @@ from puna.errors import Unsupported
 from puna.market.http.auth import Renter
 
 router = APIRouter(prefix="/v2", tags=["missing"])
-_EVERY_METHOD = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+EVERY_METHOD = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 _INSTEAD = {
     "network-volumes": ("network volumes", "ask for mounts.persistent, a volume of the pod's own"),
     "serverless": ("serverless endpoints", "rent a pod and open a port of it"),
@@ -33,7 +33,7 @@ def _add(root: str) -> None:
         raise not_here(root)
 
     for path in (f"/{root}", f"/{root}/{{rest:path}}"):
-        router.add_api_route(path, refuse, methods=_EVERY_METHOD, include_in_schema=False)
+        router.add_api_route(path, refuse, methods=EVERY_METHOD, include_in_schema=False)
 
 
 for _root in _INSTEAD:

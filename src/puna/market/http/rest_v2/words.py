@@ -173,9 +173,9 @@ def with_extras(spec: PodSpec, extras: PunaWish) -> PodSpec:
         processors=max(spec.processors, extras.min_vcpu or 0),
         memory_gb=max(spec.memory_gb, extras.min_memory_gb or 0),
         countries=tuple(each.upper() for each in extras.countries) or spec.countries,
-        down_mbps=max(spec.down_mbps, _up(extras.min_download_mbps)),
-        up_mbps=max(spec.up_mbps, _up(extras.min_upload_mbps)),
-        disk_mbps=max(spec.disk_mbps, _up(extras.min_disk_mbps)),
+        down_mbps=max(spec.down_mbps, up(extras.min_download_mbps)),
+        up_mbps=max(spec.up_mbps, up(extras.min_upload_mbps)),
+        disk_mbps=max(spec.disk_mbps, up(extras.min_disk_mbps)),
         needs_public_ip=extras.public_ip or spec.needs_public_ip,
         runtime=extras.runtime,
         tenure=Tenure.SPOT if extras.tenure == "spot" else Tenure.ON_DEMAND,
@@ -189,7 +189,7 @@ def with_extras(spec: PodSpec, extras: PunaWish) -> PodSpec:
     )
 
 
-def _up(rate: float) -> int:
+def up(rate: float) -> int:
     """Return the next whole number: less than what was asked for does not do."""
     return -int(-rate // 1)
 
