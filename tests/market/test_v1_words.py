@@ -366,7 +366,8 @@ def test_a_templates_field_is_changed_alone(
 ) -> None:
     before = TemplateWish(name="t", preset=TEMPLATE.preset, registry="r")
     found = template_change(UpdateTemplateV1.model_validate(body), before)
-    assert found == replace(before, preset=replace(before.preset, **{field: value}))
+    changed = replace(before.preset, **{field: value})  # type: ignore[arg-type]
+    assert found == replace(before, preset=changed)
 
 
 def test_a_template_is_told_with_its_command_in_both_forms() -> None:
