@@ -108,7 +108,8 @@ async def make_key(
 async def replace_public_keys(tx: Transaction, account: str, keys: Sequence[str]) -> Sequence[str]:
     """Set the SSH keys that open an account's pods, all anew; return them. Raises `InvalidKey`."""
     kept = list(dict.fromkeys(key.strip() for key in keys))
-    if wrong := next((key for key in kept if not _PUBLIC.fullmatch(key)), None):
+    wrong = next((key for key in kept if not _PUBLIC.fullmatch(key)), None)
+    if wrong is not None:
         raise InvalidKey(
             f'"{one_line(wrong, _SHOWN_OF_A_KEY)}" is not a public key of SSH',
             hint="send a line like that of ~/.ssh/id_ed25519.pub",

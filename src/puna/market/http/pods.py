@@ -237,14 +237,16 @@ async def fact_of(tx: Transaction, market: Market, pod: Pod) -> PodFacts:
     return found
 
 
-async def all_facts(tx: Transaction, market: Market, account: str) -> Sequence[PodFacts]:
+async def all_facts(
+    tx: Transaction, market: Market, account: str, *, rows: int = _PAGE
+) -> Sequence[PodFacts]:
     """Return what is to be told of every pod of an account, read in pages."""
     found: list[PodFacts] = []
     after = ""
     while True:
-        page = await pods_of(tx, account, after=after, limit=_PAGE)
+        page = await pods_of(tx, account, after=after, limit=rows)
         found += await facts_of(tx, market, page)
-        if len(page) < _PAGE:
+        if len(page) < rows:
             return found
         after = page[-1].id
 
