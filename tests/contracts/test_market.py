@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -10,14 +11,19 @@ from sqlalchemy import Connection, MetaData, inspect
 
 from puna.errors import PunaError
 from puna.market.actions.renting import find_place, take_seat
+from puna.market.db.catalog import Shelves, shelves
 from puna.market.db.database import Database, sqlite_address
 from puna.market.db.hosts import hosts_for
 from puna.market.db.migrate import upgrade
 from puna.market.db.pods import Pod
+from puna.market.db.spending import By, Spending, lines_of, sums_of
 from puna.market.db.tables import metadata
+from puna.market.domain.billing import Bucket
 from puna.market.domain.ledger import BookKind
 from puna.market.domain.pods import Action, Status
+from puna.units import Money
 from tests.databases import Cluster, postgresql
+from tests.market.lots import CARD
 from tests.market.stage import SPEC, Stage
 from tests.worlds import FakeWorld
 
@@ -146,3 +152,36 @@ async def test_a_filled_database_is_upgraded_again_without_loss(market: Stage) -
         await tx.run_sync(upgrade)
     assert (await market.look(pod)).name == "mine"
     assert await market.balance(BookKind.RENTER, ann.account.id) == 5_000_000
+
+
+async def test_sums_by_day_and_pod_are_those_of_the_lines(market: Stage) -> None:
+    ann = await market.account("ann@example.org", "50")
+    await market.host()
+    pods = [await market.rent(ann, volume_gb=10), await market.rent(ann)]
+    await market.tick(3600, times=15)  # from noon to three in the morning
+    now = market.world.now()
+    which = Spending(account=ann.account.id, start=now - timedelta(days=2), end=now)
+    async with market.database.transaction() as tx:
+        lines = await lines_of(tx, which, limit=1000)
+        second = await lines_of(tx, which, after=lines[9].entry, limit=5)
+        by_day = await sums_of(tx, which, By.POD, Bucket.DAY)
+        by_month = await sums_of(tx, which, By.NOTHING, Bucket.MONTH)
+    assert [each.entry for each in second] == [each.entry for each in lines[10:15]]
+    assert {each.name for each in by_day} == {pod.id for pod in pods}
+    assert len(by_day) == 4
+    assert sum(each.total for each in by_day) == sum(each.line.amount for each in lines)
+    assert sum(each.total for each in by_month) == sum(each.total for each in by_day)
+
+
+async def test_what_is_free_is_counted_by_the_database(market: Stage) -> None:
+    ann = await market.account("ann@example.org", "5")
+    await market.host(country="PL")
+    await market.host("big", cards=8, price=300_000, country="PL")
+    await market.host("closed", cards=8, price=1, country="PL", is_paused=True)
+    await market.rent(ann, ceiling=Money(300_000))
+    async with market.database.transaction() as tx:
+        (shelf,) = await shelves(tx, Shelves(count=8), market.world.now())
+        none = await shelves(tx, Shelves(card=""), market.world.now())
+    assert (shelf.card, shelf.hosts, shelf.free, shelf.fits, shelf.most) == (CARD, 3, 9, 0, 8)
+    assert (shelf.price, shelf.memory) == (300_000, 24 * 10**9)
+    assert none == []

@@ -48,6 +48,12 @@ class NoSuchAccount(NotFound):
     code = "no_such_account"
 
 
+class NoSuchKey(NotFound):
+    """The account has no key of this id or name."""
+
+    code = "no_such_key"
+
+
 class AccountTaken(Conflict):
     """An account of this address exists."""
 
@@ -120,6 +126,12 @@ async def replace_public_keys(tx: Transaction, account: str, keys: Sequence[str]
 
 _PUBLIC = re.compile(r"(ssh|ecdsa|sk)-[a-z0-9@.-]+ +[A-Za-z0-9+/]+=*( [^\n\r\0]*)?", re.IGNORECASE)
 _SHOWN_OF_A_KEY = 40
+
+
+async def revoke_key(tx: Transaction, world: World, account: str, key: str) -> None:
+    """End a key of an account. Raises `NoSuchKey`."""
+    if not await db.revoke_key(tx, account, key, world.now()):
+        raise NoSuchKey(f"there is no key {key}, or it is revoked already")
 
 
 async def first_admin(tx: Transaction, world: World) -> MadeKey | None:

@@ -9,6 +9,7 @@ from puna.market.actions.accounts import digest_of
 from puna.market.db import accounts, hosts, pods
 from puna.market.db.database import Transaction
 from puna.market.db.pods import Pod, Sighting
+from puna.market.domain.cards import data_center_of
 from puna.market.domain.hosts import Machine, Terms
 from puna.market.domain.pods import Desired, Observed
 from puna.units import Money, Size
@@ -186,7 +187,7 @@ def machine_from(report: MachineReport) -> Machine:
         cuda=_version(report.cuda),
         has_public_ip=bool(report.public_ip),
         public_ip=report.public_ip,
-        data_center=report.data_center,
+        data_center=report.data_center or data_center_of(report.country.upper()),
         runtimes=tuple(report.runtimes),
     )
 

@@ -126,6 +126,17 @@ async def revoke_key(tx: Transaction, account: str, key: str, now: datetime) -> 
     return (await tx.execute(change.values(revoked=now))).rowcount == 1
 
 
+async def keys_of(
+    tx: Transaction, account: str, *, after: str = "", limit: int = 100
+) -> Sequence[ApiKey]:
+    """Return a page of an account's keys that are not revoked, by id."""
+    wanted = select(keys).where(
+        keys.c.account == account, keys.c.revoked.is_(None), keys.c.id > after
+    )
+    rows = await tx.execute(wanted.order_by(keys.c.id).limit(limit))
+    return [_key(row) for row in rows]
+
+
 async def add_join_token(tx: Transaction, token: JoinToken) -> None:
     """Keep a token by which one machine may join."""
     await tx.execute(

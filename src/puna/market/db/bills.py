@@ -98,6 +98,43 @@ async def add_budget(tx: Transaction, account: str, budget: Budget, now: datetim
     )
 
 
+async def remove_budget(tx: Transaction, account: str, budget: str) -> bool:
+    """Forget a limit; False where the account has none of this id."""
+    gone = delete(budgets).where(budgets.c.account == account, budgets.c.id == budget)
+    return (await tx.execute(gone)).rowcount == 1
+
+
+async def budgets_of(
+    tx: Transaction, account: str, now: datetime, *, after: str = "", limit: int = 100
+) -> Sequence[Spent]:
+    """Return a page of an account's limits, by id, and how each stands."""
+    wanted = select(budgets).where(budgets.c.account == account, budgets.c.id > after)
+    rows = (await tx.execute(wanted.order_by(budgets.c.id).limit(limit))).all()
+    return [await stand_of(tx, account, _budget(row), now) for row in rows]
+
+
+async def like_budget(tx: Transaction, account: str, budget: Budget) -> str | None:
+    """Return the id of the limit of the same thing over the same period, if there is one."""
+    return await tx.scalar(
+        select(budgets.c.id).where(
+            budgets.c.account == account,
+            budgets.c.scope == str(budget.scope),
+            budgets.c.owner == budget.owner,
+            budgets.c.period == str(budget.period),
+        )
+    )
+
+
+async def is_bounded(tx: Transaction, account: str, key: str) -> bool:
+    """Tell whether a key has a limit of its own."""
+    found = select(func.count()).where(
+        budgets.c.account == account,
+        budgets.c.scope == str(Scope.KEY),
+        budgets.c.owner == key,
+    )
+    return bool(await tx.scalar(found))
+
+
 async def budgets_over(tx: Transaction, pod: Pod, now: datetime) -> Sequence[Spent]:
     """Return how every budget stands that bounds a pod."""
     owners = {
@@ -109,7 +146,7 @@ async def budgets_over(tx: Transaction, pod: Pod, now: datetime) -> Sequence[Spe
     rows = await tx.execute(select(budgets).where(budgets.c.account == pod.account))
     found = (_budget(row) for row in rows)
     return [
-        await _stand(tx, pod.account, budget, now)
+        await stand_of(tx, pod.account, budget, now)
         for budget in found
         if owners[budget.scope] == budget.owner
     ]
@@ -123,7 +160,8 @@ _COLUMN = {
 }
 
 
-async def _stand(tx: Transaction, account: str, budget: Budget, now: datetime) -> Spent:
+async def stand_of(tx: Transaction, account: str, budget: Budget, now: datetime) -> Spent:
+    """Return how a limit of an account stands."""
     column = _COLUMN[budget.scope]
     charged = select(func.coalesce(func.sum(bill_lines.c.amount), 0)).where(
         bill_lines.c.account == account, bill_lines.c[column] == budget.owner

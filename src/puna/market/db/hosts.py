@@ -92,6 +92,17 @@ async def hosts_for(tx: Transaction, cards: Collection[str] = ()) -> Sequence[Ho
     return await _hosts(tx, hosts.c.card.in_(cards))
 
 
+async def page_of_hosts(
+    tx: Transaction, cards: Collection[str] = (), *, after: str = "", limit: int = 100
+) -> Sequence[Host]:
+    """Return a page of hosts with their tenants, by id: all, or those with one of these cards."""
+    page = select(hosts.c.id).where(hosts.c.id > after)
+    if cards:
+        page = page.where(hosts.c.card.in_(cards))
+    rows = await tx.execute(page.order_by(hosts.c.id).limit(limit))
+    return await _hosts(tx, hosts.c.id.in_([row.id for row in rows]))
+
+
 async def host_of(tx: Transaction, host: str) -> Host:
     """Return one host with its tenants; it must be there."""
     (found,) = await _hosts(tx, hosts.c.id == host)
