@@ -1,0 +1,1 @@
+"""Rent machines anywhere: a client of markets, puna's own and RunPod's."""
