@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import os
-import shutil
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -33,12 +32,6 @@ def put(root: Path, name: str, weights: bytes = b"weights", **texts: bytes) -> M
     raw = a_manifest(*layers, config=config)
     put_manifest(root, name, raw)
     return Manifest.parse(raw)
-
-
-def clear(root: Path) -> None:
-    """Take every model out of a store, as somebody with a file manager would."""
-    for room in ("manifests", "blobs"):
-        shutil.rmtree(root / room, ignore_errors=True)
 
 
 def put_blob(root: Path, content: bytes) -> Path:

@@ -36,9 +36,14 @@ ROOMS = (
     "net.py",
     "fetcher.py",
     "settings.py",
+    "readers.py",
     "units.py",
     "node",
     "batch",
+    "cloud",
+    "market/actions/accounts.py",
+    "market/actions/budgets.py",
+    "market/actions/renting.py",
 )
 LEFT_OUT = (
     *("node/api/", "node/batches", "node/shelf", "models/gguf"),
@@ -50,7 +55,7 @@ SERVING = ("node/api/server.py", "node/api/guard.py", "node/api/doors.py", "node
 SAYING = frozenset(
     (
         *("say", "reply", "tell", "say_error", "words", "_words", "of", "__init__"),
-        *("Spinner", "Step", "Done", "Transfer", "Row", "choose", "Verdict"),
+        *("Spinner", "Step", "Done", "Transfer", "Row", "choose", "Verdict", "ask_yes"),
     )
 )
 """Calls whose texts are shown."""
@@ -66,7 +71,8 @@ LISTING = frozenset(
     (
         *("timing_block", "_model_rows", "_projector_rows", "card_text", "offer_table", "_until"),
         *("found_table", "model_table", "running_table", "as_text", "list_keys", "settings"),
-        *("until", "run_dialogue"),
+        *("until", "run_dialogue", "offers", "templates", "list_pods", "_catalog"),
+        *("list_keys", "_limit_table"),
     )
 )
 """Functions whose texts are headings and names of rows."""
@@ -100,6 +106,12 @@ ELSEWHERE = (
         "memory",
         "Added image '{path}'",
     ),
+    *("another card", "the other cloud", "another country", "another data centre"),
+    *("another CUDA", "no public address", "lacks the runtime", "a slower network"),
+    *("a slower disk", "too small", "not seen lately", "its owner does not offer it now"),
+    *("being emptied", "not offered for spot", "asks more than the bid"),
+    *("dearer than the ceiling", "taken", "failed for this pod before", "total"),
+    "more do not do",
 )
 COUNTED = tuple(
     (f"{{count}} {unit} {ago}", f"{{count}} {unit}s {ago}")

@@ -15,6 +15,7 @@ import click
 import puna
 from puna.agent.settings import AGENT_ROWS
 from puna.cli.main import make_command
+from puna.cloud.settings import CLOUD_ROWS
 from puna.errors import PunaError
 from puna.market.settings import MARKET_ROWS
 from puna.models.options import OPTION_TABLE
@@ -36,7 +37,11 @@ def settings_page() -> Iterator[str]:
     for row in SETTINGS:
         ollama = f"`{row.ollama}`" if row.ollama else ""
         yield f"| `{row.name}` | `{row.variable}` | {ollama} | {default_of(row)} | {row.meaning} |"
-    for title, rows in (("A market", MARKET_ROWS), ("An agent", AGENT_ROWS)):
+    for title, rows in (
+        ("A market", MARKET_ROWS),
+        ("An agent", AGENT_ROWS),
+        ("A renter", CLOUD_ROWS),
+    ):
         yield f"\n## {title}\n"
         yield "| in the file | variable | default | meaning |"
         yield "|---|---|---|---|"

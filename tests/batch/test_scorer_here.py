@@ -1,30 +1,25 @@
 """A scorer of our own on a real model: which label, in whatever company, and after a death."""
 
-from collections.abc import AsyncIterator
 from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
 import pytest
-import pytest_asyncio
 
 from puna.batch.outcome import Labelled, judge
 from puna.batch.shards import Shard
 from puna.batch.spec import EmbedTask, Label, LabelTask
 from puna.batch.workers.local import ScoringWorker, Weights
-from puna.batch.workers.worker import Identity, Refused, Scored, WorkerGone
+from puna.batch.workers.worker import Refused, Scored, WorkerGone
 from puna.errors import Invalid
-from puna.node.engine.labels import ComputePath
 from puna.world import RealWorld
 from tests.batch.stage import a_spec
 
-pytestmark = [pytest.mark.model, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = pytest.mark.model
 TASK = LabelTask(
     labels=(Label("shoes"), Label("electronics"), Label("food")),
     instruction="red boots: shoes\nold phone: electronics\nripe apple: food\n",
 )
-PATH = ComputePath.SLOTS
-"""Which of them does not matter here, and to find the fastest takes seconds."""
 TEXTS = ("banana", "laptop", "sandals", "sneakers", "tablet", "tomato")
 
 
@@ -36,20 +31,12 @@ def a_worker() -> ScoringWorker:
     return ScoringWorker(Weights(weights, "d" * 64), RealWorld(), threads=1)
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def prepared() -> AsyncIterator[tuple[ScoringWorker, Identity]]:
-    """One that was prepared for `TASK`, which measures what is fastest here."""
-    one = a_worker()
-    yield one, await one.prepare(a_spec(task=TASK))
-    await one.close()
-
-
-async def test_a_scorer_tells_labels_and_where_they_were_computed(
-    prepared: tuple[ScoringWorker, Identity],
-) -> None:
-    worker, identity = prepared
+async def test_a_scorer_tells_labels_and_where_they_were_computed() -> None:
+    worker = a_worker()
+    identity = await worker.prepare(a_spec(task=TASK))
     answers = await worker.compute(Shard(0, 0, TEXTS, 255))
     again = await worker.compute(Shard(0, 0, TEXTS, 255))
+    await worker.close()
     assert (identity.model_digest, identity.path != "") == ("d" * 64, True)
     assert identity.engine.startswith("puna ")
     assert answers == again
@@ -60,18 +47,18 @@ async def test_a_scorer_tells_labels_and_where_they_were_computed(
 async def test_several_labels_and_a_bias_are_scored() -> None:
     worker = a_worker()
     task = LabelTask(labels=TASK.labels[:2], multi=True, calibrate=True)
-    await worker.prepare(a_spec(task=task, path=PATH))
+    await worker.prepare(a_spec(task=task))
     (answer,) = await worker.compute(Shard(0, 0, ("sandals",), 255))
     await worker.close()
     assert isinstance(answer, Scored)
     assert len(answer.scores) == 2
 
 
-async def test_a_text_that_is_too_long_is_refused_alone(
-    prepared: tuple[ScoringWorker, Identity],
-) -> None:
-    worker, _ = prepared
+async def test_a_text_that_is_too_long_is_refused_alone() -> None:
+    worker = a_worker()
+    await worker.prepare(a_spec(task=TASK))
     answers = await worker.compute(Shard(0, 0, ("laptop", "word " * 9000), 255))
+    await worker.close()
     assert isinstance(answers[0], Scored)
     assert isinstance(answers[1], Refused)
 
@@ -79,13 +66,13 @@ async def test_a_text_that_is_too_long_is_refused_alone(
 async def test_a_scorer_that_died_is_gone_and_can_be_prepared_again() -> None:
     worker = a_worker()
     before = {each.pid for each in psutil.Process().children()}
-    await worker.prepare(a_spec(task=TASK, path=PATH))
+    await worker.prepare(a_spec(task=TASK))
     for child in psutil.Process().children():
         if child.pid not in before:
             child.kill()
     with pytest.raises(WorkerGone):
         await worker.compute(Shard(0, 0, TEXTS, 255))
-    await worker.prepare(a_spec(task=TASK, path=PATH))
+    await worker.prepare(a_spec(task=TASK))
     assert len(await worker.compute(Shard(0, 0, TEXTS, 255))) == 6
     await worker.close()
 

@@ -1,7 +1,6 @@
 """Who answers when no server runs, and when something else listens."""
 
 import socket
-import socketserver
 import threading
 from collections.abc import Iterator
 
@@ -52,16 +51,18 @@ def test_a_node_behind_a_proxy_with_its_own_greeting_is_a_node(node: FakeNode) -
 
 
 def test_a_program_that_does_not_speak_http_is_said() -> None:
-    class Greet(socketserver.BaseRequestHandler):
-        def handle(self) -> None:
-            self.request.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(5)
+        address = f"127.0.0.1:{server.getsockname()[1]}"
 
-    with socketserver.TCPServer(("127.0.0.1", 0), Greet) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        def greet() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
+
+        thread = threading.Thread(target=greet)
         thread.start()
-        address = f"127.0.0.1:{server.server_address[1]}"
         ran = puna("list", environ={"PUNA_HOST": address})
-        server.shutdown()
         thread.join()
     assert ran.code == 1
     assert "does not answer as an HTTP server" in ran.err

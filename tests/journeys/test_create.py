@@ -11,7 +11,7 @@ import pytest
 
 from tests.builders import LLAMA, LLAMA_TENSORS, a_gguf
 from tests.serving import Serving, rest_of, until
-from tests.stores import clear, leftovers, put
+from tests.stores import leftovers, put
 
 pytestmark = [pytest.mark.journey, pytest.mark.filterwarnings("ignore::ResourceWarning")]
 
@@ -22,26 +22,16 @@ def weights(name: str = "Tiny") -> bytes:
     return a_gguf({**LLAMA, "general.name": name}, LLAMA_TENSORS)
 
 
-@pytest.fixture(scope="module")
-def one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    home = tmp_path_factory.mktemp("home")
-    with Serving(home, PUNA_MODELS=str(home / "models"), PUNA_ENGINE="scripted") as serving:
-        yield serving
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    put(tmp_path / "models", "tiny", weights())
+    return tmp_path / "models"
 
 
 @pytest.fixture
-def store(one: Serving) -> Path:
-    """Return the folder of the server's store, in which there is `tiny` alone."""
-    folder = Path(one.environ["PUNA_MODELS"])
-    clear(folder)
-    put(folder, "tiny", weights())
-    return folder
-
-
-@pytest.fixture
-def serving(one: Serving, store: Path) -> Serving:
-    assert leftovers(store) == set()
-    return one
+def serving(tmp_path: Path, store: Path) -> Iterator[Serving]:
+    with Serving(tmp_path, PUNA_MODELS=str(store), PUNA_ENGINE="scripted") as one:
+        yield one
 
 
 @pytest.fixture

@@ -27,26 +27,17 @@ UNLOAD = {"model": "smollm2", "keep_alive": 0}
 DYING = (signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT)
 
 
-@pytest.fixture(scope="module")
-def shared_dens() -> Iterator[Path]:
-    """Where the engines of the shared server have their directories: short enough for a socket."""
+@pytest.fixture
+def dens() -> Iterator[Path]:
+    """Where engines have their directories: short enough for a socket, and nobody else's."""
     with tempfile.TemporaryDirectory() as path:
         yield Path(path)
-
-
-@pytest.fixture(scope="module")
-def serving(tmp_path_factory: pytest.TempPathFactory, shared_dens: Path) -> Iterator[Serving]:
-    """One server for all, whatever they do to its engine."""
-    home = tmp_path_factory.mktemp("home")
-    with Serving(home, TMPDIR=str(shared_dens), PUNA_CONTEXT_LENGTH="1024") as one:
-        yield one
 
 
 @pytest.fixture
-def dens() -> Iterator[Path]:
-    """Where the engines of a server have their directories that will be ended."""
-    with tempfile.TemporaryDirectory() as path:
-        yield Path(path)
+def serving(tmp_path: Path, dens: Path) -> Iterator[Serving]:
+    with Serving(tmp_path, TMPDIR=str(dens), PUNA_CONTEXT_LENGTH="1024") as one:
+        yield one
 
 
 def answers(serving: Serving) -> bool:
@@ -63,7 +54,7 @@ def ending(client: socket.socket) -> str:
 
 @pytest.mark.parametrize("number", DYING, ids=lambda number: number.name)
 def test_an_engine_that_dies_fails_its_streams_in_words_and_is_replaced(
-    serving: Serving, shared_dens: Path, number: signal.Signals
+    serving: Serving, dens: Path, number: signal.Signals
 ) -> None:
     answers(serving)
     (engine,) = serving.engines
@@ -76,12 +67,10 @@ def test_an_engine_that_dies_fails_its_streams_in_words_and_is_replaced(
     assert [ending(client) for client in waiting] == ["done"] * 4
     assert answers(serving)
     assert [each.pid for each in serving.engines] != [engine.pid]
-    assert len(list(shared_dens.iterdir())) == 1
+    assert len(list(dens.iterdir())) == 1
 
 
-def test_an_engine_killed_again_and_again_leaves_no_trace(
-    serving: Serving, shared_dens: Path
-) -> None:
+def test_an_engine_killed_again_and_again_leaves_no_trace(serving: Serving, dens: Path) -> None:
     whole: list[Answer] = []
     with ThreadPoolExecutor(4) as pool:
         asked = [pool.submit(serving.ask, "/api/generate", HI) for _ in range(24)]
@@ -98,7 +87,7 @@ def test_an_engine_killed_again_and_again_leaves_no_trace(
     assert all("error" in each.last for each in whole if each.status == 500)
     assert answers(serving)
     assert len(psutil.Process(serving.process.pid).children()) == 1
-    assert len(list(shared_dens.iterdir())) == 1
+    assert len(list(dens.iterdir())) == 1
 
 
 def test_clients_that_vanish_in_every_phase_leave_a_working_engine(serving: Serving) -> None:
@@ -119,24 +108,21 @@ def test_clients_that_vanish_in_every_phase_leave_a_working_engine(serving: Serv
     until(lambda: serving.open_files <= before)
 
 
-def test_loads_that_are_called_off_leave_nothing(serving: Serving, shared_dens: Path) -> None:
-    serving.ask("/api/generate", UNLOAD)
-    until(lambda: not serving.engines)
+def test_loads_that_are_called_off_leave_nothing(serving: Serving, dens: Path) -> None:
     for _ in range(3):
         client = serving.begin(LOAD)
         until(lambda: serving.engines)
         client.close()
         until(lambda: not serving.engines)
-    until(lambda: not list(shared_dens.iterdir()))
+    until(lambda: not list(dens.iterdir()))
     assert answers(serving)
 
 
-def test_a_signal_during_a_load_ends_it_and_the_server(tmp_path: Path, dens: Path) -> None:
-    with Serving(tmp_path, TMPDIR=str(dens), PUNA_CONTEXT_LENGTH="512") as own:
-        client = own.begin(HI)
-        until(lambda: own.engines)
-        engines = own.engines
-        assert own.end(signal.SIGTERM) == 0
+def test_a_signal_during_a_load_ends_it_and_the_server(serving: Serving, dens: Path) -> None:
+    client = serving.begin(HI)
+    until(lambda: serving.engines)
+    engines = serving.engines
+    assert serving.end(signal.SIGTERM) == 0
     assert ending(client) in {"done", "error"}  # a quick load leaves time to answer
     assert psutil.wait_procs(engines, timeout=30)[1] == []
     assert list(dens.iterdir()) == []

@@ -89,6 +89,12 @@ COMMANDS = {
         "puna.cli.market", "market", "Run a market on which cards are lent and rented", ()
     ),
     "keys": Entry("puna.cli.keys", "keys", "Make, list and revoke keys of the server", ("home",)),
+    "cloud": Entry("puna.cli.cloud.login", "cloud", "Choose the cloud to rent from", ()),
+    "offers": Entry("puna.cli.cloud.offers", "offers", "List machines to rent, and prices", ()),
+    "templates": Entry("puna.cli.cloud.offers", "templates", "List templates for pods to rent", ()),
+    "pods": Entry("puna.cli.cloud.pods", "pods", "Rent pods, use them, end them", ()),
+    "bill": Entry("puna.cli.cloud.bill", "bill", "Show what was spent, and explain it", ()),
+    "budget": Entry("puna.cli.cloud.bill", "budget", "Limit what may be spent", ()),
     "settings": Entry(
         "puna.cli.settings", "settings", "Show settings and where they came from", ()
     ),

@@ -30,15 +30,24 @@ def client_of(session: Session) -> "NodeClient":
     """Return the client for the node's address; nothing is sent yet."""
     settings = session.settings
     node = import_module("puna.node.client")
-    client: NodeClient = node.NodeClient(
-        node.caller_for(settings.host.for_client(), settings.api_key or settings.client_key)
-    )
+    key = settings.api_key or settings.client_key or _cloud_key(session)
+    client: NodeClient = node.NodeClient(node.caller_for(settings.host.for_client(), key))
     return client
 
 
+def _cloud_key(session: Session) -> str:
+    """Return the key of the cloud in whose pod the node is, if it is in one."""
+    address = session.settings.host.for_client()
+    if address.is_loopback and not address.path:
+        return ""
+    key: str = import_module("puna.cloud.settings").key_for(address, session.environ)
+    return key
+
+
 def is_local(session: Session) -> bool:
-    """Whether the node's address is on this machine."""
-    return session.settings.host.for_client().is_loopback
+    """Whether the node's address is on this machine. A path leads through somebody's gateway."""
+    address = session.settings.host.for_client()
+    return address.is_loopback and not address.path
 
 
 def find_node(session: Session) -> "NodeClient | None":

@@ -79,6 +79,7 @@ class RunCommand(click.Command):
 @click.option(
     "--dimensions", type=int, metavar="N", help="How many numbers of a vector to print; 0 is all."
 )
+@click.option("--on", default="", metavar="POD", help="Run it in a pod that you rent.")
 @pass_session
 def run(
     session: Session, /, model: str, prompt: tuple[str, ...], **flags: str | int | None
@@ -89,6 +90,8 @@ def run(
     PROMPT names, such as ./photo.jpg. What is piped in comes before PROMPT. An
     empty PROMPT ("") only loads the model. A server is started in the background if none runs.
     """
+    if flags["on"]:
+        session = import_module("puna.cli.cloud.reach").session_on(session, flags["on"])
     wish = read_wish(session, model, flags)
     read_truncate(flags["truncate"])
     is_talk = not prompt and session.terminal.is_conversation

@@ -1,0 +1,1 @@
+"""Commands of the renter: a cloud's offers, pods, bills and budgets."""
