@@ -54,7 +54,7 @@ async def test_what_makes_no_sense_gets_one_line(
 ) -> None:
     reply = await cloud.ask("GET", f"/v2/puna{path}", key=key)
     assert reply.status == status
-    assert says in reply.json["detail"]
+    assert says in str(reply.json)
 
 
 @pytest.mark.parametrize("path", ["/account", "/offers", "/bill", "/spend", "/budgets", "/keys"])
@@ -78,7 +78,7 @@ async def test_limits_that_make_no_sense_are_refused(
 ) -> None:
     body = {"scope": "account", "period": "day", "limit": "1"} | change
     reply = await cloud.ask("PUT", "/v2/puna/budgets", body, key=key)
-    assert (reply.status, says in reply.json["detail"]) == (status, True)
+    assert (reply.status, says in str(reply.json)) == (status, True)
 
 
 @pytest.mark.parametrize("life", ["soon", "0d", "d", "-1d"])
