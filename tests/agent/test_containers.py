@@ -7,11 +7,14 @@ from typing import Any
 import pytest
 
 from puna.agent.containers import (
+    USERS,
     Design,
     House,
+    Name,
+    Place,
     UnusablePod,
-    container_name,
     create_body,
+    first_user,
     numbers_in,
 )
 from puna.units import Size
@@ -21,15 +24,18 @@ DESIGN = Design(
     args='python -c "print(1, 2)"',
     env={"B": "2", "A": "x=y z"},
     ports=(8888, 22),
-    devices=("nvidia.com/gpu=0",),
+    cards=1,
     processors=4,
     memory=Size(8 * 10**9),
     volume_path="/workspace",
 )
 
 
+PLACE = Place(devices=("nvidia.com/gpu=0",), disk=Size(20 * 10**9))
+
+
 def body_of(design: Design = DESIGN, house: House | None = None) -> dict[str, Any]:
-    return dict(create_body("p1", 2, 1, design, house or House()))
+    return dict(create_body(Name("p1", 2, 1), design, house or House(host="h1"), PLACE))
 
 
 def host_config(design: Design = DESIGN, house: House | None = None) -> Mapping[str, Any]:
@@ -59,7 +65,7 @@ def test_the_machines_owner_is_protected() -> None:
     assert not {"SYS_ADMIN", "NET_ADMIN", "NET_RAW", "MKNOD", "SYS_PTRACE"} & set(config["CapAdd"])
     assert config["SecurityOpt"] == ["no-new-privileges"]
     assert config["Privileged"] is False
-    assert config["UsernsMode"] == "auto"
+    assert config["UsernsMode"].startswith(f"auto:size={USERS},uidmapping=0:{first_user('p1')}:")
     assert config["NetworkMode"] == "puna"
 
 
@@ -79,7 +85,7 @@ def test_a_port_is_open_to_the_agent_alone() -> None:
 def test_a_container_says_whose_it_is() -> None:
     labels = body_of()["Labels"]
     assert numbers_in(labels) == ("p1", 2, DESIGN.digest, 1)
-    assert container_name("p1", 2, 1) == "puna-p1-2-1"
+    assert str(Name("p1", 2, 1)) == "puna-p1-2-1"
 
 
 @pytest.mark.parametrize(
@@ -107,7 +113,8 @@ def test_labels_are_read_with_suspicion(
         {"args": "sleep 1"},
         {"env": {"A": "1"}},
         {"ports": (80,)},
-        {"devices": ()},
+        {"cards": 2},
+        {"entrypoint": ("sh",)},
         {"processors": 5},
         {"memory": Size(1)},
         {"volume_path": "/data"},
@@ -123,6 +130,24 @@ def test_whatever_changes_calls_for_another_container(changes: Mapping[str, Any]
 def test_a_volume_never_hides_what_the_container_needs(path: str) -> None:
     with pytest.raises(UnusablePod, match="cannot be mounted"):
         body_of(replace(DESIGN, volume_path=path))
+
+
+def test_each_pod_has_users_of_its_own_and_keeps_them() -> None:
+    assert first_user("p1") == first_user("p1") != first_user("p2")
+    ranges = {first_user(f"pod{number}") for number in range(200)}
+    assert len(ranges) > 190
+    assert all(10**9 <= first < 2**32 - USERS for first in ranges)
+
+
+def test_what_the_market_tells_a_pod_of_itself_begins_no_other_container() -> None:
+    told = replace(DESIGN, env={**DESIGN.env, "RUNPOD_PUBLIC_IP": "203.0.113.9"})
+    assert told.digest == DESIGN.digest
+    assert "RUNPOD_PUBLIC_IP=203.0.113.9" in body_of(told)["Env"]
+
+
+def test_the_disk_is_bounded_by_an_engine_that_can() -> None:
+    assert "StorageOpt" not in host_config()
+    assert host_config(house=House(limits_disk=True))["StorageOpt"] == {"size": str(20 * 10**9)}
 
 
 def test_a_pod_without_a_volume_mounts_nothing() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from puna.agent.containers import Design, House, create_body
+from puna.agent.containers import POD, Design, House, Name, create_body
 from puna.agent.converge import Phase
 from puna.agent.engine import Engine
 from puna.agent.problems import AlreadyThere, EngineGone, EngineRefused, NotOnEngine
@@ -14,7 +14,7 @@ from puna.agent.shown import Login, Pulling
 from tests.fakes.container_engine import ContainerEngine
 from tests.worlds import FakeWorld
 
-BODY = create_body("p1", 1, 0, Design(image="img:1", ports=(8888,)), House())
+BODY = create_body(Name("p1"), Design(image="img:1", ports=(8888,)), House())
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ async def test_a_private_image_needs_its_login(there: ContainerEngine, engine: E
 async def test_volumes_and_networks_are_made_once(there: ContainerEngine, engine: Engine) -> None:
     there.volumes["theirs"] = {"Name": "theirs", "Labels": None}
     for _ in range(2):
-        await engine.make_volume("puna-p1", "p1", {"type": "ext4"})
+        await engine.make_volume("puna-p1", {POD: "p1"}, {"type": "ext4"})
         await engine.make_network("puna")
     [volume] = await engine.volumes()
     assert (volume.pod, volume.folder) == ("p1", Path("/volumes/puna-p1"))
@@ -102,9 +102,9 @@ async def test_volumes_and_networks_are_made_once(there: ContainerEngine, engine
 
 async def test_a_volume_in_use_stays(there: ContainerEngine, engine: Engine) -> None:
     there.images.add("img:1")
-    await engine.make_volume("puna-p1", "p1", {})
+    await engine.make_volume("puna-p1", {POD: "p1"}, {})
     design = Design(image="img:1", volume_path="/workspace")
-    await engine.create("puna-p1-1-0", create_body("p1", 1, 0, design, House()))
+    await engine.create("puna-p1-1-0", create_body(Name("p1"), design, House()))
     with pytest.raises(AlreadyThere, match="being used"):
         await engine.remove_volume("puna-p1")
     assert "puna-p1" in there.volumes

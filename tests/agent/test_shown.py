@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from puna.agent.containers import UnusablePod, check_image, with_registry
+from puna.agent.containers import UnusablePod, check_image, name_and_tag, with_registry
 from puna.agent.converge import Phase
 from puna.agent.shown import HEAD, LogLine, Nature, Pulling, log_lines, moment_of, shown_of
 
@@ -157,3 +157,16 @@ def test_what_would_show_a_renter_the_host_s_files_is_no_image(image: str) -> No
 )
 def test_a_login_is_for_a_registry_that_has_a_name(image: str, full: str) -> None:
     assert with_registry(image) == full
+
+
+@pytest.mark.parametrize(
+    ("image", "parts"),
+    [
+        ("ubuntu", ("ubuntu", "latest")),
+        ("reg.example:5000/a", ("reg.example:5000/a", "latest")),
+        ("reg.example:5000/a:b", ("reg.example:5000/a", "b")),
+        ("a:b@sha256:12", ("a:b", "sha256:12")),
+    ],
+)
+def test_one_image_is_fetched_and_never_all_of_a_name(image: str, parts: tuple[str, str]) -> None:
+    assert name_and_tag(image) == parts

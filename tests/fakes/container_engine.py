@@ -6,9 +6,11 @@ is answered never, after its effect or before it.
 """
 
 import asyncio
+import io
 import itertools
 import json
 import struct
+import tarfile
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -55,6 +57,8 @@ class ContainerEngine:
         self.networks: dict[str, Mapping[str, Any]] = {}
         self.refuses: dict[str, list[str]] = {}
         """By a call's name, such as `create`: what it fails with, one reason for each time."""
+        self.files: dict[str, str] = {}
+        """What was put into containers."""
         self.calls: Counter[str] = Counter()
         self.holds_pulls: asyncio.Event | None = None
         """Where it is set, a download waits for it."""
@@ -100,6 +104,7 @@ class ContainerEngine:
             ("POST", "/containers/{id}/start", self._start),
             ("POST", "/containers/{id}/stop", self._stop),
             ("POST", "/containers/{id}/kill", self._kill),
+            ("PUT", "/containers/{id}/archive", self._put_archive),
             ("DELETE", "/containers/{id}", self._remove),
             ("POST", "/images/create", self._pull),
             ("GET", "/images/{name:.+}/json", self._image),
@@ -171,7 +176,7 @@ class ContainerEngine:
         return {
             "Id": made.id,
             "Name": f"/{made.name}",
-            "Config": {"Labels": made.body["Labels"], "Tty": False},
+            "Config": {"Labels": made.body["Labels"], "Tty": False, "Env": made.body["Env"]},
             "State": {
                 "Status": made.status,
                 "StartedAt": _when(made.started),
@@ -214,6 +219,13 @@ class ContainerEngine:
         made.said.append(f"signal {request.query.get('signal')}")
         return web.Response(status=204)
 
+    async def _put_archive(self, request: web.Request) -> web.Response:
+        with tarfile.open(fileobj=io.BytesIO(await request.read())) as archive:
+            for each in archive.getmembers():
+                if (file := archive.extractfile(each)) is not None:
+                    self.files[request.query["path"] + each.name] = file.read().decode()
+        return web.Response()
+
     async def _remove(self, request: web.Request) -> web.Response:
         made = self._found(request)
         if made is None:
@@ -223,7 +235,7 @@ class ContainerEngine:
 
     async def _pull(self, request: web.Request) -> web.StreamResponse:
         image = request.query["fromImage"]
-        image = f"{image}:{request.query['tag']}" if request.query.get("tag") else image
+        image = f"{image}:{request.query['tag']}"
         answer = web.StreamResponse()
         await answer.prepare(request)
         await _line(answer, {"status": "Pulling fs layer", "id": "abc"})

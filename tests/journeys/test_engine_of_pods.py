@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from puna.agent.containers import Design, House, container_name, create_body, volume_name
+from puna.agent.containers import POD, Design, House, Name, create_body, volume_name
 from puna.agent.converge import Phase
 from puna.agent.engine import Engine
 from puna.agent.execs import TerminalSize
@@ -32,12 +32,12 @@ def podman() -> Iterator[Podman]:
 
 def a_body(args: str = LOOP) -> dict[str, Any]:
     design = Design(image=IMAGE, args=args, ports=(8888,), memory=Size(64 * 10**6))
-    body = create_body("p1", 1, 0, design, HOUSE)
+    body = create_body(Name("p1"), design, HOUSE)
     return dict(json.loads(json.dumps(body)))
 
 
 async def test_a_container_lives_and_ends(podman: Podman) -> None:
-    name = container_name("p1", 1, 0)
+    name = str(Name("p1"))
     async with Engine(podman.socket) as engine:
         assert (await engine.nature()).is_podman
         assert await engine.has_image(IMAGE)
@@ -76,7 +76,7 @@ async def test_a_container_lives_and_ends(podman: Podman) -> None:
 
 async def test_a_terminal_has_a_size_and_a_log_can_be_followed(podman: Podman) -> None:
     async with Engine(podman.socket) as engine:
-        made = await engine.create(container_name("p1", 1, 0), a_body("sh -c 'sleep 1; echo end'"))
+        made = await engine.create(str(Name("p1")), a_body("sh -c 'sleep 1; echo end'"))
         try:
             await engine.start(made)
             began = await engine.exec(made, ["sh"], tty=True, size=TerminalSize(100, 30))
@@ -94,8 +94,8 @@ async def test_a_terminal_has_a_size_and_a_log_can_be_followed(podman: Podman) -
 
 async def test_volumes_are_found_by_their_pod(podman: Podman) -> None:
     async with Engine(podman.socket) as engine:
-        await engine.make_volume(volume_name("p9"), "p9", {})
-        await engine.make_volume(volume_name("p9"), "p9", {})
+        await engine.make_volume(volume_name("p9"), {POD: "p9"}, {})
+        await engine.make_volume(volume_name("p9"), {POD: "p9"}, {})
         assert [volume.pod for volume in await engine.volumes()] == ["p9"]
         await engine.remove_volume(volume_name("p9"))
         await engine.remove_volume(volume_name("p9"))

@@ -17,7 +17,12 @@ from puna.text import one_line
 from puna.units import Size
 
 LABEL = "cloud.puna."
-POD, RUN, DESIGN, CRASHES = (f"{LABEL}{name}" for name in ("pod", "run", "design", "crashes"))
+POD, HOST, RUN = f"{LABEL}pod", f"{LABEL}host", f"{LABEL}run"
+DESIGN, CRASHES, CARDS = f"{LABEL}design", f"{LABEL}crashes", f"{LABEL}cards"
+USERS = 65_536
+_FIRST_USERS, _RANGES = 1_000_000_000, 30_000
+_TOLD = ("RUNPOD_", "PUNA_MARKET_")
+"""How the names of variables begin by which the market tells a pod where it is."""
 _MOST_PROCESSES = 4096
 _MOST_FILES = 1024 * 1024
 _PERIOD_US = 100_000
@@ -66,10 +71,10 @@ class Design:
 
     image: str
     args: str = ""
+    entrypoint: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     ports: tuple[int, ...] = ()
-    devices: tuple[str, ...] = ()
-    """Cards by their CDI names, such as `nvidia.com/gpu=0`."""
+    cards: int = 0
     processors: int = 1
     memory: Size = Size(0)  # noqa: RUF009 - an integer
     volume_path: str = ""
@@ -78,8 +83,13 @@ class Design:
 
     @property
     def digest(self) -> str:
-        """A digest that changes with anything that calls for another container."""
-        text = json.dumps(asdict(self), sort_keys=True, default=list)
+        """A digest that changes with anything that calls for another container.
+
+        What the market tells a pod of its surroundings is not that: a machine whose public address
+        changed need not begin all its pods again.
+        """
+        asked = {name: text for name, text in self.env.items() if not name.startswith(_TOLD)}
+        text = json.dumps(asdict(self) | {"env": asked}, sort_keys=True, default=list)
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
@@ -87,15 +97,36 @@ class Design:
 class House:
     """What the host adds to each container: its network, and what there may be most of."""
 
+    host: str = ""
+    """The market's name for this host: containers of another are not ours."""
     network: str = "puna"
     open_files: int = _MOST_FILES
     processes: int = _MOST_PROCESSES
     maps_users: bool = True
+    limits_disk: bool = False
+    """Whether the engine can bound what a container writes beside its volume."""
 
 
-def container_name(pod: str, run: int, crashes: int) -> str:
-    """Return the name of a container; one that exists cannot be made twice."""
-    return f"puna-{pod}-{run}-{crashes}"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """What one container is given of this host, which another of the same pod need not be."""
+
+    devices: tuple[str, ...] = ()
+    """Cards by their CDI names, such as `nvidia.com/gpu=0`."""
+    disk: Size = Size(0)  # noqa: RUF009 - an integer
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """Which container: the pod, its run, and how often in a row it ended by itself."""
+
+    pod: str
+    run: int = 1
+    crashes: int = 0
+
+    def __str__(self) -> str:
+        """Return the container's name; one that exists cannot be made twice."""
+        return f"puna-{self.pod}-{self.run}-{self.crashes}"
 
 
 def volume_name(pod: str) -> str:
@@ -103,17 +134,36 @@ def volume_name(pod: str) -> str:
     return f"puna-{pod}"
 
 
+def first_user(pod: str) -> int:
+    """Return the number on this machine of a pod's user 0; always the same for the same pod.
+
+    Files in its volume belong to such numbers. Two pods could draw the same of 30,000: they would
+    share what the kernel counts by user, and nothing else.
+    """
+    drawn = int.from_bytes(hashlib.sha256(pod.encode()).digest()[:4])
+    return _FIRST_USERS + drawn % _RANGES * USERS
+
+
 def create_body(
-    pod: str, run: int, crashes: int, design: Design, house: House
+    name: Name, design: Design, house: House, place: Place | None = None
 ) -> Mapping[str, object]:
     """Return the body of `POST /containers/create`. Raises `UnusablePod`."""
+    place = place or Place()
     return {
-        "Image": design.image,
+        "Image": check_image(design.image),
         "Cmd": list(words_of(design.args)) or None,
+        "Entrypoint": list(design.entrypoint) or None,
         "Env": [f"{name}={value}" for name, value in sorted(design.env.items())],
-        "Labels": {POD: pod, RUN: str(run), CRASHES: str(crashes), DESIGN: design.digest},
+        "Labels": {
+            POD: name.pod,
+            HOST: house.host,
+            RUN: str(name.run),
+            CRASHES: str(name.crashes),
+            DESIGN: design.digest,
+            CARDS: ",".join(place.devices),
+        },
         "ExposedPorts": {f"{port}/tcp": {} for port in design.ports},
-        "HostConfig": _host_config(pod, design, house),
+        "HostConfig": _host_config(name.pod, design, house, place),
     }
 
 
@@ -139,6 +189,15 @@ def with_registry(image: str) -> str:
     return f"docker.io/{image}" if slash else f"docker.io/library/{image}"
 
 
+def name_and_tag(image: str) -> tuple[str, str]:
+    """Return an image's name, and the tag or digest by which it is to be fetched."""
+    name, at, digest = image.partition("@")
+    if at:
+        return name, digest
+    name, colon, tag = image.rpartition(":")
+    return (name, tag) if colon and "/" not in tag else (image, "latest")
+
+
 def words_of(args: str) -> Sequence[str]:
     """Return the words of a command line as a shell splits them. Raises `UnusablePod`."""
     try:
@@ -147,7 +206,7 @@ def words_of(args: str) -> Sequence[str]:
         raise UnusablePod(f"the arguments {args!r} are not words: {error}") from error
 
 
-def _host_config(pod: str, design: Design, house: House) -> Mapping[str, object]:
+def _host_config(pod: str, design: Design, house: House, place: Place) -> Mapping[str, object]:
     config: dict[str, object] = {
         "CapDrop": ["ALL"],
         "CapAdd": list(_KEPT),
@@ -170,14 +229,17 @@ def _host_config(pod: str, design: Design, house: House) -> Mapping[str, object]
         "LogConfig": {"Type": "k8s-file", "Config": {"max-size": "10m"}},
     }
     if house.maps_users:
-        config["UsernsMode"] = "auto"
+        users = f"0:{first_user(pod)}:{USERS}"
+        config["UsernsMode"] = f"auto:size={USERS},uidmapping={users},gidmapping={users}"
+    if house.limits_disk and place.disk:
+        config["StorageOpt"] = {"size": str(int(place.disk))}
     if design.volume_path:
         _check_mount(design.volume_path)
         config["Mounts"] = [
             {"Type": "volume", "Source": volume_name(pod), "Target": design.volume_path}
         ]
-    if design.devices:
-        config["DeviceRequests"] = [{"Driver": "cdi", "DeviceIDs": list(design.devices)}]
+    if place.devices:
+        config["DeviceRequests"] = [{"Driver": "cdi", "DeviceIDs": list(place.devices)}]
     if design.runtime:
         config["Runtime"] = design.runtime
     return config

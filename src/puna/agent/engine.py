@@ -5,6 +5,8 @@ an error of ours with its own words, and an engine that is not there becomes `En
 which the same call may be made again. Removing what is gone already succeeds.
 """
 
+import asyncio
+import base64
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,11 +17,11 @@ from typing import Any, Self
 import aiodocker
 import aiohttp
 
-from puna.agent.containers import POD, check_image, with_registry
+from puna.agent.containers import POD, check_image, name_and_tag, with_registry
 from puna.agent.execs import Exec, TerminalSize, start_exec
 from puna.agent.problems import AlreadyThere, EngineGone, EngineRefused, NotOnEngine
 from puna.agent.shown import Login, LogLine, Nature, Pulling, Shown, Volume, log_lines, shown_of
-from puna.net import socket_session
+from puna.net import named_session, socket_session
 from puna.text import one_line
 
 SOCKETS = (
@@ -95,12 +97,16 @@ class Engine:
     async def pull(self, image: str, login: Login | None = None) -> AsyncIterator[Pulling]:
         """Fetch an image, and tell how far it is. Raises `EngineRefused`, `UnusablePod`."""
         check_image(image)
-        auth = None if login is None else _words(login)
-        name = image if login is None else with_registry(image)
+        name, tag = name_and_tag(image if login is None else with_registry(image))
+        headers = {} if login is None else {"X-Registry-Auth": _pass_of(login, name)}
+        asked = {"fromImage": name, "tag": tag}
         with _translated():
-            lines = self._docker.images.pull(name, auth=auth, stream=True, timeout=None)
-            async for line in lines:
-                yield Pulling.of(line)
+            call = self._session.post(f"{_API}/images/create", params=asked, headers=headers)
+            async with call as answer:
+                if not answer.ok:
+                    raise _error_of(answer.status, await answer.text())
+                async for line in answer.content:
+                    yield _line_of(line)
 
     async def remove_image(self, image: str) -> None:
         """Remove an image that no container uses."""
@@ -183,6 +189,31 @@ class Engine:
                 async for line in log_lines(answer.content, is_raw=is_raw):
                     yield line
 
+    async def environment(self, container: str) -> dict[str, str]:
+        """Return the variables that a container was given."""
+        with _translated():
+            about = await self._docker.containers.container(container).show()
+        pairs = (str(each).partition("=") for each in about["Config"].get("Env") or ())
+        return {name: text for name, _, text in pairs}
+
+    async def put_files(self, container: str, archive: bytes) -> None:
+        """Unpack an archive in a container, from its root on."""
+        with _translated():
+            await self._docker.containers.container(container).put_archive(  # type: ignore[no-untyped-call]
+                "/", archive
+            )
+
+    async def knock(
+        self, container: str, port: int, path: str, body: bytes, *, patience_s: float
+    ) -> None:
+        """Ask an HTTP server in a container by POST; its answer is not looked at."""
+        host, number = await self.address(container, port)
+        with _translated():
+            async with asyncio.timeout(patience_s):
+                session = named_session(f"http://{host}:{number}", {})
+                async with session, session.post(path, data=body, allow_redirects=False):
+                    return
+
     async def stats(self, container: str) -> Mapping[str, Any]:
         """Return what a container uses now, as the engine counts it."""
         with _translated():
@@ -222,9 +253,16 @@ class Engine:
             )
         return [Volume.of(each) for each in found.get("Volumes") or ()]
 
-    async def make_volume(self, name: str, pod: str, options: Mapping[str, str]) -> None:
+    async def make_volume(
+        self, name: str, labels: Mapping[str, str], options: Mapping[str, str]
+    ) -> None:
         """Make a volume of the engine's local driver; one that is there stays as it is."""
-        ask = {"Name": name, "Labels": {POD: pod}, "Driver": "local", "DriverOpts": dict(options)}
+        ask = {
+            "Name": name,
+            "Labels": dict(labels),
+            "Driver": "local",
+            "DriverOpts": dict(options),
+        }
         try:
             with _translated():
                 await self._docker.volumes.create(ask)  # type: ignore[no-untyped-call]
@@ -280,8 +318,22 @@ def _translated(*, missing_is_fine: bool = False) -> Iterator[None]:
         raise _error_of(_UNHEARD, str(error) or "no answer in time") from error
 
 
-def _words(login: Login) -> Mapping[str, str]:
-    return {"username": login.username, "password": login.password}
+def _pass_of(login: Login, image: str) -> str:
+    """Return a login as the engine takes it: in a header, so that it is in no list or log."""
+    words = {
+        "username": login.username,
+        "password": login.password,
+        "serveraddress": image.partition("/")[0],
+    }
+    return base64.urlsafe_b64encode(json.dumps(words).encode()).decode()
+
+
+def _line_of(line: bytes) -> Pulling:
+    """Read a line of a download. Raises `EngineRefused` for one that says that it failed."""
+    words = json.loads(line)
+    if error := words.get("error"):
+        raise EngineRefused(one_line(str(error), 500))
+    return Pulling.of(words)
 
 
 def _error_of(status: int, words: str) -> Exception:

@@ -25,3 +25,9 @@ class AlreadyThere(Conflict):
     """The engine has something of that name, or it is in use."""
 
     code = "already_there"
+
+
+class NoRoom(Failed):
+    """This machine has not what a pod needs: cards, disk."""
+
+    code = "no_room"

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from puna.agent.containers import POD, numbers_in
+from puna.agent.containers import CARDS, HOST, POD, numbers_in
 from puna.agent.converge import Container, Phase
 
 _LONGEST_LINE = 16 * 1024
@@ -41,6 +41,10 @@ class Shown:
     address: str = ""
     """Its own address on this machine; empty where it has none."""
     was_short_of_memory: bool = False
+    host: str = ""
+    """Whose it is, where several agents share an engine."""
+    devices: tuple[str, ...] = ()
+    """The cards that it has, by their CDI names."""
 
     @property
     def is_running(self) -> bool:
@@ -54,14 +58,17 @@ class Volume:
 
     name: str
     pod: str
+    host: str
     folder: Path
 
     @classmethod
     def of(cls, shown: Mapping[str, Any]) -> "Volume":
         """Read one from the engine's JSON."""
+        labels = shown.get("Labels") or {}
         return cls(
             name=str(shown["Name"]),
-            pod=str((shown.get("Labels") or {}).get(POD, "")),
+            pod=str(labels.get(POD, "")),
+            host=str(labels.get(HOST, "")),
             folder=Path(str(shown.get("Mountpoint") or "/")),
         )
 
@@ -168,6 +175,8 @@ def shown_of(about: Mapping[str, Any]) -> Shown | None:
         ports=_ports(network),
         address=_address(network),
         was_short_of_memory=bool(state.get("OOMKilled")),
+        host=labels.get(HOST, ""),
+        devices=tuple(filter(None, labels.get(CARDS, "").split(","))),
     )
 
 

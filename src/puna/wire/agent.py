@@ -77,7 +77,7 @@ class PortReport(Message):
 class PodReport(Message):
     """What the host shows of one pod."""
 
-    pod: str
+    pod: str = Field(max_length=64)
     run: int
     observed: str
     """`absent`, `pulling`, `created`, `running`, `exited` or `failed`."""
@@ -86,6 +86,8 @@ class PodReport(Message):
     started: datetime | None = None
     """When its container began; the market charges from then."""
     ended: datetime | None = None
+    active: datetime | None = None
+    """When something last happened in it: processor, card, network or a terminal."""
     ports: list[PortReport] = []
     log: list[str] = Field(default=[], max_length=1000)
     """New lines for the system log: image, create, start, stop."""
@@ -99,7 +101,7 @@ class Report(Message):
     """The host's clock, so that a wrong one is seen."""
     machine: MachineReport
     terms: TermsReport
-    pods: list[PodReport] = []
+    pods: list[PodReport] = Field(default=[], max_length=1000)
     knows: str = ""
     """The version of the orders that it has. The same version is waited for, up to `wait_s`."""
     wait_s: int = Field(default=0, ge=0, le=60)
@@ -121,6 +123,8 @@ class PodOrder(Message):
     """`run`, `stop` or `terminate`."""
     image: str = ""
     args: str = ""
+    entrypoint: list[str] = []
+    """Instead of the image's own; empty leaves that."""
     env: dict[str, str] = {}
     ports: list[str] = []
     """`8888/http`, `22/tcp`."""
@@ -133,6 +137,12 @@ class PodOrder(Message):
     volume_path: str = ""
     runtime: str = "runc"
     grace_s: int = 10
+    reason: str = ""
+    """Why it must stop, for its renter: in the signal's file, hook and log."""
+    leave_by: datetime | None = None
+    """When the grace of a pod that was displaced is over."""
+    idle_stop_s: int | None = None
+    """It stops when nothing happened in it for so long; the agent sees to it by itself too."""
     stop_at: datetime | None = None
     terminate_at: datetime | None = None
     paid_until: datetime | None = None
@@ -144,3 +154,5 @@ class Orders(Message):
     version: str
     pods: list[PodOrder] = []
     report_every_s: int = 10
+    now: datetime | None = None
+    """The market's clock: every time in the orders is by it."""

@@ -1,0 +1,118 @@
+"""Does each step on the engine: every one may be done again, and done by an agent that was killed.
+
+A step returns the line that the pod's renter reads of it.
+"""
+
+from collections.abc import AsyncIterator, Collection, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from puna.agent.containers import House, Name, Place, create_body
+from puna.agent.converge import Create, Remove, RemoveVolume, Start, Step, Stop
+from puna.agent.deadman import MarketClock
+from puna.agent.engine import Engine
+from puna.agent.notices import give_notice
+from puna.agent.orders import Told
+from puna.agent.problems import AlreadyThere, EngineGone, NoRoom
+from puna.agent.progress import Folded
+from puna.agent.shown import Login
+from puna.agent.volumes import Volumes
+from puna.errors import PunaError
+from puna.units import Span
+
+_SAY_EVERY = Span.of(seconds=5)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estate:
+    """What of this machine is lent."""
+
+    house: House
+    cards: Sequence[str] = ()
+    """CDI names of the cards that are offered."""
+
+
+class Hands:
+    """Changes what is on this machine; knows nothing and decides nothing."""
+
+    def __init__(
+        self, clock: MarketClock, engine: Engine, estate: Estate, volumes: Volumes
+    ) -> None:
+        self._clock = clock
+        self._engine = engine
+        self._estate = estate
+        self._volumes = volumes
+        self.claims: dict[str, Sequence[str]] = {}
+        """By pod: cards of a container that is being made and may not be in sight yet."""
+
+    @property
+    def host(self) -> str:
+        """The market's name for this host."""
+        return self._estate.house.host
+
+    async def pull(self, image: str, login: Login | None) -> AsyncIterator[str]:
+        """Fetch an image, and yield a line every few seconds of how far it is."""
+        folded, said = Folded(), self._clock.world.elapsed()
+        async for step in self._engine.pull(image, login):
+            folded.take(step)
+            if self._clock.world.elapsed() - said >= _SAY_EVERY:
+                said = self._clock.world.elapsed()
+                yield folded.line
+
+    async def create(self, step: Create, told: Told, taken: Collection[str]) -> str:
+        """Make a pod's container, and its volume before it. Raises `NoRoom`."""
+        name = Name(step.pod, step.run, step.crashes)
+        devices = self._claim(step.pod, told.design.cards, taken)
+        if told.design.volume_path:
+            await self._volumes.make(step.pod, told.volume)
+        place = Place(devices=devices, disk=told.disk)
+        body = create_body(name, told.design, self._estate.house, place)
+        try:
+            await self._engine.create(str(name), body)
+        except AlreadyThere:
+            return f"the container {name} is there"
+        return f"made the container {name}"
+
+    def _claim(self, pod: str, cards: int, taken: Collection[str]) -> tuple[str, ...]:
+        """Choose cards that no container has and none is being made with. Raises `NoRoom`."""
+        claimed = {card for each, own in self.claims.items() if each != pod for card in own}
+        free = [card for card in self._estate.cards if card not in taken and card not in claimed]
+        if len(free) < cards:
+            raise NoRoom(f"{cards} cards are asked for and {len(free)} are free")
+        self.claims[pod] = chosen = tuple(free[:cards])
+        return chosen
+
+    async def do(self, step: Step, told: Told | None) -> str:
+        """Do any other step."""
+        match step:
+            case Start():
+                return await self._start(step)
+            case Stop():
+                return await self._stop(step, told)
+            case Remove():
+                await self._engine.remove(step.container)
+                return "removed the container"
+            case RemoveVolume():
+                await self._volumes.remove(step.pod)
+                return "removed the volume"
+            case _:
+                return ""
+
+    async def _stop(self, step: Stop, told: Told | None) -> str:
+        grace, reason = step.grace, told.reason if told is not None else ""
+        if told is not None and told.leave_by is not None:
+            await give_notice(self._engine, step.container, told.leave_by, reason)
+            grace = max(timedelta(0), min(grace, told.leave_by - self._clock.now()))
+        await self._engine.stop(step.container, grace)
+        return f"stopped: {reason}" if reason else "stopped"
+
+    async def _start(self, step: Start) -> str:
+        """Start a container. One that cannot start, by a port that is taken say, is made anew."""
+        try:
+            await self._engine.start(step.container)
+        except EngineGone:
+            raise
+        except PunaError:
+            await self._engine.remove(step.container)
+            raise
+        return "started"

@@ -1,0 +1,108 @@
+"""The agent's line to its market: it asks, over HTTP, and the market never calls."""
+
+from typing import Self, TypeVar
+
+import aiohttp
+from pydantic import BaseModel, ValidationError
+
+from puna.errors import Denied, Failed, Unavailable
+from puna.net import named_session
+from puna.text import one_line
+from puna.wire.agent import PATH, Join, Joined, Orders, Report
+
+_PATIENCE_S = 20
+_LONGEST_REASON = 64 * 1024
+_UNKNOWN, _BUSY = 401, 429
+_FAULT = 500
+_M = TypeVar("_M", bound=BaseModel)
+
+
+class MarketGone(Unavailable):
+    """The market does not answer; the same may be asked again."""
+
+    code = "market_gone"
+
+
+class MarketRefused(Failed):
+    """The market says no, in its own words."""
+
+    code = "market_refused"
+
+
+class NotAHost(Denied):
+    """The market does not know this machine, or not any more."""
+
+    code = "not_a_host"
+    status = 401
+
+
+class MarketLink:
+    """Asks one market. Close it, or use it as a context."""
+
+    def __init__(self, market: str, key: str = "") -> None:
+        """Needs a running event loop. Connects at the first call."""
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self.market = market
+        self._session = named_session(market, headers)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._session.close()
+
+    async def join(self, request: Join) -> Joined:
+        """Join by a token. Raises as `ask`."""
+        return await self.ask("/join", request, Joined)
+
+    async def report(self, report: Report) -> Orders:
+        """Tell what is here, and return what should be. Raises as `ask`."""
+        return await self.ask("/report", report, Orders, patience_s=_PATIENCE_S + report.wait_s)
+
+    async def ask(
+        self, path: str, body: BaseModel, answer: type[_M], *, patience_s: float = _PATIENCE_S
+    ) -> _M:
+        """Ask by POST below the agent's path.
+
+        Raises `MarketGone`, `MarketRefused`, `NotAHost`.
+        """
+        timeout = aiohttp.ClientTimeout(total=patience_s)
+        sent = body.model_dump(mode="json")
+        try:
+            call = self._session.post(PATH + path, json=sent, timeout=timeout)
+            async with call as reply:
+                said = await reply.content.read(_LONGEST_REASON) if not reply.ok else b""
+                text = await reply.read() if reply.ok else b""
+        except (OSError, aiohttp.ClientError) as error:
+            why = one_line(str(error) or "no answer in time")
+            raise MarketGone(f"the market at {self.market} does not answer: {why}") from error
+        if not reply.ok:
+            raise _refusal(reply.status, said.decode(errors="replace"))
+        try:
+            return answer.model_validate_json(text)
+        except ValidationError as error:
+            raise MarketGone(f"{self.market} does not answer as a market of puna's") from error
+
+
+def _refusal(status: int, said: str) -> Exception:
+    words = one_line(_message_in(said))
+    if status == _UNKNOWN:
+        return NotAHost(words or "the market does not know this machine")
+    if status >= _FAULT or status == _BUSY:
+        return MarketGone(f"the market cannot answer now: {words or status}")
+    return MarketRefused(words or f"the market answers {status}")
+
+
+def _message_in(said: str) -> str:
+    """Return the words of an error, whichever dialect it is in."""
+    try:
+        words = _Words.model_validate_json(said)
+    except ValidationError:
+        return said
+    return words.detail or words.message or words.error or said
+
+
+class _Words(BaseModel):
+    detail: str = ""
+    message: str = ""
+    error: str = ""
