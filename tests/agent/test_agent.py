@@ -26,7 +26,7 @@ from tests.worlds import FakeWorld
 
 async def until(is_so: Callable[[], Awaitable[bool]], within_s: float = 20) -> None:
     async with asyncio.timeout(within_s):
-        while not await is_so():
+        while not await is_so():  # noqa: ASYNC110 - what others do, in their own time
             await asyncio.sleep(0.02)
 
 
@@ -57,6 +57,7 @@ class Together:
 
     async def becomes(self, pod: Pod, status: Status) -> None:
         async def is_so() -> bool:
+            self.market.market.nudge()
             return await self.market.status(pod) is status
 
         await until(is_so)
