@@ -10,12 +10,16 @@ from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import psutil
 import pytest
 
 from tests.serving import until
 
 IMAGE = "localhost/tiny:1"
-_WORDS = "sh ls cat sleep echo nc wget mount mkdir touch dd id ping kill env ln rm true false mknod"
+_WORDS = (
+    "sh ls cat sleep echo nc wget mount mkdir touch dd id ping kill env ln rm true false mknod"
+    " head sort tr wc stty"
+)
 _BUSYBOX = Path("/bin/busybox")
 
 
@@ -57,7 +61,9 @@ def a_podman() -> Iterator[Podman]:
     """Serve one until the end, with everything that it made removed."""
     if reason := why_no_podman():
         pytest.skip(reason)
-    with TemporaryDirectory(prefix="pod", dir="/var/tmp") as folder:  # overlays need a real disk
+    with TemporaryDirectory(
+        prefix="pod", dir="/var/tmp", ignore_cleanup_errors=True
+    ) as folder:  # overlays need a real disk
         place = Path(folder)
         socket = place / "podman.sock"
         program = ["podman", "--runtime", "runc", "--cgroup-manager", "cgroupfs"]
@@ -75,6 +81,23 @@ def a_podman() -> Iterator[Podman]:
                 podman.run("network", "prune", "--force", check=False)
                 process.terminate()
                 process.wait(20)
+                _end_watchers(folder)
+                _unmount_all(folder)
+
+
+def _unmount_all(folder: str) -> None:
+    places = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+    for place in sorted(places, reverse=True):
+        if place.startswith(folder):
+            subprocess.run(["umount", "--lazy", place], check=False, capture_output=True)
+
+
+def _end_watchers(folder: str) -> None:
+    """End what watched programs in containers, which stays for five minutes."""
+    for each in psutil.process_iter(["name", "cmdline"]):
+        words = each.info["cmdline"] or []
+        if each.info["name"] == "conmon" and any(word.startswith(folder) for word in words):
+            each.kill()
 
 
 def _make_image(podman: Podman, file: Path) -> None:

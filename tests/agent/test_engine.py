@@ -10,7 +10,7 @@ from puna.agent.containers import POD, Design, House, Name, create_body
 from puna.agent.converge import Phase
 from puna.agent.engine import Engine
 from puna.agent.problems import AlreadyThere, EngineGone, EngineRefused, NotOnEngine
-from puna.agent.shown import Login, Pulling
+from puna.agent.shown import Bridge, Login, Pulling
 from tests.fakes.container_engine import ContainerEngine
 from tests.worlds import FakeWorld
 
@@ -94,7 +94,7 @@ async def test_volumes_and_networks_are_made_once(there: ContainerEngine, engine
     [volume] = await engine.volumes()
     assert (volume.pod, volume.folder) == ("p1", Path("/volumes/puna-p1"))
     assert there.calls["create_network"] == 1
-    assert await engine.network_interface("puna") == "br-000000000000"
+    assert await engine.network("puna") == Bridge(interface="br-000000000000")
     for _ in range(2):
         await engine.remove_volume("puna-p1")
     assert list(there.volumes) == ["theirs"]

@@ -9,7 +9,7 @@ import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Self
@@ -20,7 +20,17 @@ import aiohttp
 from puna.agent.containers import POD, check_image, name_and_tag, with_registry
 from puna.agent.execs import Exec, TerminalSize, start_exec
 from puna.agent.problems import AlreadyThere, EngineGone, EngineRefused, NotOnEngine
-from puna.agent.shown import Login, LogLine, Nature, Pulling, Shown, Volume, log_lines, shown_of
+from puna.agent.shown import (
+    Bridge,
+    Login,
+    LogLine,
+    Nature,
+    Pulling,
+    Shown,
+    Volume,
+    log_lines,
+    shown_of,
+)
 from puna.net import named_session, socket_session
 from puna.text import one_line
 
@@ -31,6 +41,7 @@ SOCKETS = (
 )
 """Where an engine's socket is looked for, in this order."""
 _PATIENCE_S = 60.0
+_TRIES = 2
 _LIBPOD = "http://engine/v4.0.0/libpod"
 _API = "http://engine/v1.41"
 _MISSING, _CLASH, _UNHEARD = 404, 409, 900
@@ -139,7 +150,18 @@ class Engine:
             await self._docker.containers.container(container).kill(signal=signal)
 
     async def remove(self, container: str) -> None:
-        """Remove a container, and end it if it runs; its named volume stays."""
+        """Remove a container, and end it if it runs; its named volume stays.
+
+        Podman 4 says now and then that what it has just unmounted is busy: it is asked again.
+        """
+        with suppress(EngineRefused, NotOnEngine):
+            await self.stop(container, timedelta(0))
+        for _ in range(_TRIES):
+            with suppress(EngineRefused):
+                return await self._remove(container)
+        return await self._remove(container)
+
+    async def _remove(self, container: str) -> None:
         with _translated(missing_is_fine=True):
             await self._docker.containers.container(container).delete(force=True, v=True)
 
@@ -285,15 +307,13 @@ class Engine:
             with _translated():
                 await self._docker.networks.create(ask)
 
-    async def network_interface(self, name: str) -> str:
-        """Return the name of the bridge that a network is on this machine."""
+    async def network(self, name: str) -> Bridge:
+        """Return what a network is on this machine."""
         with _translated():
-            async with self._session.get(f"{_LIBPOD}/networks/{name}/json") as answer:
-                if answer.ok and (found := await answer.json(content_type=None)):
-                    return str(found["network_interface"])
             about = await (await self._docker.networks.get(name)).show()
-        named = (about.get("Options") or {}).get("com.docker.network.bridge.name")
-        return str(named or f"br-{about['Id'][:12]}")
+            async with self._session.get(f"{_LIBPOD}/networks/{name}/json") as answer:
+                more = await answer.json(content_type=None) if answer.ok else {}
+        return Bridge.of(about, more or {})
 
     async def remove_network(self, name: str) -> None:
         """Remove a network that nobody uses."""

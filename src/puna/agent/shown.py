@@ -74,6 +74,27 @@ class Volume:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Bridge:
+    """A network of containers, as it is on this machine."""
+
+    interface: str
+    subnets: tuple[str, ...] = ()
+    gateways: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, about: Mapping[str, Any], more: Mapping[str, Any]) -> "Bridge":
+        """Read one from the engine's JSON, and from what Podman alone tells."""
+        named = (about.get("Options") or {}).get("com.docker.network.bridge.name")
+        interface = more.get("network_interface") or named or f"br-{str(about['Id'])[:12]}"
+        parts = (about.get("IPAM") or {}).get("Config") or ()
+        return cls(
+            interface=str(interface),
+            subnets=tuple(str(each["Subnet"]) for each in parts if each.get("Subnet")),
+            gateways=tuple(str(each["Gateway"]) for each in parts if each.get("Gateway")),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pulling:
     """One line of a download: a layer, what is done with it, and how far it is."""
 

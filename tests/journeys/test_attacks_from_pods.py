@@ -1,0 +1,219 @@
+"""What a renter tries from inside a container of a real Podman, and how far he comes."""
+
+import asyncio
+import socket
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from puna.agent import walls
+from puna.agent.containers import Design, House, Name, create_body, first_user
+from puna.agent.engine import Engine
+from puna.agent.notices import archive_of
+from puna.agent.problems import EngineRefused
+from puna.agent.volumes import Volumes, can_make_images
+from puna.agent.walls import Walls, why_no_walls
+from puna.units import Size
+from tests.podman import IMAGE, Podman, a_podman
+
+pytestmark = pytest.mark.journey
+NETWORK = "puna-attacks"
+HOUSE = House(host="h1", network=NETWORK, open_files=1024, processes=256)
+DESIGN = Design(image=IMAGE, args="sleep 300", memory=Size(256 * 10**6), volume_path="/workspace")
+MB = 10**6
+
+
+@pytest.fixture(scope="module")
+def podman() -> Iterator[Podman]:
+    with a_podman() as served:
+        yield served
+
+
+@pytest.fixture
+async def engine(podman: Podman) -> AsyncIterator[Engine]:
+    async with Engine(podman.socket) as engine:
+        yield engine
+
+
+class Pod:
+    """A renter's shell in a container."""
+
+    def __init__(self, engine: Engine, container: str) -> None:
+        self.engine = engine
+        self.container = container
+
+    async def sh(self, script: str) -> tuple[int, str]:
+        """Run a script as the container's root; return how it ended and all that it said."""
+        began = await self.engine.exec(self.container, ["sh", "-c", script])
+        said = b""
+        while (piece := await began.read()) is not None:
+            said += piece[1]
+        code = await began.exit_code()
+        await began.close()
+        assert code is not None
+        return code, said.decode(errors="replace")
+
+    async def fails(self, script: str) -> str:
+        code, said = await self.sh(script)
+        assert code != 0, said
+        return said
+
+
+@pytest.fixture(scope="module")
+def made(podman: Podman, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One container with a volume, for all attacks; it is whole after each."""
+    folder = tmp_path_factory.mktemp("volumes")
+    made = asyncio.run(_make(podman, folder))
+    yield made
+    asyncio.run(_remove(podman, folder, made))
+    assert list(folder.iterdir()) == []
+
+
+async def _make(podman: Podman, folder: Path) -> str:
+    async with Engine(podman.socket) as engine:
+        await engine.make_network(NETWORK)
+        volumes = Volumes(engine, "h1", folder, has_images=can_make_images())
+        await volumes.make("p1", Size(16 * MB))
+        made = await engine.create(str(Name("p1")), create_body(Name("p1"), DESIGN, HOUSE))
+        await engine.start(made)
+        return made
+
+
+async def _remove(podman: Podman, folder: Path, made: str) -> None:
+    async with Engine(podman.socket) as engine:
+        await engine.remove(made)
+        await Volumes(engine, "h1", folder, has_images=can_make_images()).remove("p1")
+
+
+@pytest.fixture
+async def bombed(engine: Engine) -> AsyncIterator[Pod]:
+    """A container that need not be whole afterwards; the machine must."""
+    body = create_body(Name("p3"), replace(DESIGN, volume_path=""), HOUSE)
+    made = await engine.create(str(Name("p3")), body)
+    await engine.start(made)
+    yield Pod(engine, made)
+    await engine.remove(made)
+
+
+@pytest.fixture
+def pod(engine: Engine, made: str) -> Pod:
+    return Pod(engine, made)
+
+
+async def test_the_kernel_holds_what_a_container_is_given(pod: Pod) -> None:
+    _, status = await pod.sh("cat /proc/self/status")
+    words = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+    assert words["NoNewPrivs"] == "1"
+    assert words["Seccomp"] == "2"
+    assert int(words["CapEff"], 16) == int("4fb", 16)
+    _, mapped = await pod.sh("cat /proc/self/uid_map")
+    assert mapped.split() == ["0", str(first_user("p1")), "65536"]
+
+
+ONLY_THE_OWNERS = (
+    "mount -t tmpfs none /tmp",
+    "mknod /tmp/disk b 254 0 && cat /tmp/disk",
+    "echo 1 > /proc/sys/kernel/panic",
+    "echo b > /proc/sysrq-trigger",
+    "cat /proc/kcore",
+    "echo 1 > /sys/fs/cgroup/memory/memory.limit_in_bytes",
+    "ping -c 1 -W 1 127.0.0.1",
+    "ls /run/podman/podman.sock",
+    'i=3; while [ $i -lt 5000 ]; do eval "exec $i</dev/null" || exit 7; i=$((i+1)); done',
+)
+
+
+async def test_what_only_the_machines_owner_may(pod: Pod) -> None:
+    tries = [f"({each}) > /dev/null 2>&1 && echo {n}" for n, each in enumerate(ONLY_THE_OWNERS)]
+    assert await pod.sh("\n".join([*tries, "echo done"])) == (0, "done\n")
+
+
+async def test_a_fork_bomb_ends_in_its_own_pod(bombed: Pod) -> None:
+    script = "i=0; while [ $i -lt 400 ]; do sleep 1 & i=$((i+1)); done; echo all"
+    said = await bombed.fails(script)
+    assert "can't fork" in said or "Resource temporarily unavailable" in said
+
+
+async def test_memory_has_an_end(bombed: Pod) -> None:
+    code, said = await bombed.sh("head -c 900000000 /dev/zero | tr '\\0' 'x' | sort | wc -c")
+    assert (code, said.strip()) != (0, "900000000")
+
+
+@pytest.mark.skipif(not can_make_images(), reason="volumes cannot be images here")
+async def test_a_volume_is_full_when_it_is_full(pod: Pod) -> None:
+    said = await pod.fails("dd if=/dev/zero of=/workspace/fill bs=1M count=64")
+    assert "No space left on device" in said
+    await pod.sh("rm /workspace/fill")
+    assert (await pod.sh("touch /workspace/more"))[0] == 0
+
+
+async def test_a_link_in_a_volume_leads_nowhere_but_into_the_pod(
+    pod: Pod, engine: Engine, tmp_path: Path
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("the owner's")
+    await pod.sh(f"ln -s {secret} /workspace/link; ln -s / /workspace/root; mkdir -p /run")
+    await pod.fails("cat /workspace/link")
+    await pod.sh(f"rm -rf /run; ln -s {tmp_path} /run")
+    with suppress(EngineRefused):
+        await engine.put_files(pod.container, archive_of("run/puna/notice.json", b"{}"))
+    await pod.sh("rm /run /workspace/link /workspace/root; mkdir /run")
+    assert secret.read_text() == "the owner's"
+    assert not (tmp_path / "puna").exists()
+
+
+@contextmanager
+def listening(address: str) -> Iterator[int]:
+    """Answer at an address of this machine."""
+    with socket.create_server((address, 0)) as server:
+
+        def answer() -> None:
+            with suppress(OSError):
+                while True:
+                    client, _ = server.accept()
+                    client.sendall(b"the owner's\n")
+                    client.close()
+
+        threading.Thread(target=answer, daemon=True).start()
+        yield server.getsockname()[1]
+        with suppress(OSError):
+            server.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.skipif(bool(why_no_walls()), reason=why_no_walls() or "walls can be put up")
+async def test_the_host_the_lan_and_the_neighbours_are_closed(pod: Pod, engine: Engine) -> None:
+    bridge = await engine.network(NETWORK)
+    own = walls.own_networks([bridge.interface])
+    gateway = bridge.gateways[0]
+    answers = "sh -c 'while :; do echo there | nc -l -p 9000; done'"
+    neighbour = replace(DESIGN, args=answers, volume_path="")
+    body = create_body(Name("p2"), neighbour, HOUSE)
+    other = await engine.create(str(Name("p2")), body)
+    await engine.start(other)
+    where, _ = await engine.address(other, 9000)
+    try:
+        with listening(gateway) as port:
+            reach = f"nc -w 2 {gateway} {port} < /dev/null"
+            assert "the owner's" in (await pod.sh(reach))[1]
+            notice = await walls.put_up(
+                Walls(
+                    bridge=bridge.interface,
+                    subnets=bridge.subnets,
+                    gateways=bridge.gateways,
+                    networks=own,
+                )
+            )
+            assert await walls.are_up()
+            assert "the owner's" not in (await pod.sh(reach))[1]
+        if not notice:
+            assert "there" not in (await pod.sh(f"nc -w 2 {where} 9000 < /dev/null"))[1]
+        closed = ("169.254.169.254 80", "192.0.2.1 22", "10.1.2.3 443", "1.1.1.1 25")
+        tries = [f"(nc -w 1 {each} < /dev/null && echo '{each}') 2> /dev/null &" for each in closed]
+        assert await pod.sh("\n".join([*tries, "wait"])) == (0, "")
+    finally:
+        await walls.take_down()
+        await engine.remove(other)
