@@ -88,7 +88,7 @@ def test_ports_of_a_pod_that_does_not_run_are_open_nowhere() -> None:
 
 
 def test_an_http_port_has_an_address_whether_it_runs_or_not() -> None:
-    assert facts(state=STOPPED).urls == {"8888": "http://m:11500/pod/k3v9q1zt7m2abc/8888/"}
+    assert facts(state=STOPPED).urls == {"8888": "http://m:11500/p/k3v9q1zt7m2abc/8888/"}
 
 
 def test_the_card_is_the_one_it_has_or_else_the_first_it_asks_for() -> None:
@@ -173,7 +173,7 @@ def test_what_runpod_has_no_field_for_is_told_apart() -> None:
         "anHour": "0.69274",
         "held": "0.000005",
         "spent": "0.001234",
-        "urls": {"8888": "http://m:11500/pod/k3v9q1zt7m2abc/8888/"},
+        "urls": {"8888": "http://m:11500/p/k3v9q1zt7m2abc/8888/"},
         "access": {"8888": "open"},
         "progress": "",
     }

@@ -79,7 +79,7 @@ async def test_a_pod_that_runs_tells_of_its_ports_and_what_it_spent(
     assert told["runtime"]["ports"] == [{"private": 8888, "type": "http"}]
     assert told["ssh"]["proxy"]["username"] == told["id"]
     assert float(told["puna"]["spent"]) > 0
-    assert told["puna"]["urls"]["8888"].endswith(f"/pod/{told['id']}/8888/")
+    assert told["puna"]["urls"]["8888"].endswith(f"/p/{told['id']}/8888/")
 
 
 async def test_port_22_of_a_public_machine_is_reached_directly(serving: MarketServing) -> None:

@@ -230,7 +230,7 @@ def test_a_flavour_is_known_by_its_memory(memory: int, flavour: str) -> None:
 @pytest.mark.parametrize(
     ("url", "domain", "door"),
     [
-        ("http://127.0.0.1:11500", "", "http://127.0.0.1:11500/pod/p/80/"),
+        ("http://127.0.0.1:11500", "", "http://127.0.0.1:11500/p/p/80/"),
         ("http://127.0.0.1:11500", "pods.localhost", "http://p-80.pods.localhost:11500/"),
         ("https://market.example.org", "pods.example.org", "https://p-80.pods.example.org/"),
     ],

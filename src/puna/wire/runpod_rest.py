@@ -16,7 +16,6 @@ from pydantic.alias_generators import to_camel
 Cloud = Literal["SECURE", "COMMUNITY"]
 Category = Literal["NVIDIA", "AMD", "CPU"]
 PodAction = Literal["start", "stop", "restart", "terminate"]
-LogSource = Literal["container", "system"]
 MOST_GB = 1_000_000
 _MOST_CARDS = 64
 _MOST_PROCESSORS = 4096
@@ -460,6 +459,6 @@ class SshKeysTold(Told):
 class LogLine(Told):
     """The payload of one event of `GET /v2/pods/{id}/logs`."""
 
-    source: LogSource
+    source: str
     line: str
     ts: str

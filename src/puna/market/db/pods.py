@@ -339,6 +339,15 @@ async def say(tx: Transaction, pod: str, text: str, now: datetime) -> None:
     await tx.execute(insert(events).values(pod=pod, at=now, text=text[:_LONGEST]))
 
 
+async def said_since(
+    tx: Transaction, pod: str, since: datetime, *, limit: int = 1000
+) -> Sequence[tuple[datetime, str]]:
+    """Return the first lines of a pod's system log that were not said before a moment."""
+    wanted = select(events.c.at, events.c.text).where(events.c.pod == pod, events.c.at >= since)
+    rows = await tx.execute(wanted.order_by(events.c.number).limit(limit))
+    return [(row.at, row.text) for row in rows]
+
+
 async def said(tx: Transaction, pod: str, *, last: int = 100) -> Sequence[tuple[datetime, str]]:
     """Return the last lines of a pod's system log, oldest first."""
     wanted = select(events.c.at, events.c.text).where(events.c.pod == pod)

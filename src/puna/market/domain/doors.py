@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-PATH = "/pod"
+PATH = "/p"
 """`PATH/{pod}/{port}/` leads to a port where there is no wildcard domain."""
 
 
