@@ -105,6 +105,43 @@ async def test_it_rents_shows_stops_starts_and_removes_a_pod(ctl: Ctl) -> None:
     assert pod not in await ctl.text("get", "pod")
 
 
+async def test_its_newer_commands_do_the_same_and_more(ctl: Ctl) -> None:
+    pod = await ctl.pod()
+    await ctl.market.tick(times=2)
+    (shown,) = await ctl("pod", "list")
+    assert (shown["id"], shown["gpuId"], shown["costPerHr"]) == (pod, CARD, 0.36)
+    assert (await ctl("pod", "get", pod))["uptimeSeconds"] == 60
+    assert (await ctl("pod", "restart", pod))["desiredStatus"] == "RUNNING"
+    assert (await ctl("pod", "update", pod, "--image", "img:2"))["imageName"] == "img:2"
+    assert (await ctl("pod", "stop", pod))["desiredStatus"] == "EXITED"
+    await ctl.market.tick()
+    assert (await ctl("pod", "start", pod))["desiredStatus"] == "RUNNING"
+    assert (await ctl("pod", "delete", pod))["deleted"] is True
+    assert await ctl("pod", "list", "-a") == []
+
+
+async def test_it_rents_a_pod_without_a_card(ctl: Ctl) -> None:
+    words = ("--compute-type", "CPU", "--image", "img:1", "--cloud-type", "COMMUNITY")
+    made = await ctl("pod", "create", "--name", "small", *words)
+    shown = await ctl("pod", "get", made["id"])
+    assert (shown["gpuCount"], shown["vcpuCount"]) == (0, 2)
+
+
+async def test_it_makes_a_template_whose_ports_have_names(ctl: Ctl) -> None:
+    words = ("--name", "mine", "--image", "img:1", "--ports", "80/http")
+    made = await ctl("template", "create", *words, "--port-labels", "80=Page")
+    assert made["portsConfig"] == [{"name": "Page", "port": "80"}]
+    pod = await ctl.pod("--template-id", made["id"])
+    assert (await ctl("pod", "get", pod))["ports"] == ["80/http"]
+
+
+async def test_it_keeps_a_credential(ctl: Ctl) -> None:
+    made = await ctl("registry", "create", "--name", "hub", "--username", "u", "--password", "p")
+    assert await ctl("registry", "list") == [made]
+    await ctl.text("registry", "delete", made["id"])
+    assert await ctl("registry", "list") == []
+
+
 async def test_what_cannot_be_had_is_said_in_a_line(ctl: Ctl) -> None:
     words = ("pod", "create", "--image", "img:1", "--gpu-id", CARD)
     said = await ctl.text(*words, "--cloud-type", "SECURE", fails=True)
@@ -140,3 +177,5 @@ async def test_what_a_market_has_not_is_said_by_name(ctl: Ctl) -> None:
     assert "no serverless endpoints" in await ctl.text("serverless", "create", *words, fails=True)
     assert await ctl("hub", "list") == []
     assert await ctl("model", "list") == []
+    assert await ctl("serverless", "list") == []
+    assert await ctl("network-volume", "list") == []
