@@ -20,7 +20,8 @@ class ServingMarket:
     """A real `puna market serve` on a free port, from its first line until the block ends."""
 
     def __init__(self, home: Path, *words: str, **environ: str) -> None:
-        settings = {"PUNA_HOME": str(home), "PUNA_MARKET_ADDRESS": "127.0.0.1:0", **environ}
+        free = {"PUNA_MARKET_ADDRESS": "127.0.0.1:0", "PUNA_MARKET_SSH_ADDRESS": "127.0.0.1:0"}
+        settings = {"PUNA_HOME": str(home), **free, **environ}
         self.environ = os.environ | settings
         self.process = subprocess.Popen(
             [sys.executable, "-m", "puna", "market", "serve", *words],

@@ -22,10 +22,11 @@ from puna.market.actions.accounts import (
 )
 from puna.market.db.database import Database, sqlite_address
 from puna.market.domain.hosts import Cloud
+from puna.market.gateway.gateway import Gateway
 from puna.market.loops.meter_usage import Tariff
 from puna.market.loops.runner import run_loops
 from puna.market.market import Market, seal_of
-from puna.market.server import Server, uvicorn_config
+from puna.market.server import Server, gateway_of, uvicorn_config
 from puna.market.settings import MarketSettings, load_market_settings
 from puna.node.api.listening import bound, listen_at
 from puna.settings import Address
@@ -73,6 +74,7 @@ class MarketServing(Stage):
     """A stage whose hosts join and report over HTTP, and whose renters ask by `ask`."""
 
     market: Market = field(kw_only=True)
+    gateway: Gateway = field(kw_only=True)
     url: str = field(kw_only=True)
     admin_key: str = field(kw_only=True)
     session: aiohttp.ClientSession = field(kw_only=True)
@@ -158,8 +160,9 @@ async def market_serving(
         )
         async with opened.transaction() as tx:
             admin = await first_admin(tx, market.world)
+        gateway = await stack.enter_async_context(gateway_of(market))
         url = await stack.enter_async_context(
-            _answering(market, runs_loops=runs_loops, extra=extra)
+            _answering(market, gateway, runs_loops=runs_loops, extra=extra)
         )
         session = await stack.enter_async_context(aiohttp.ClientSession())
         yield MarketServing(
@@ -167,6 +170,7 @@ async def market_serving(
             world,
             tariff=market.tariff,
             market=market,
+            gateway=gateway,
             url=url,
             admin_key=admin.secret if admin else "",
             session=session,
@@ -176,15 +180,21 @@ async def market_serving(
 def _settings(folder: Path, database: str, changes: Mapping[str, object]) -> MarketSettings:
     settings = load_market_settings({"PUNA_MARKET_HOME": str(folder), "HOME": str(folder)})
     address = database or sqlite_address(folder / "market.db")
-    values = {"database": address, "address": Address(port=0), "fee_share": 1000, **changes}
+    values = {
+        "database": address,
+        "address": Address(port=0),
+        "ssh_address": Address(port=0),
+        "fee_share": 1000,
+        **changes,
+    }
     return replace(settings, **values)  # type: ignore[arg-type]
 
 
 @asynccontextmanager
 async def _answering(
-    market: Market, *, runs_loops: bool, extra: APIRouter | None
+    market: Market, gateway: Gateway, *, runs_loops: bool, extra: APIRouter | None
 ) -> AsyncIterator[str]:
-    server = Server(uvicorn_config(market, *([extra] if extra else [])), market.bells)
+    server = Server(uvicorn_config(market, gateway, *([extra] if extra else [])), market.bells)
     tasks: set[asyncio.Task[None]] = set()
     with listen_at(Address(port=0), in_use=_never, variable="PUNA_MARKET_ADDRESS") as listener:
         tasks.add(asyncio.create_task(server.serve(sockets=[listener])))

@@ -5,11 +5,13 @@ moment; whatever is cut off was either kept whole by the database or not at all.
 """
 
 import asyncio
+import errno
 import logging
 import signal
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import partial
 
 import uvicorn
 from fastapi import APIRouter
@@ -17,6 +19,10 @@ from fastapi import APIRouter
 from puna.market.actions.accounts import first_admin
 from puna.market.bells import Bells
 from puna.market.db.database import Database
+from puna.market.gateway.front import Front
+from puna.market.gateway.gateway import Gateway, Place, gateway
+from puna.market.gateway.places import LOCAL
+from puna.market.gateway.proxy import Manner
 from puna.market.http.app import build_app
 from puna.market.loops.runner import run_loops
 from puna.market.market import Market, seal_of, tariff_of
@@ -37,7 +43,6 @@ from puna.world import RealWorld, World
 
 FINISHING = Span.of(seconds=2)
 _IDLE_CONNECTION_S = 120
-_CONNECTION = "puna.node.api.connection:ClientConnection"
 
 
 def serve(settings: MarketSettings, *, world: World | None = None) -> None:
@@ -58,8 +63,8 @@ def _in_use(address: Address) -> PortInUse:
 
 
 async def _serve(settings: MarketSettings, listener: socket.socket, world: World) -> None:
-    async with opened(settings, world) as market:
-        server = Server(uvicorn_config(market), market.bells)
+    async with opened(settings, world) as market, gateway_of(market) as gateway:
+        server = Server(uvicorn_config(market, gateway), market.bells)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             with suppress(NotImplementedError):
@@ -99,12 +104,46 @@ async def _greet(market: Market) -> None:
         say(f"The operator's key, shown only now: {made.secret}")
 
 
-def uvicorn_config(market: Market, *first: APIRouter) -> uvicorn.Config:
-    """Return how uvicorn serves a market: no access log of its own, since paths hold secrets."""
+@asynccontextmanager
+async def gateway_of(market: Market) -> AsyncIterator[Gateway]:
+    """Open a market's gateway. Raises `PortInUse`."""
+    settings = market.settings
+    at = settings.ssh_address
+    try:
+        derive = market.seal.derive
+        async with gateway(market.database, market.world, derive, _place(settings)) as opened:
+            yield opened
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        raise PortInUse(
+            f"{at.host}:{at.port} is in use by another program",
+            hint="stop it, or choose another address with PUNA_MARKET_SSH_ADDRESS",
+        ) from error
+
+
+def _place(settings: MarketSettings) -> Place:
+    return Place(
+        host=settings.ssh_address.host,
+        port=settings.ssh_address.port,
+        known_as=settings.ssh_peer_address,
+        public=settings.ssh_public_address,
+        manner=Manner(
+            domains=frozenset({LOCAL, settings.domain} - {""}),
+            scheme=settings.url.partition(":")[0],
+        ),
+    )
+
+
+def uvicorn_config(market: Market, gateway: Gateway, *first: APIRouter) -> uvicorn.Config:
+    """Return how uvicorn serves a market: no access log of its own, since paths hold secrets.
+
+    WebSockets are the gateway's alone, which takes over the connections that ask for pods.
+    """
     return uvicorn.Config(
-        build_app(market, *first),
-        http=_CONNECTION,
-        ws="websockets-sansio",
+        build_app(market, gateway, *first),
+        http=partial(Front, gateway.connections),  # type: ignore[arg-type]  # it is called as a type is
+        ws="none",
         lifespan="off",
         access_log=False,
         proxy_headers=False,

@@ -29,6 +29,10 @@ class MarketSettings:
     """`{pod}-{port}.{domain}` leads to a pod; empty where there is only the path form."""
     ssh_address: Address
     """Where `ssh {pod}@...` and the tunnels of agents are taken."""
+    ssh_public_address: str
+    """`HOST:PORT` under which agents and renters reach that; empty where it is as the market's."""
+    ssh_peer_address: str
+    """`HOST:PORT` under which other processes of this market reach that."""
     tick: Span
     fee_share: int
     """In hundredths of a percent."""
@@ -136,6 +140,18 @@ MARKET_ROWS: tuple[Setting, ...] = (
         _ssh_address,
         f"127.0.0.1:{_SSH_PORT}",
         "where agents open their tunnels and `ssh POD@...` leads to a pod",
+    ),
+    Setting(
+        "market_ssh_public_address",
+        read_text,
+        "",
+        "HOST:PORT of that as agents and renters reach it (the market's own host, the same port)",
+    ),
+    Setting(
+        "market_ssh_peer_address",
+        read_text,
+        "",
+        "HOST:PORT of that as other processes of the market reach it (market_ssh_address)",
     ),
     Setting("market_tick", _positive, "60s", "how often pods are charged; twice that is held"),
     Setting("market_fee_share", _percent, "0%", "the market's share of what a pod pays"),

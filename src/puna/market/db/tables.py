@@ -15,6 +15,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -209,6 +210,45 @@ budgets = Table(
     Column("limit", BigInteger, nullable=False),
     Column("floor", BigInteger, nullable=False),
     Column("created", Moment, nullable=False),
+)
+
+tunnels = Table(
+    "tunnels",
+    metadata,
+    Column("host", ForeignKey("hosts.id"), primary_key=True),
+    Column("public_key", String(500), nullable=False),
+    Column("ends_at", String(300), nullable=False),
+    Column("since", Moment),
+)
+
+shares = Table(
+    "shares",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("pod", ForeignKey("pods.id"), nullable=False),
+    Column("port", Integer, nullable=False),
+    Column("created", Moment, nullable=False),
+    Column("expires", Moment, nullable=False),
+    Column("revoked", Moment),
+    Index("shares_by_pod", "pod", "id"),
+)
+
+tickets = Table(
+    "tickets",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("pod", ForeignKey("pods.id"), nullable=False),
+    Column("expires", Moment, nullable=False),
+    Column("used", Moment),
+)
+
+pod_logs = Table(
+    "pod_logs",
+    metadata,
+    Column("pod", ForeignKey("pods.id"), primary_key=True),
+    Column("run", Integer, primary_key=True),
+    Column("lines", LargeBinary, nullable=False),
+    Column("at", Moment, nullable=False),
 )
 
 events = Table(

@@ -148,6 +148,7 @@ def complaints_of_container(spec: PodSpec) -> Iterator[str]:
     yield from (f'"{port}" is not a port such as 8888/http' for port in spec.ports if _bad(port))
     if len(set(spec.ports)) < len(spec.ports):
         yield "a port is named twice"
+    yield from _complaints_of_access(spec)
     if sum(port.endswith("/http") for port in spec.ports) > _MOST_HTTP_PORTS:
         yield f"more than {_MOST_HTTP_PORTS} HTTP ports"
     if wrong := next((each for each in spec.cuda_versions if not version_of(each)), None):

@@ -7,12 +7,14 @@ at once and an idle one asks twice a minute. Nothing of the database is held mea
 from fastapi import APIRouter, Request
 
 from puna.market.actions import hosting
+from puna.market.actions.tunnels import register_tunnel
 from puna.market.bells import wait_for_any
-from puna.market.http.auth import ThisMarket, key_in, reading, writing
+from puna.market.http.auth import ThisGateway, ThisMarket, key_in, reading, writing
 from puna.market.http.watch import tell_of
 from puna.market.market import Market
 from puna.units import Span
 from puna.wire.agent import PATH, Join, Joined, Orders, Report
+from puna.wire.tunnel import AGENT, Door, Registration
 
 router = APIRouter(prefix=PATH)
 _LONGEST_WAIT = Span.of(seconds=25)
@@ -42,6 +44,17 @@ async def report(market: ThisMarket, call: Request, told: Report) -> Orders:
     if told.wait_s and told.knows == orders.version:
         orders = await _newer(market, host, mark, told)
     return orders.model_copy(update={"report_every_s": _rhythm(market)})
+
+
+@router.post("/tunnel")
+async def tunnel(
+    market: ThisMarket, gateway: ThisGateway, call: Request, told: Registration
+) -> Door:
+    """Keep the key that a host will dial its tunnel with, and tell it where to dial."""
+    async with market.database.transaction() as tx:
+        host = await register_tunnel(tx, key_in(call), told.public_key)
+    name, port = gateway.public
+    return Door(host=name, port=port, user=f"{AGENT}{host}", gateway_key=gateway.keys.public)
 
 
 async def _newer(market: Market, host: str, mark: int | None, told: Report) -> Orders:

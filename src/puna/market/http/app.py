@@ -4,7 +4,8 @@ from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp
 
 from puna.market.gateway import proxy, terminal
-from puna.market.http import agents, graphql, health, puna
+from puna.market.gateway.gateway import Gateway
+from puna.market.http import agents, graphql, health, puna, sharing
 from puna.market.http.guard import Guard
 from puna.market.http.reply import LastResort, add_error_replies
 from puna.market.http.rest_v1.router import router as v1_router
@@ -26,6 +27,7 @@ _ROUTERS = (
     health.router,
     agents.router,
     puna.router,
+    sharing.router,
     missing.router,
     account.router,
     pods.router,
@@ -42,16 +44,17 @@ _ROUTERS = (
 """In this order: of two that match a path, the first answers."""
 
 
-def build_api(market: Market, *first: APIRouter) -> FastAPI:
+def build_api(market: Market, gateway: Gateway, *first: APIRouter) -> FastAPI:
     """Return the routes alone; those of `first` go before the market's own."""
     api = FastAPI(title="puna market", version=__version__, redirect_slashes=False)
     api.state.market = market
+    api.state.gateway = gateway
     for router in (*first, *_ROUTERS):
         api.include_router(router)
     add_error_replies(api)
     return api
 
 
-def build_app(market: Market, *first: APIRouter) -> ASGIApp:
+def build_app(market: Market, gateway: Gateway, *first: APIRouter) -> ASGIApp:
     """Return the whole application for one process of a market."""
-    return Watch(LastResort(Guard(build_api(market, *first), market)), market)
+    return Watch(LastResort(Guard(build_api(market, gateway, *first), market)), market)

@@ -15,6 +15,7 @@ from puna.errors import Denied
 from puna.market.actions.accounts import UnknownKey, check_may_write, identify
 from puna.market.db.accounts import Caller
 from puna.market.db.database import Transaction
+from puna.market.gateway.gateway import Gateway
 from puna.market.http.watch import tell_of
 from puna.market.market import Market
 
@@ -36,6 +37,16 @@ def market_of(request: Request) -> Market:
 
 
 ThisMarket = Annotated[Market, Depends(market_of)]
+
+
+def gateway_of(request: Request) -> Gateway:
+    """Return the gateway of the process that serves a request."""
+    gateway = request.app.state.gateway
+    assert isinstance(gateway, Gateway)  # noqa: S101 - set when the application is built
+    return gateway
+
+
+ThisGateway = Annotated[Gateway, Depends(gateway_of)]
 
 
 @asynccontextmanager

@@ -21,6 +21,7 @@ def upgrade() -> None:
     _make_secrets()
     _make_templates()
     _make_pods()
+    _make_gateway()
     _make_bill_lines()
     _make_events()
     _make_meters()
@@ -76,6 +77,48 @@ def _make_budgets() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index(op.f("ix_budgets_account"), "budgets", ["account"], unique=False)
+
+
+def _make_gateway() -> None:
+    op.create_table(
+        "tunnels",
+        sa.Column("host", sa.String(length=16), nullable=False),
+        sa.Column("public_key", sa.String(length=500), nullable=False),
+        sa.Column("ends_at", sa.String(length=300), nullable=False),
+        sa.Column("since", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(["host"], ["hosts.id"]),
+        sa.PrimaryKeyConstraint("host"),
+    )
+    op.create_table(
+        "shares",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("pod", sa.String(length=14), nullable=False),
+        sa.Column("port", sa.Integer(), nullable=False),
+        sa.Column("created", sa.BigInteger(), nullable=False),
+        sa.Column("expires", sa.BigInteger(), nullable=False),
+        sa.Column("revoked", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(["pod"], ["pods.id"]),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("shares_by_pod", "shares", ["pod", "id"], unique=False)
+    op.create_table(
+        "tickets",
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("pod", sa.String(length=14), nullable=False),
+        sa.Column("expires", sa.BigInteger(), nullable=False),
+        sa.Column("used", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(["pod"], ["pods.id"]),
+        sa.PrimaryKeyConstraint("digest"),
+    )
+    op.create_table(
+        "pod_logs",
+        sa.Column("pod", sa.String(length=14), nullable=False),
+        sa.Column("run", sa.Integer(), nullable=False),
+        sa.Column("lines", sa.LargeBinary(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["pod"], ["pods.id"]),
+        sa.PrimaryKeyConstraint("pod", "run"),
+    )
 
 
 def _make_hosts() -> None:

@@ -1,0 +1,153 @@
+"""What the gateway knows of pods and keys, asked of the database at most every two seconds.
+
+So a request costs no transaction, and what was revoked, stopped or moved is known two seconds later
+at the latest. Only good answers are kept for keys: a wrong one is looked up each time.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from puna.errors import NotFound
+from puna.market.actions.accounts import digest_of
+from puna.market.db import accounts, pods
+from puna.market.db.accounts import Caller
+from puna.market.db.database import Database, Transaction
+from puna.market.db.pods import Pod
+from puna.market.domain.pods import Status
+from puna.market.gateway.tunnels import NothingThere, Stream, Tunnels
+from puna.units import Span
+from puna.world import World
+
+FRESH = Span.of(seconds=2)
+_MOST = 10_000
+_MARK = "-"
+Kept = TypeVar("Kept")
+
+
+class NoSuchPod(NotFound):
+    """There is no such pod, or not for the one who asks."""
+
+    code = "no_such_pod"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """The way to a pod."""
+
+    pod: str
+    account: str
+    host: str
+    status: Status
+    reason: str
+    ports: frozenset[int]
+    """The HTTP ports that its renter named."""
+    access: Mapping[str, str]
+    """By port, who may call; closed where nothing is said."""
+    public_keys: tuple[str, ...]
+
+    def is_open(self, port: int) -> bool:
+        """Whether anybody may call a port."""
+        return self.access.get(str(port)) == "open"
+
+
+class Directory:
+    """Routes and callers, kept for a moment."""
+
+    def __init__(self, database: Database, world: World) -> None:
+        self._database = database
+        self._world = world
+        self._routes: Memory[Route] = Memory(world)
+        self._callers: Memory[Caller] = Memory(world)
+
+    async def route(self, pod: str) -> Route:
+        """Return the way to a pod. Raises `NoSuchPod`."""
+        known = self._routes.get(pod)
+        if known is None:
+            async with self._database.transaction() as tx:
+                known = await _route(tx, pod)
+            if known is None:
+                raise NoSuchPod(f"there is no pod {pod}")
+            self._routes.keep(pod, known)
+        return known
+
+    async def caller(self, secret: str) -> Caller | None:
+        """Return whose key this is, None for a key that is not good."""
+        digest = digest_of(secret)
+        known = self._callers.get(digest)
+        if known is None:
+            async with self._database.transaction() as tx:
+                known = await accounts.caller_by(tx, digest, self._world.now())
+            if known is not None:
+                self._callers.keep(digest, known)
+        return known
+
+
+class Memory(Generic[Kept]):
+    """Values that are believed for two seconds; there is an end to how many."""
+
+    def __init__(self, world: World) -> None:
+        self._elapsed: Callable[[], Span] = world.elapsed
+        self._kept: dict[str, tuple[Span, Kept]] = {}
+
+    def get(self, name: str) -> Kept | None:
+        """Return what is known and fresh."""
+        found = self._kept.get(name)
+        if found is None or self._elapsed() - found[0] > FRESH:
+            return None
+        return found[1]
+
+    def keep(self, name: str, value: Kept) -> None:
+        """Remember a value."""
+        if len(self._kept) >= _MOST:
+            self._kept.clear()
+        self._kept[name] = (self._elapsed(), value)
+
+
+async def reach(tunnels: Tunnels, route: Route, port: int) -> Stream:
+    """Open a stream to a port of a pod. Raises `NothingThere`, `HostAway`: why it cannot be now."""
+    check_runs(route)
+    try:
+        return await tunnels.open(route.host, route.pod, port)
+    except NothingThere as error:
+        raise NothingThere(
+            f"nothing answers on port {port} of pod {route.pod}: {error.message}",
+            hint="what the pod runs may still be starting; it has to listen on 0.0.0.0",
+        ) from error
+
+
+def check_runs(route: Route) -> None:
+    """Raise `NothingThere` for a pod that does not run."""
+    if route.status is not Status.RUNNING:
+        because = f" ({route.reason})" if route.reason else ""
+        raise NothingThere(
+            f"pod {route.pod} is {route.status}{because}, so nothing answers in it",
+            hint="look at its log, or start it",
+        )
+
+
+def pod_in(name: str) -> str:
+    """Return the pod's id in a name of it; RunPod's clients add eight digits to it for SSH."""
+    return name.partition(_MARK)[0]
+
+
+async def _route(tx: Transaction, pod: str) -> Route | None:
+    found = await pods.pod_of(tx, pod)
+    if found is None or found.state.status is Status.TERMINATED:
+        return None
+    account = await accounts.account_of(tx, found.account)
+    return Route(
+        pod=found.id,
+        account=found.account,
+        host=found.host or "",
+        status=found.state.status,
+        reason=found.reason,
+        ports=_http_ports(found),
+        access=found.spec.access,
+        public_keys=() if account is None else account.public_keys,
+    )
+
+
+def _http_ports(pod: Pod) -> frozenset[int]:
+    pairs = (port.partition("/") for port in pod.spec.ports)
+    return frozenset(int(number) for number, _, kind in pairs if kind == "http")
