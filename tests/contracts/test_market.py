@@ -10,21 +10,30 @@ import pytest_asyncio
 from sqlalchemy import Connection, MetaData, inspect
 
 from puna.errors import PunaError
+from puna.market.actions.registries import RegistryWish, create_registry, registries_of
 from puna.market.actions.renting import find_place, take_seat
+from puna.market.actions.secrets import SecretWish, create_secret, secrets_of
+from puna.market.actions.templates import create_template, own_templates
+from puna.market.db import bills
 from puna.market.db.catalog import Shelves, shelves
 from puna.market.db.database import Database, sqlite_address
 from puna.market.db.hosts import hosts_for
 from puna.market.db.migrate import upgrade
+from puna.market.db.notices import Kind, notices_page
+from puna.market.db.orphans import orphans_page
 from puna.market.db.pods import Pod
 from puna.market.db.spending import By, Spending, lines_of, sums_of
 from puna.market.db.tables import metadata
 from puna.market.domain.billing import Bucket
+from puna.market.domain.budgets import Budget, Period, Scope
 from puna.market.domain.ledger import BookKind
 from puna.market.domain.pods import Action, Status
+from puna.market.domain.templates import Preset, TemplateWish
 from puna.units import Money
+from puna.wire.agent import Credential
 from tests.databases import Cluster, postgresql
 from tests.market.lots import CARD
-from tests.market.stage import SPEC, Stage
+from tests.market.stage import SEAL, SPEC, Stage
 from tests.worlds import FakeWorld
 
 
@@ -185,3 +194,71 @@ async def test_what_is_free_is_counted_by_the_database(market: Stage) -> None:
     assert (shelf.card, shelf.hosts, shelf.free, shelf.fits, shelf.most) == (CARD, 3, 9, 0, 8)
     assert (shelf.price, shelf.memory) == (300_000, 24 * 10**9)
     assert none == []
+
+
+async def test_pods_that_share_a_budget_and_settle_at_once_do_not_pass_it(market: Stage) -> None:
+    """Each sees what is left; only one at a time may hold it."""
+    ann = await market.account("ann@example.org", "5")
+    await market.host(cards=8, processors=99)
+    both = [await market.rent(ann, project="thesis") for _ in range(8)]
+    budget = Budget(
+        id="b", scope=Scope.PROJECT, owner="thesis", period=Period.EVER, limit=Money(40_000)
+    )
+    async with market.database.transaction() as tx:
+        await bills.add_budget(tx, ann.account.id, budget, market.world.now())
+    for _ in range(4):
+        market.world.jump(timedelta(seconds=30))
+        await market.report(market.hosts[0])
+        await asyncio.gather(*(market.settle() for _ in range(4)))
+        await market.report(market.hosts[0])
+        assert await market.broken() == []
+    lines = await market.bill(ann)
+    held = [await market.balance(BookKind.ESCROW, pod.id) for pod in both]
+    assert sum(each.line.amount for each in lines) + sum(held) <= 40_000
+
+
+async def test_what_renters_keep_here_is_kept_in_both(market: Stage) -> None:
+    ann = await market.account("ann@example.org", "5")
+    account = ann.account.id
+    async with market.database.transaction() as tx:
+        wish = TemplateWish(name="mine", preset=Preset(image="img"))
+        template = await create_template(tx, market.world, account, wish)
+        secret = SecretWish(name="token", value="s3cret")
+        await create_secret(tx, market.world, SEAL, account, secret)
+        login = RegistryWish("hub", Credential(username="u", password="p"))
+        registry = await create_registry(tx, market.world, SEAL, account, login)
+    async with market.database.reading() as tx:
+        assert await own_templates(tx, account) == [template]
+        assert [each.name for each in await secrets_of(tx, account)] == ["token"]
+        assert await registries_of(tx, account) == [registry]
+
+
+async def test_absent_hosts_and_strays_are_dealt_with_in_both(market: Stage) -> None:
+    ann = await market.account("ann@example.org", "5")
+    cheap = await market.host("cheap", price=200_000)
+    dear = await market.host("dear")
+    pod = await market.rent(ann)
+    await market.tick(times=2)
+    market.hosts.remove(cheap)
+    await market.tick(times=8)
+    assert (await market.look(pod)).host == dear.id
+    async with market.database.reading() as tx:
+        assert [each.host for each in await orphans_page(tx)] == [cheap.id]
+        (notice,) = await notices_page(tx)
+    assert (notice.kind, notice.subject) == (Kind.GONE, cheap.id)
+    market.hosts.append(cheap)
+    await market.tick(times=2)
+    async with market.database.reading() as tx:
+        assert await orphans_page(tx) == []
+
+
+async def test_limits_are_found_in_both(market: Stage) -> None:
+    ann = await market.account("ann@example.org", "5")
+    await market.host()
+    stopped = await market.rent(ann, stop_after=timedelta(minutes=2))
+    idle = await market.rent(ann, idle_stop=timedelta(minutes=3))
+    await market.tick(times=3)
+    assert await market.status(stopped) is Status.EXITED
+    assert await market.status(idle) is Status.RUNNING
+    await market.tick(times=3)
+    assert await market.status(idle) is Status.EXITED

@@ -25,7 +25,7 @@ from puna.market.domain.hosts import Cloud
 from puna.market.gateway.gateway import Gateway
 from puna.market.loops.meter_usage import Tariff
 from puna.market.loops.runner import run_loops
-from puna.market.market import Market, seal_of
+from puna.market.market import Market
 from puna.market.server import Server, gateway_of, uvicorn_config
 from puna.market.settings import MarketSettings, load_market_settings
 from puna.node.api.listening import bound, listen_at
@@ -33,7 +33,7 @@ from puna.settings import Address
 from puna.units import Money, Span
 from puna.wire.agent import PATH, Join, Joined, Orders, Report
 from puna.world import RealWorld
-from tests.market.stage import MACHINE, TERMS, TICK, FakeHost, Stage
+from tests.market.stage import MACHINE, SEAL, TERMS, TICK, FakeHost, Stage
 from tests.worlds import FakeWorld
 
 
@@ -156,7 +156,7 @@ async def market_serving(
             world=world,
             tariff=Tariff(tick=TICK, fee_share=wanted.fee_share),
             settings=wanted,
-            seal=seal_of(wanted),
+            seal=SEAL,
         )
         async with opened.transaction() as tx:
             admin = await first_admin(tx, market.world)

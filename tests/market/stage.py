@@ -13,16 +13,23 @@ from puna.market.actions.accounts import (
     make_key,
     open_account,
 )
-from puna.market.actions.hosting import join, take_report
+from puna.market.actions.editing import PodChange, edit_pod
+from puna.market.actions.hosting import Office, join, take_report
+from puna.market.actions.orders import Dispatch
 from puna.market.actions.renting import Wish, act_on_pod, rent_pod
 from puna.market.db import bills, ledger, pods
 from puna.market.db.accounts import Caller
 from puna.market.db.database import Database, Transaction
 from puna.market.db.pods import Pod
+from puna.market.db.sealing import Seal
 from puna.market.domain.hosts import Cloud
 from puna.market.domain.ledger import Book, BookKind
 from puna.market.domain.pods import Action, Status
+from puna.market.domain.rules import Rules
 from puna.market.domain.specs import PodSpec
+from puna.market.loops.check_promises import check_promises
+from puna.market.loops.enforce_limits import enforce_limits
+from puna.market.loops.expire_hosts import expire_hosts
 from puna.market.loops.meter_usage import Tariff, meter_usage
 from puna.market.loops.place_pods import place_pods
 from puna.units import Money, Span
@@ -40,6 +47,9 @@ from tests.market.instant import instant_database
 from tests.market.lots import CARD, GB
 from tests.worlds import FakeWorld
 
+SEAL = Seal(bytes(32))
+PATIENT = Rules(away_after=timedelta(days=30))
+"""Whoever lets hours pass at once misses no report by it."""
 TICK = Span.of(minutes=1)
 SPEC = PodSpec(image="img", cards=1, card_models=(CARD,), disk_gb=20)
 MACHINE = MachineReport(
@@ -100,7 +110,7 @@ class Stage:
     database: Database
     world: FakeWorld
     hosts: list[FakeHost] = field(default_factory=list)
-    tariff: Tariff = field(default_factory=lambda: Tariff(tick=TICK, fee_share=1000))
+    tariff: Tariff = Tariff(tick=TICK, fee_share=1000, rules=PATIENT)  # noqa: RUF009 - frozen
 
     async def account(self, email: str, credit: str = "0") -> Caller:
         """Open an account with credit, and return it with a key."""
@@ -137,6 +147,11 @@ class Stage:
         async with self.database.transaction() as tx:
             return await act_on_pod(tx, self.world, caller, pod.id, action)
 
+    async def edit(self, caller: Caller, pod: Pod, change: PodChange) -> Pod:
+        """Change a pod."""
+        async with self.database.transaction() as tx:
+            return await edit_pod(tx, self.world, caller, pod.id, change)
+
     async def report(self, host: FakeHost, **changes: object) -> Orders:
         """Let a host do what it was told and report what it sees."""
         host.obey(self.world)
@@ -154,12 +169,28 @@ class Stage:
     async def deliver(self, host: FakeHost, report: Report) -> Orders:
         """Give the market a report, and return its answer; the host is not told."""
         async with self.database.transaction() as tx:
-            return await take_report(tx, self.world, host.key, report)
+            return await take_report(tx, self.world, self.office, host.key, report)
 
     async def take_turns(self) -> None:
         """Let every loop of the market take its turn."""
         await place_pods(self.database, self.world)
         await meter_usage(self.database, self.world, self.tariff)
+        await enforce_limits(self.database, self.world, self.tariff.rules)
+        await expire_hosts(self.database, self.world, self.tariff.rules)
+
+    async def settle(self) -> Money:
+        """Let the meters be read, and money be held."""
+        return await meter_usage(self.database, self.world, self.tariff)
+
+    @property
+    def office(self) -> Office:
+        """What reports are met with."""
+        return Office(Dispatch(seal=SEAL), self.tariff.rules)
+
+    async def broken(self) -> list[str]:
+        """Return what is not as the market promises, in its own words."""
+        found = await check_promises(self.database, self.world, thoroughly=True)
+        return [each.text for each in found]
 
     async def tick(self, seconds: int = 60, *, times: int = 1) -> None:
         """Let time pass, hosts report, and every loop take its turn; then check the books."""
@@ -171,8 +202,7 @@ class Stage:
             for host in self.hosts:
                 await self.report(host)  # is told
                 await self.report(host)  # and has done it
-            async with self.database.transaction() as tx:
-                assert await ledger.imbalance(tx) == 0
+            assert await self.broken() == []
 
     async def look(self, pod: Pod) -> Pod:
         """Return a pod as it is now."""

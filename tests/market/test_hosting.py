@@ -6,7 +6,6 @@ import pytest
 
 from puna.market.actions.accounts import make_join_token
 from puna.market.actions.hosting import (
-    InvalidReport,
     UnknownHost,
     UnknownToken,
     join,
@@ -14,6 +13,7 @@ from puna.market.actions.hosting import (
     take_report,
     terms_from,
 )
+from puna.market.actions.sightings import InvalidReport
 from puna.market.db.hosts import hosts_for
 from puna.market.domain.hosts import Cloud
 from puna.market.domain.pods import Action, Status
@@ -74,7 +74,7 @@ async def test_a_key_that_is_nobodys_is_refused(market: Stage) -> None:
 
 async def report_with(market: Stage, key: str, report: Report) -> None:
     async with market.database.transaction() as tx:
-        await take_report(tx, market.world, key, report)
+        await take_report(tx, market.world, market.office, key, report)
 
 
 async def test_new_terms_count_from_the_next_report(market: Stage) -> None:
@@ -134,7 +134,7 @@ async def test_an_order_says_everything_that_the_container_needs(market: Stage) 
     )
     await market.tick()
     (order,) = host.orders.pods
-    assert (order.image, order.args, order.env) == ("img", "sleep 9", {"A": "1"})
+    assert (order.image, order.args, order.env["A"]) == ("img", "sleep 9", "1")
     assert (order.ports, order.cards, order.processors) == (["8888/http"], 1, 4)
     assert (order.memory, order.disk, order.volume) == (8 * 10**9, 20 * 10**9, 3 * 10**9)
     assert order.volume_path == "/workspace"

@@ -88,8 +88,8 @@ async def test_a_seat_is_given_once(market: Stage) -> None:
     _, (pod,) = await some_pods(market, 1)
     async with market.database.transaction() as tx:
         assert not await db.seat_pod(tx, pod.id, market.hosts[0].id, pod.price)
-        assert await db.unseat_pod(tx, pod, reason="moved", failed=True)
-        assert not await db.unseat_pod(tx, pod, reason="moved", failed=True)
+        assert await db.unseat_pod(tx, pod, market.world.now(), reason="moved", failed=True)
+        assert not await db.unseat_pod(tx, pod, market.world.now(), reason="moved", failed=True)
         assert await db.seat_pod(tx, pod.id, market.hosts[0].id, pod.price)
     assert (await market.look(pod)).failed_hosts == {pod.host}
 

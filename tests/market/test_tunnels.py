@@ -4,7 +4,8 @@ import asyncssh
 import pytest
 
 from puna.agent.tunnel import Tunnel
-from puna.market.actions.hosting import InvalidReport, UnknownHost
+from puna.market.actions.hosting import UnknownHost
+from puna.market.actions.sightings import InvalidReport
 from puna.market.actions.tunnels import register_tunnel
 from puna.market.db import tunnels as db
 from puna.market.gateway.keys import GatewayKeys

@@ -3,28 +3,34 @@
 Seeds that fail are listed with their reason; the exit code says whether there were any.
 """
 
+import argparse
 import asyncio
 import sys
 import time
 import traceback
 
-from tests.simulation.market_life import live_through
+from tests.simulation.market_life import TURNS, live_through
 
 
-async def live(first: int, end: int) -> int:
+async def live(seeds: range, turns: int) -> int:
     failed = 0
     began = time.monotonic()
-    for seed in range(first, end):
+    for seed in seeds:
         try:
-            await live_through(seed)
+            await live_through(seed, turns)
         except Exception:  # noqa: BLE001 - it is told, and the next is lived
             failed += 1
             print(f"seed {seed} failed:\n{traceback.format_exc(limit=-3)}", flush=True)  # noqa: T201
     lasted = time.monotonic() - began
-    print(f"{end - first} seeds from {first}, {failed} failed, {lasted:.0f} s")  # noqa: T201
+    print(f"{len(seeds)} seeds from {seeds[0]}, {failed} failed, {lasted:.0f} s")  # noqa: T201
     return failed
 
 
 if __name__ == "__main__":
-    numbers = [int(each) for each in sys.argv[1:]]
-    sys.exit(bool(asyncio.run(live(numbers[0], numbers[1] if numbers[1:] else numbers[0] + 1))))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("first", type=int)
+    parser.add_argument("end", type=int, nargs="?")
+    parser.add_argument("--turns", type=int, default=TURNS)
+    told = parser.parse_args()
+    seeds = range(told.first, told.end or told.first + 1)
+    sys.exit(bool(asyncio.run(live(seeds, told.turns))))

@@ -45,7 +45,10 @@ class TrueHost:
     """No message reaches it or leaves it."""
     is_killed: bool = False
     """Its agent is gone: containers run on, and nobody keeps a deadline."""
+    tells_lies: bool = False
+    """It says of everything it ever ran that it runs on, and began long before it did."""
     ran: list[Ran] = field(default_factory=list)
+    _lies: dict[str, PodReport] = field(default_factory=dict)
 
     def live(self, stage: Stage) -> None:
         """Let its agent do what its orders and its deadlines say."""
@@ -80,8 +83,18 @@ class TrueHost:
             now=now + self.clock,
             machine=self.box.machine,
             terms=self.box.terms,
-            pods=[self._by_its_clock(each) for each in self.box.shown.values()],
+            pods=[self._by_its_clock(each) for each in self._told(now)],
         )
+
+    def _told(self, now: datetime) -> list[PodReport]:
+        """Return what it says of pods: the truth, or what would earn it the most."""
+        if not self.tells_lies:
+            return list(self.box.shown.values())
+        for pod, shown in self.box.shown.items():
+            if shown.observed == "running":
+                early = now - timedelta(days=1)
+                self._lies[pod] = shown.model_copy(update={"started": early})
+        return [*(self.box.shown | self._lies).values()]
 
     def _by_its_clock(self, shown: PodReport) -> PodReport:
         started, ended = [moment and moment + self.clock for moment in (shown.started, shown.ended)]

@@ -2,12 +2,16 @@
 
 from dataclasses import dataclass, field
 
+from puna.market.actions.hosting import Office
+from puna.market.actions.orders import Dispatch
 from puna.market.bells import Bells, Waiting
 from puna.market.db.database import Database
 from puna.market.db.sealing import Seal
+from puna.market.domain.rules import Rules
 from puna.market.loops.meter_usage import Tariff
 from puna.market.settings import MarketSettings
 from puna.market.tally import Tally
+from puna.units import Span
 from puna.world import World
 
 
@@ -36,10 +40,38 @@ class Market:
         self.bells.hosts.ring()
         self.bells.abroad.ring()
 
+    @property
+    def office(self) -> Office:
+        """What reports of hosts are met with."""
+        settings = self.settings
+        dispatch = Dispatch(
+            seal=self.seal,
+            url=settings.public_address,
+            grace=settings.grace.timedelta,
+            report_every_s=max(1, round(settings.report_every.seconds)),
+        )
+        return Office(dispatch, self.tariff.rules)
+
 
 def tariff_of(settings: MarketSettings) -> Tariff:
-    """Return how a market charges."""
-    return Tariff(tick=settings.tick, fee_share=settings.fee_share)
+    """Return how a market charges, and how patient it is.
+
+    A host is given up only after whatever was paid for ahead has run out there.
+    """
+    late = Span(3 * settings.report_every)
+    ahead = Span(3 * settings.tick + late)
+    rules = Rules(
+        grace=settings.grace.timedelta,
+        keep=settings.keep.timedelta,
+        gone_after=max(Rules().gone_after, ahead.timedelta),
+        forget_after=max(Rules().forget_after, settings.keep.timedelta),
+    )
+    return Tariff(
+        tick=settings.tick,
+        fee_share=settings.fee_share,
+        overrun=Span(settings.grace + late),
+        rules=rules,
+    )
 
 
 def seal_of(settings: MarketSettings) -> Seal:

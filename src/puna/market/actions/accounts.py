@@ -42,6 +42,12 @@ class InvalidKey(Invalid):
     code = "invalid_public_key"
 
 
+class PodsKey(Denied):
+    """The key lies in a pod, and is for that pod alone."""
+
+    code = "pods_key"
+
+
 class NoSuchAccount(NotFound):
     """There is no account of this id or address."""
 
@@ -148,6 +154,36 @@ async def identify(tx: Transaction, world: World, secret: str) -> Caller:
     if caller is None:
         raise UnknownKey("the key is unknown, revoked or over", hint="send a key as a bearer token")
     return caller
+
+
+async def make_pod_key(tx: Transaction, world: World, account: str, pod: str) -> str:
+    """Return a new key that lies in a pod and may stop and terminate it; older ones end."""
+    await db.revoke_keys_of(tx, pod, world.now())
+    secret = f"{MARK}{world.token()}{world.token()}"
+    key = ApiKey(
+        id=world.token()[:16],
+        account=account,
+        name=f"pod {pod}",
+        prefix=secret[:_SHOWN],
+        digest=digest_of(secret),
+        may_write=True,
+        created=world.now(),
+        pod=pod,
+    )
+    await db.add_key(tx, key)
+    return secret
+
+
+def check_may_manage(caller: Caller) -> None:
+    """Raise `PodsKey` for a key that lies in a pod: it is for that pod alone."""
+    if caller.key.pod is not None:
+        raise PodsKey(f"this key may only stop and terminate the pod {caller.key.pod}")
+
+
+def check_may_act_on(caller: Caller, pod: str) -> None:
+    """Raise `PodsKey` for a key that lies in another pod."""
+    if caller.key.pod is not None and caller.key.pod != pod:
+        raise PodsKey(f"this key may only stop and terminate the pod {caller.key.pod}")
 
 
 def check_may_write(caller: Caller) -> None:

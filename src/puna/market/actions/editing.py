@@ -7,6 +7,7 @@ stopped has its new shape from its next start on.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from puna.market.actions.accounts import check_may_manage
 from puna.market.actions.renting import NoCapacity, Wish, check_mentions, must_have
 from puna.market.db import pods as db
 from puna.market.db.accounts import Caller
@@ -70,6 +71,7 @@ async def edit_pod(
     Raises `NoSuchPod`, `InvalidPod`, `Locked`, `WrongState`, `NoCapacity` where its host has no
     room for more disk, and `NoSuchSecret` and such.
     """
+    check_may_manage(caller)
     found = await must_have(tx, pod, caller.account.id)
     shape = Shape(
         spec=check(change.applied_to(found.spec)),
@@ -104,6 +106,7 @@ async def reset_pod(tx: Transaction, world: World, caller: Caller, pod: str) -> 
 
     Raises `NoSuchPod`, `Locked`, `WrongState` for a pod that does not run.
     """
+    check_may_manage(caller)
     found = await must_have(tx, pod, caller.account.id)
     if found.state.desired is not Desired.RUN:
         raise WrongState(f"a pod that is {found.state.status} cannot be reset")

@@ -1,31 +1,22 @@
 """Machines join, report what they see, and are told what should be."""
 
-import hashlib
-from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import time
 
-from puna.errors import Denied, Invalid
+from puna.errors import Denied
 from puna.market.actions.accounts import digest_of
-from puna.market.db import accounts, hosts, pods
+from puna.market.actions.orders import Dispatch, orders_for
+from puna.market.actions.sightings import InvalidReport, OnHost, note_room, see_pods
+from puna.market.db import accounts, hosts
 from puna.market.db.database import Transaction
-from puna.market.db.pods import Pod, Sighting
 from puna.market.domain.cards import data_center_of
 from puna.market.domain.hosts import Machine, Terms
-from puna.market.domain.pods import Desired, Observed
+from puna.market.domain.pods import Observed
+from puna.market.domain.rules import Rules
+from puna.market.domain.witness import witness_of
 from puna.units import Money, Size
-from puna.wire.agent import (
-    Join,
-    Joined,
-    MachineReport,
-    Orders,
-    PodOrder,
-    PodReport,
-    Report,
-    TermsReport,
-)
+from puna.wire.agent import Join, Joined, MachineReport, Orders, Report, TermsReport
 from puna.world import World
-
-_WANT = {Desired.RUN: "run", Desired.STOP: "stop", Desired.TERMINATE: "terminate"}
 
 
 class UnknownToken(Denied):
@@ -40,12 +31,6 @@ class UnknownHost(Denied):
 
     code = "unknown_host"
     status = 401
-
-
-class InvalidReport(Invalid):
-    """A host reports what cannot be."""
-
-    code = "invalid_report"
 
 
 async def join(tx: Transaction, world: World, request: Join) -> Joined:
@@ -70,103 +55,62 @@ async def join(tx: Transaction, world: World, request: Join) -> Joined:
     return Joined(host=host.id, key=secret)
 
 
-async def take_report(tx: Transaction, world: World, secret: str, report: Report) -> Orders:
+@dataclass(frozen=True, slots=True)
+class Office:
+    """What the market meets a report with: what it tells hosts, and how far it trusts them."""
+
+    dispatch: Dispatch
+    rules: Rules = Rules()  # noqa: RUF009 - a frozen value
+
+
+async def take_report(
+    tx: Transaction, world: World, office: Office, secret: str, report: Report
+) -> Orders:
     """Note what a host sees, and return what should be on it. Raises `UnknownHost`.
 
     A report tells of everything on the host: a pod that it leaves out is not there. One that comes
     late changes nothing and is answered all the same.
     """
-    host = await host_by(tx, secret)
+    host = await _known(tx, secret)
+    now = world.now()
     shown = hosts.Shown(
-        host=host,
+        host=host.id,
         sequence=report.sequence,
         machine=machine_from(report.machine),
         terms=terms_from(report.terms),
+        pods=tuple(sorted(each.pod for each in report.pods if each.observed in _THERE)),
+        is_back=now - host.seen > office.rules.away_after,
     )
-    if await hosts.show_host(tx, shown, world.now()):
-        await _see_pods(tx, world, host, report.pods)
-    return await orders_of(tx, host)
+    known = await OnHost.read(tx, host.id)
+    if await hosts.show_host(tx, shown, now):
+        witness = witness_of(now, host.seen, report.now, office.rules)
+        if await see_pods(tx, witness, host, known, report.pods):
+            known = await OnHost.read(tx, host.id)
+        if shown.machine != host.machine:
+            await note_room(tx, host.id, now)
+    return await orders_for(tx, world, office.dispatch, shown.machine, known)
 
 
 async def host_by(tx: Transaction, secret: str) -> str:
     """Return the id of the host that has a key. Raises `UnknownHost`."""
+    return (await _known(tx, secret)).id
+
+
+async def _known(tx: Transaction, secret: str) -> hosts.Known:
     host = await hosts.host_by(tx, digest_of(secret))
     if host is None:
         raise UnknownHost("no host of this market has this key", hint="join again with a new token")
     return host
 
 
-async def orders_of(tx: Transaction, host: str) -> Orders:
+async def orders_of(tx: Transaction, world: World, office: Office, host: str) -> Orders:
     """Return everything that should be on a host."""
-    return orders_for(await pods.pods_on(tx, host))
+    machine = await hosts.machine_of(tx, host)
+    return await orders_for(tx, world, office.dispatch, machine, await OnHost.read(tx, host))
 
 
-async def _see_pods(tx: Transaction, world: World, host: str, reports: Sequence[PodReport]) -> None:
-    report_by_pod = {each.pod: each for each in reports}
-    for pod in await pods.pods_on(tx, host):
-        report = report_by_pod.get(pod.id)
-        sighting = _sighting(report) if report else _not_there(pod)
-        if not await pods.see(tx, host, sighting):
-            continue
-        for line in report.log if report else ():
-            await pods.say(tx, pod.id, line, world.now())
-
-
-def _sighting(report: PodReport) -> Sighting:
-    try:
-        observed = Observed(report.observed)
-    except ValueError as error:
-        raise InvalidReport(f'a pod cannot be "{report.observed}"') from error
-    return Sighting(
-        pod=report.pod,
-        run=report.run,
-        observed=observed,
-        reason=report.reason,
-        started=report.started,
-        ended=report.ended,
-        ports={str(port.inside): port.outside for port in report.ports},
-    )
-
-
-def _not_there(pod: Pod) -> Sighting:
-    return Sighting(pod=pod.id, run=pod.state.shown_run, observed=Observed.ABSENT, ports={})
-
-
-def orders_for(on_host: Sequence[Pod]) -> Orders:
-    """Return the orders for the pods of a host. The version changes with anything in them.
-
-    A pod for which nothing is held yet is not ordered: money comes before the container.
-    """
-    each = [_order(pod) for pod in on_host if not _waits_for_money(pod)]
-    text = "\n".join(order.model_dump_json() for order in each)
-    return Orders(version=hashlib.sha256(text.encode()).hexdigest()[:16], pods=each)
-
-
-def _waits_for_money(pod: Pod) -> bool:
-    return pod.state.desired is Desired.RUN and not pod.is_paid
-
-
-def _order(pod: Pod) -> PodOrder:
-    spec = pod.spec
-    return PodOrder(
-        pod=pod.id,
-        run=pod.state.run,
-        want=_WANT[pod.state.desired],
-        image=spec.image,
-        args=spec.args,
-        env=dict(spec.env),
-        ports=list(spec.ports),
-        cards=spec.cards,
-        processors=spec.processors,
-        memory=spec.takes.memory,
-        disk=spec.disk_gb * 10**9,
-        volume=spec.volume_gb * 10**9,
-        volume_path=spec.volume_path if spec.volume_gb else "",
-        runtime=spec.runtime,
-        stop_at=pod.stop_at,
-        terminate_at=pod.terminate_at,
-        paid_until=pod.paid_until,
-    )
+_THERE = frozenset({Observed.CREATED, Observed.RUNNING, Observed.EXITED, Observed.FAILED})
+"""What a report says of a pod that has a container on its host."""
 
 
 def machine_from(report: MachineReport) -> Machine:

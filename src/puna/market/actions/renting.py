@@ -4,10 +4,12 @@ A pod is seated in the transaction that makes it where something is free. Where 
 first, they are told to and the pod waits for them without a host; `place_pods` seats it then.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 from puna.errors import NotFound, Unavailable
 from puna.market.actions import ids
+from puna.market.actions.accounts import check_may_act_on, check_may_manage
 from puna.market.actions.registries import registry_of
 from puna.market.actions.secrets import check_secrets
 from puna.market.actions.templates import template_of
@@ -16,13 +18,14 @@ from puna.market.db.accounts import Caller
 from puna.market.db.database import Transaction
 from puna.market.db.hosts import host_of, hosts_for, take_turn
 from puna.market.db.ledger import balance_of, renter
+from puna.market.db.notices import is_renting_stopped
 from puna.market.db.pods import NewPod, Pod
-from puna.market.domain.budgets import Budget, Period, Scope
+from puna.market.domain.budgets import Budget, Period, Scope, check_hold
 from puna.market.domain.ledger import NotEnoughMoney
 from puna.market.domain.metering import RUNPODS_STORAGE, rates
 from puna.market.domain.placement import Placement, Refusal, Seat, Why, place
 from puna.market.domain.pods import Action, Desired, Intent, WrongState, act
-from puna.market.domain.specs import PodSpec, check
+from puna.market.domain.specs import InvalidPod, PodSpec, check
 from puna.units import Money
 from puna.world import World
 
@@ -74,8 +77,10 @@ async def rent_pod(tx: Transaction, world: World, caller: Caller, wish: Wish) ->
 
     The balance must cover an hour of it, as with RunPod; what is held is much less.
     """
-    spec, now = check(wish.spec), world.now()
+    check_may_manage(caller)
+    spec, now = _with_password(world, check(wish.spec)), world.now()
     await check_mentions(tx, caller.account.id, wish)
+    await check_renting(tx)
     seat = await _must_find(tx, world, spec)
     await _check_hour(tx, caller.account.id, hour_of(spec, seat.price))
     new = NewPod(
@@ -90,9 +95,10 @@ async def rent_pod(tx: Transaction, world: World, caller: Caller, wish: Wish) ->
         registry=wish.registry,
     )
     await db.add_pod(tx, new)
+    await db.say(tx, new.id, f"rented by {caller.account.email}", now)
     if wish.budget is not None:
         await bound_pod(tx, world, new, wish.budget)
-    await db.say(tx, new.id, f"rented by {caller.account.email}", now)
+    await _check_budgets(tx, new.id, hour_of(spec, seat.price), now)
     for _ in range(_TRIES):
         if await take_seat(tx, world, new.id, seat):
             break
@@ -101,7 +107,9 @@ async def rent_pod(tx: Transaction, world: World, caller: Caller, wish: Wish) ->
 
 
 async def bound_pod(tx: Transaction, world: World, pod: NewPod, limit: Money) -> None:
-    """Give a pod a budget for good."""
+    """Give a pod a budget for good. Raises `InvalidPod` for one that lets nothing run."""
+    if limit <= 0:
+        raise InvalidPod(f"a budget of {limit} lets nothing run")
     budget = Budget(
         id=f"bud_{world.token()[:16]}",
         scope=Scope.POD,
@@ -110,6 +118,36 @@ async def bound_pod(tx: Transaction, world: World, pod: NewPod, limit: Money) ->
         limit=limit,
     )
     await bills.add_budget(tx, pod.account, budget, world.now())
+
+
+class RentingStopped(Unavailable):
+    """A promise of the market's own is broken, and nobody has looked at it yet."""
+
+    code = "renting_stopped"
+
+
+async def check_renting(tx: Transaction) -> None:
+    """Refuse what would begin while the market does not trust itself. Raises `RentingStopped`."""
+    if await is_renting_stopped(tx):
+        raise RentingStopped(
+            "the market begins no pods until its operator has looked at what it found wrong",
+            hint="what runs goes on running",
+        )
+
+
+def _with_password(world: World, spec: PodSpec) -> PodSpec:
+    """Give a pod that starts JupyterLab its password, in both words that images look for."""
+    if not spec.starts_jupyter:
+        return spec
+    secret = spec.env.get("JUPYTER_PASSWORD") or world.token()
+    return replace(spec, env={"JUPYTER_PASSWORD": secret, "JUPYTER_TOKEN": secret} | dict(spec.env))
+
+
+async def _check_budgets(tx: Transaction, pod: str, hour: Money, now: datetime) -> None:
+    """Refuse what a budget would stop within a minute. Raises `BudgetReached`."""
+    found = await db.pod_of(tx, pod)
+    if found is not None:
+        check_hold(Money(-(-hour // 60)), await bills.budgets_over(tx, found, now))
 
 
 async def check_mentions(tx: Transaction, account: str, wish: Wish) -> None:
@@ -152,7 +190,7 @@ async def take_seat(tx: Transaction, world: World, pod: str, seat: Seat) -> bool
         displaced = await db.pod_of(tx, each)
         if displaced is not None and displaced.state.desired is Desired.RUN:
             stopped = Intent(Desired.STOP, displaced.state.run)
-            await db.want(tx, displaced, stopped, now, reason="outbid")
+            await db.want(tx, displaced, stopped, now, reason=db.OUTBID)
             await db.say(tx, each, "another pod pays more for this place: it has to stop", now)
     await db.say(tx, pod, f"waits for {len(seat.displaces)} spot pods to leave", now)
     return True
@@ -163,17 +201,29 @@ async def act_on_pod(
 ) -> Pod:
     """Start, stop, restart or terminate.
 
-    Raises `NoSuchPod`, `WrongState`, `Locked`, and `NoCapacity` where a pod that was stopped finds
-    its place taken.
+    Raises `NoSuchPod`, `WrongState`, `Locked`, and for a start `NotEnoughMoney`, `BudgetReached`,
+    and `NoCapacity` where a pod that was stopped finds its place taken.
     """
+    check_may_act_on(caller, pod)
     found = await must_have(tx, pod, caller.account.id)
     intent = act(found.state, action)
+    if action in (Action.START, Action.RESTART):
+        check_may_manage(caller)
     if action is Action.START:
-        await return_to_place(tx, world, found)
+        await _begin_again(tx, world, found)
     if not await db.want(tx, found, intent, world.now()):
         raise WrongState("the pod was changed by somebody else", hint="look at it again")
     await db.say(tx, pod, f"{action} asked for by {caller.account.email}", world.now())
     return await db.pod_of(tx, pod) or found
+
+
+async def _begin_again(tx: Transaction, world: World, pod: Pod) -> None:
+    await check_renting(tx)
+    hour = hour_of(pod.spec, pod.price)
+    await _check_hour(tx, pod.account, hour)
+    await _check_budgets(tx, pod.id, hour, world.now())
+    await db.rearm(tx, pod, world.now())
+    await return_to_place(tx, world, pod)
 
 
 async def return_to_place(tx: Transaction, world: World, pod: Pod) -> None:
@@ -185,7 +235,7 @@ async def return_to_place(tx: Transaction, world: World, pod: Pod) -> None:
     if pod.host is None:
         return
     if not pod.spec.volume_gb:
-        await db.unseat_pod(tx, pod, reason="", failed=False)
+        await db.unseat_pod(tx, pod, world.now(), reason="", failed=False)
         return
     host = await host_of(tx, pod.host)
     placement = place(pod.spec.demand(), [host.without(pod.id)], world.now())

@@ -1,8 +1,8 @@
 """A host's tunnel: the key that it may dial with, and the process of the market that holds it."""
 
-from puna.market.actions.accounts import digest_of
-from puna.market.actions.hosting import InvalidReport, UnknownHost
-from puna.market.db import hosts, tunnels
+from puna.market.actions.hosting import host_by
+from puna.market.actions.sightings import InvalidReport
+from puna.market.db import tunnels
 from puna.market.db.database import Transaction
 
 _KIND = "ssh-ed25519"
@@ -15,9 +15,7 @@ async def register_tunnel(tx: Transaction, secret: str, public_key: str) -> str:
 
     The last one is good. Raises `UnknownHost`, `InvalidReport`.
     """
-    host = await hosts.host_by(tx, digest_of(secret))
-    if host is None:
-        raise UnknownHost("no host of this market has this key", hint="join again with a new token")
+    host = await host_by(tx, secret)
     kind, _, rest = public_key.partition(" ")
     text = rest.partition(" ")[0]
     if kind != _KIND or len(text) != _LENGTH or not text.isascii():

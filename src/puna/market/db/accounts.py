@@ -35,6 +35,8 @@ class ApiKey:
     created: datetime
     expires: datetime | None = None
     revoked: datetime | None = None
+    pod: str | None = None
+    """The only pod that it may stop and terminate, for the key that lies in a pod."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,8 +102,21 @@ async def add_key(tx: Transaction, key: ApiKey) -> None:
             may_write=key.may_write,
             created=key.created,
             expires=key.expires,
+            pod=key.pod,
         )
     )
+
+
+async def revoke_keys_of(tx: Transaction, pod: str, now: datetime) -> None:
+    """End every key that lies in a pod."""
+    change = update(keys).where(keys.c.pod == pod, keys.c.revoked.is_(None))
+    await tx.execute(change.values(revoked=now))
+
+
+async def public_keys_of(tx: Transaction, account: str) -> Sequence[str]:
+    """Return an account's SSH keys."""
+    found = await tx.scalar(select(accounts.c.public_keys).where(accounts.c.id == account))
+    return tuple(found or ())
 
 
 async def caller_by(tx: Transaction, digest: str, now: datetime) -> Caller | None:
@@ -188,4 +203,5 @@ def _key(row: Row[tuple[object, ...]]) -> ApiKey:
         created=row.created,
         expires=row.expires,
         revoked=row.revoked,
+        pod=row.pod,
     )

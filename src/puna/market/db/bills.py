@@ -83,7 +83,8 @@ async def bill_of(
 
 
 async def add_budget(tx: Transaction, account: str, budget: Budget, now: datetime) -> None:
-    """Keep a limit."""
+    """Keep a limit, and what of it is used already, which no limit undoes."""
+    stands = await stand_of(tx, account, budget, now)
     await tx.execute(
         insert(budgets).values(
             id=budget.id,
@@ -92,10 +93,16 @@ async def add_budget(tx: Transaction, account: str, budget: Budget, now: datetim
             owner=budget.owner,
             period=str(budget.period),
             limit=int(budget.limit),
-            floor=0,
+            floor=int(stands.charged + stands.held),
             created=now,
         )
     )
+
+
+async def all_budgets(tx: Transaction) -> Sequence[tuple[str, Budget, Money]]:
+    """Return every budget with its account, and what was used when it was set."""
+    rows = await tx.execute(select(budgets).order_by(budgets.c.id))
+    return [(row.account, _budget(row), Money(row.floor)) for row in rows]
 
 
 async def remove_budget(tx: Transaction, account: str, budget: str) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, insert, select, true, update
+from sqlalchemy import ColumnElement, Row, exists, insert, select, true, update
 
 from puna.market.db.database import Transaction
 from puna.market.db.tables import hosts, pods
@@ -54,10 +54,22 @@ async def add_host(tx: Transaction, host: Joined) -> None:
     )
 
 
-async def host_by(tx: Transaction, key_digest: str) -> str | None:
-    """Return the id of the host whose key has this digest."""
-    found = await tx.scalar(select(hosts.c.id).where(hosts.c.key_digest == key_digest))
-    return None if found is None else str(found)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What is known of a host before its report is read."""
+
+    id: str
+    name: str
+    machine: Machine
+    seen: datetime
+
+
+async def host_by(tx: Transaction, key_digest: str) -> Known | None:
+    """Return the host whose key has this digest."""
+    row = (await tx.execute(select(hosts).where(hosts.c.key_digest == key_digest))).one_or_none()
+    if row is None:
+        return None
+    return Known(id=row.id, name=row.name, machine=from_json(Machine, row.machine), seen=row.seen)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,21 +80,57 @@ class Shown:
     sequence: int
     machine: Machine
     terms: Terms
+    pods: tuple[str, ...] = ()
+    """Pods of which it has a container."""
+    is_back: bool = False
+    """Whether it was away before this report."""
 
 
 async def show_host(tx: Transaction, shown: Shown, now: datetime) -> bool:
     """Note what a host reports; False where a newer report came before this one."""
     change = update(hosts).where(hosts.c.id == shown.host, hosts.c.sequence < shown.sequence)
-    result = await tx.execute(
-        change.values(
-            sequence=shown.sequence,
-            seen=now,
-            card=shown.machine.card,
-            machine=to_json(shown.machine),
-            terms=to_json(shown.terms),
-        )
-    )
-    return result.rowcount == 1
+    values: dict[str, object] = {
+        "sequence": shown.sequence,
+        "seen": now,
+        "card": shown.machine.card,
+        "machine": to_json(shown.machine),
+        "terms": to_json(shown.terms),
+        "shown": list(shown.pods),
+    }
+    if shown.is_back:
+        values["back"] = now
+    return (await tx.execute(change.values(values))).rowcount == 1
+
+
+async def silent_hosts(
+    tx: Transaction, before: datetime, *, after: str = "", limit: int = 100
+) -> Sequence[tuple[str, datetime]]:
+    """Return a page of hosts with pods that were last seen before a moment, by id, and when."""
+    has_pods = exists().where(pods.c.host == hosts.c.id, pods.c.closed.is_(None))
+    wanted = select(hosts.c.id, hosts.c.seen).where(hosts.c.seen < before, hosts.c.id > after)
+    rows = await tx.execute(wanted.where(has_pods).order_by(hosts.c.id).limit(limit))
+    return [(row.id, row.seen) for row in rows]
+
+
+async def containers_on(
+    tx: Transaction, *, after: str = "", limit: int = 500
+) -> Sequence[tuple[str, frozenset[str]]]:
+    """Return a page of hosts by id with the pods of which each last showed a container."""
+    wanted = select(hosts.c.id, hosts.c.shown).where(hosts.c.id > after)
+    rows = await tx.execute(wanted.order_by(hosts.c.id).limit(limit))
+    return [(row.id, frozenset(row.shown)) for row in rows]
+
+
+async def machine_of(tx: Transaction, host: str) -> Machine:
+    """Return what a host has; it must be there."""
+    row = (await tx.execute(select(hosts.c.machine).where(hosts.c.id == host))).one()
+    return from_json(Machine, row.machine)
+
+
+async def shown_by(tx: Transaction, host: str) -> frozenset[str]:
+    """Return the pods of which a host last showed a container."""
+    found = await tx.scalar(select(hosts.c.shown).where(hosts.c.id == host))
+    return frozenset(found or ())
 
 
 async def hosts_for(tx: Transaction, cards: Collection[str] = ()) -> Sequence[Host]:
@@ -178,7 +226,9 @@ async def _hosts(tx: Transaction, which: ColumnElement[bool]) -> Sequence[Host]:
 
 def _tenant(row: Row[Any]) -> Tenant:
     spec = from_json(PodSpec, row.spec)
-    is_there = row.desired == Desired.RUN or row.observed not in _NOTHING_LEFT
+    has_failed = row.observed == Observed.FAILED and row.shown_run == row.run
+    wants_room = row.desired == Desired.RUN and not has_failed
+    is_there = wants_room or row.observed not in _NOTHING_LEFT
     return Tenant(
         pod=row.id,
         tenure=spec.tenure,

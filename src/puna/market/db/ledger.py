@@ -70,6 +70,16 @@ async def _move(tx: Transaction, entry: Entry, posting: Posting) -> None:
         raise NotEnoughMoney(f"{name} is short of money for: {entry.reason}")
 
 
+async def lock_book(tx: Transaction, book: Book) -> None:
+    """Let nobody else hold money of this book until the transaction ends.
+
+    SQLite has one writer anyhow.
+    """
+    await tx.execute(
+        select(balances.c.amount).where(balances.c.book == str(book)).with_for_update()
+    )
+
+
 def renter(account: str) -> Book:
     """Return the book of what an account may spend."""
     return Book(BookKind.RENTER, account)

@@ -8,13 +8,15 @@ from typing import Any
 from sqlalchemy import Row, and_, insert, or_, select, update
 
 from puna.market.db.database import Transaction
+from puna.market.db.orphans import Orphan, add_orphan, remove_orphans
 from puna.market.db.tables import events, hosts, pods
 from puna.market.db.values import from_json, to_json
-from puna.market.domain.hosts import Tenure
 from puna.market.domain.pods import Desired, Intent, Observed, PodState
 from puna.market.domain.specs import PodSpec
 from puna.units import Money
 
+OUTBID = "outbid"
+"""The reason of a spot pod that had to give way."""
 _LONGEST = 2000
 
 
@@ -94,6 +96,9 @@ class Sighting:
     started: datetime | None = None
     ended: datetime | None = None
     ports: dict[str, int] | None = None
+    told_started: datetime | None = None
+    """When it began, by its host's clock."""
+    active: datetime | None = None
 
 
 async def add_pod(tx: Transaction, pod: NewPod) -> None:
@@ -172,15 +177,35 @@ async def open_pods(tx: Transaction, *, after: str = "", limit: int = 200) -> Se
 
 
 async def unplaced_pods(tx: Transaction, *, after: str = "", limit: int = 200) -> Sequence[str]:
-    """Return a page of the ids of pods that may want a place: another one, or one at all."""
+    """Return a page of the ids of pods that placement may move on, in their order.
+
+    They have no host, have failed on it, or were displaced and ask to come back.
+    """
+    wants = pods.c.desired == str(Desired.RUN)
     wanted = select(pods.c.id).where(
         pods.c.closed.is_(None),
         pods.c.id > after,
         or_(
-            and_(pods.c.desired == str(Desired.RUN), pods.c.host.is_(None)),
-            pods.c.observed == str(Observed.FAILED),
-            and_(pods.c.tenure == str(Tenure.SPOT), pods.c.desired == str(Desired.STOP)),
+            and_(wants, or_(pods.c.host.is_(None), pods.c.observed == str(Observed.FAILED))),
+            and_(pods.c.desired == str(Desired.STOP), pods.c.reason == OUTBID),
         ),
+    )
+    return [row.id for row in await tx.execute(wanted.order_by(pods.c.id).limit(limit))]
+
+
+async def limited_pods(
+    tx: Transaction, now: datetime, *, after: str = "", limit: int = 200
+) -> Sequence[str]:
+    """Return a page of the ids of pods that a limit of their own may end now, in their order."""
+    runs = pods.c.desired == str(Desired.RUN)
+    due = or_(
+        pods.c.terminate_at <= now,
+        and_(runs, pods.c.stop_at <= now),
+        and_(runs, pods.c.idle_s.is_not(None)),
+        pods.c.frozen.is_not(None),
+    )
+    wanted = select(pods.c.id).where(
+        pods.c.closed.is_(None), pods.c.desired != str(Desired.TERMINATE), pods.c.id > after, due
     )
     return [row.id for row in await tx.execute(wanted.order_by(pods.c.id).limit(limit))]
 
@@ -227,12 +252,24 @@ async def seat_pod(tx: Transaction, pod: str, host: str, price: Money) -> bool:
         pods.c.id == pod, pods.c.host.is_(None), pods.c.desired == str(Desired.RUN)
     )
     seated = change.values(host=host, price=int(price), observed=str(Observed.ABSENT), shown_run=0)
-    return (await tx.execute(seated)).rowcount == 1
+    if (await tx.execute(seated)).rowcount == 0:
+        return False
+    await remove_orphans(tx, host, [pod])
+    return True
 
 
-async def unseat_pod(tx: Transaction, pod: Pod, *, reason: str, failed: bool) -> bool:
-    """Take a pod off its host; a host that failed it is not tried again."""
-    tried = pod.failed_hosts | {pod.host} if failed and pod.host else pod.failed_hosts
+async def unseat_pod(
+    tx: Transaction, pod: Pod, now: datetime, *, reason: str, failed: bool
+) -> bool:
+    """Take a pod off its host; what may be left of it there is an orphan until it is gone.
+
+    A host that failed it is not tried again.
+    """
+    if pod.host is None:
+        return False
+    why = reason or "its pod went elsewhere"
+    await add_orphan(tx, Orphan(host=pod.host, pod=pod.id, since=now, reason=why))
+    tried = pod.failed_hosts | {pod.host} if failed else pod.failed_hosts
     change = update(pods).where(pods.c.id == pod.id, pods.c.host == pod.host)
     gone = change.values(
         host=None,
@@ -240,11 +277,26 @@ async def unseat_pod(tx: Transaction, pod: Pod, *, reason: str, failed: bool) ->
         shown_run=0,
         started=None,
         ended=None,
+        told_started=None,
+        active=None,
+        ports={},
         paid_run=0,
+        boot_run=0,
         failed_hosts=sorted(tried),
         reason=reason[:_LONGEST],
     )
     return (await tx.execute(gone)).rowcount == 1
+
+
+async def keep_boot(tx: Transaction, pod: str, run: int, sealed: str) -> None:
+    """Keep what a run of a pod is given at its start."""
+    await tx.execute(update(pods).where(pods.c.id == pod).values(boot=sealed, boot_run=run))
+
+
+async def is_elsewhere(tx: Transaction, pod: str, host: str) -> bool:
+    """Tell whether the market knows a pod, and knows that it is not on this host."""
+    row = (await tx.execute(select(pods.c.host).where(pods.c.id == pod))).one_or_none()
+    return row is not None and row.host != host
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -311,8 +363,11 @@ async def see(tx: Transaction, host: str, sighting: Sighting) -> bool:
         values["reason"] = sighting.reason[:_LONGEST]
     if sighting.started is not None:
         values |= {"started": sighting.started, "ended": sighting.ended}
+        values["told_started"] = sighting.told_started
     elif sighting.ended is not None:
         values["ended"] = sighting.ended
+    if sighting.active is not None:
+        values["active"] = sighting.active
     if sighting.ports is not None:
         values["ports"] = sighting.ports
     return (await tx.execute(change.values(values))).rowcount == 1
@@ -329,9 +384,49 @@ async def pay_until(tx: Transaction, pod: Pod, moment: datetime) -> None:
     await tx.execute(change.values(paid_until=moment, paid_run=pod.state.run))
 
 
+async def note_reason(tx: Transaction, pod: str, reason: str) -> None:
+    """Note why a pod is as it is; nothing else changes."""
+    await tx.execute(update(pods).where(pods.c.id == pod).values(reason=reason[:_LONGEST]))
+
+
+async def overdue_pods(tx: Transaction, before: datetime, *, limit: int) -> Sequence[Pod]:
+    """Return pods that were to be gone before a moment and are still shown by a host."""
+    wanted = _SELECT.where(
+        pods.c.closed.is_(None),
+        pods.c.desired == str(Desired.TERMINATE),
+        pods.c.changed < before,
+        pods.c.host.is_not(None),
+        pods.c.observed != str(Observed.ABSENT),
+    )
+    return [_pod(row) for row in await tx.execute(wanted.order_by(pods.c.id).limit(limit))]
+
+
+async def freeze(tx: Transaction, pod: str, now: datetime) -> None:
+    """Note that nobody pays for a pod from now on."""
+    await tx.execute(update(pods).where(pods.c.id == pod).values(frozen=now))
+
+
+async def thaw(tx: Transaction, pod: str) -> None:
+    """Note that somebody pays for a pod again."""
+    await tx.execute(update(pods).where(pods.c.id == pod).values(frozen=None))
+
+
+async def rearm(tx: Transaction, pod: Pod, now: datetime) -> None:
+    """Let a pod that starts again have its time to stop counted anew, and every host tried."""
+    span = pod.spec.stop_after
+    change = update(pods).where(pods.c.id == pod.id)
+    values: dict[str, object] = {
+        "stop_at": now + span if span else pod.stop_at,
+        "failed_hosts": [],
+        "active": None,
+    }
+    await tx.execute(change.values(values))
+
+
 async def close_pod(tx: Transaction, pod: str, now: datetime) -> None:
     """Note that nothing of a pod is left anywhere, and its account is settled."""
-    await tx.execute(update(pods).where(pods.c.id == pod).values(closed=now, host=None))
+    change = update(pods).where(pods.c.id == pod)
+    await tx.execute(change.values(closed=now, host=None, registry=None, boot="", boot_run=0))
 
 
 async def say(tx: Transaction, pod: str, text: str, now: datetime) -> None:

@@ -129,4 +129,4 @@ class Host:
 
     def is_fresh(self, now: datetime) -> bool:
         """Whether it has been seen lately."""
-        return (now - self.seen).total_seconds() <= STALE_AFTER.seconds
+        return now - self.seen <= STALE_AFTER.timedelta

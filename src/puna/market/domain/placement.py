@@ -146,19 +146,36 @@ _CHECKS: tuple[tuple[Why, Check], ...] = (
 
 def place(demand: Demand, hosts: Iterable[Host], now: datetime) -> Placement:
     """Choose a host, or tell of each why it does not do."""
-    seats: list[tuple[tuple[int, int, int, int, str], Seat]] = []
+    ranked: list[_Ranked] = []
     refusals: list[Refusal] = []
     for host in hosts:
         why = reason_against(demand, host, now)
-        leaving = None if why else _leaving(demand, host)
-        if leaving is None:
+        seat = None if why else _seat_on(demand, host)
+        if seat is None:
             refusals.append(Refusal(host.id, why or Why.TAKEN))
-            continue
-        price = price_of(demand, host)
-        seat = Seat(host=host.id, price=price, turn=host.turn, displaces=leaving)
-        seats.append((_rank(demand, host, seat), seat))
-    best = min(seats, default=None)
+        else:
+            ranked.append(seat)
+    best = min(ranked, default=None)
     return Placement(best[1] if best else None, tuple(refusals))
+
+
+def best_seat(demand: Demand, hosts: Iterable[Host], now: datetime) -> Seat | None:
+    """Choose a host as `place` does, without the reasons."""
+    able = (host for host in hosts if reason_against(demand, host, now) is None)
+    best = min((seat for host in able if (seat := _seat_on(demand, host))), default=None)
+    return best[1] if best else None
+
+
+_Ranked = tuple[tuple[int, int, int, int, str], Seat]
+
+
+def _seat_on(demand: Demand, host: Host) -> _Ranked | None:
+    leaving = _leaving(demand, host)
+    if leaving is None:
+        return None
+    price = price_of(demand, host)
+    seat = Seat(host=host.id, price=price, turn=host.turn, displaces=leaving)
+    return _rank(demand, host, seat), seat
 
 
 def reason_against(demand: Demand, host: Host, now: datetime) -> Why | None:

@@ -141,8 +141,7 @@ def complaints_of_container(spec: PodSpec) -> Iterator[str]:
         yield f'a volume cannot be mounted at "{spec.volume_path}"'
     if len(spec.env) > _MOST_VARIABLES:
         yield f"{len(spec.env)} variables are more than {_MOST_VARIABLES}"
-    if wrong := next((name for name in spec.env if _is_no_name(name)), None):
-        yield f'"{wrong}" is not the name of a variable'
+    yield from (f'"{name}" is not the name of a variable' for name in spec.env if _is_no_name(name))
     if wrong := next((name for name, value in spec.env.items() if "\0" in value), None):
         yield f"the value of {wrong} has a zero byte in it"
     yield from (f'"{port}" is not a port such as 8888/http' for port in spec.ports if _bad(port))

@@ -26,7 +26,7 @@ async def join(market: ThisMarket, request: Join) -> Joined:
     """Take a machine in by a token; its key is shown this once."""
     async with writing(market) as tx:
         joined = await hosting.join(tx, market.world, request)
-    return joined.model_copy(update={"report_every_s": _rhythm(market)})
+    return joined.model_copy(update={"report_every_s": market.office.dispatch.report_every_s})
 
 
 @router.post("/report")
@@ -38,12 +38,12 @@ async def report(market: ThisMarket, call: Request, told: Report) -> Orders:
     tell_of(call.scope, f"host:{host}")
     mark = market.waiting.mark_of(host)
     async with market.database.transaction() as tx:
-        orders = await hosting.take_report(tx, market.world, secret, told)
+        orders = await hosting.take_report(tx, market.world, market.office, secret, told)
     if market.waiting.shows_news(host, told.pods):
         market.nudge()
     if told.wait_s and told.knows == orders.version:
         orders = await _newer(market, host, mark, told)
-    return orders.model_copy(update={"report_every_s": _rhythm(market)})
+    return orders
 
 
 @router.post("/tunnel")
@@ -68,12 +68,8 @@ async def _newer(market: Market, host: str, mark: int | None, told: Report) -> O
         finally:
             is_last = market.waiting.end(host, wait)
         mark = market.waiting.mark_of(host)
-        async with reading(market) as tx:
-            orders = await hosting.orders_of(tx, host)
+        async with market.database.transaction() as tx:
+            orders = await hosting.orders_of(tx, market.world, market.office, host)
         is_over = market.world.elapsed() >= end or market.bells.ending.is_set() or not is_last
         if orders.version != told.knows or is_over:
             return orders
-
-
-def _rhythm(market: Market) -> int:
-    return max(1, round(market.settings.report_every.seconds))

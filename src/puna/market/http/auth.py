@@ -12,7 +12,12 @@ from fastapi import Depends, Request
 from starlette.requests import HTTPConnection
 
 from puna.errors import Denied
-from puna.market.actions.accounts import UnknownKey, check_may_write, identify
+from puna.market.actions.accounts import (
+    UnknownKey,
+    check_may_manage,
+    check_may_write,
+    identify,
+)
 from puna.market.db.accounts import Caller
 from puna.market.db.database import Transaction
 from puna.market.gateway.gateway import Gateway
@@ -87,9 +92,17 @@ async def _renter(request: Request, market: ThisMarket) -> Caller:
     """Return who asks. In GraphQL each mutation asks by itself whether it may write."""
     caller = await caller_of(market, key_in(request))
     tell_of(request.scope, caller.key.prefix)
+    if not _is_for(caller, request.url.path):
+        check_may_manage(caller)
     if request.method not in _READS and request.url.path != GRAPHQL:
         check_may_write(caller)
     return caller
+
+
+def _is_for(caller: Caller, path: str) -> bool:
+    """Tell whether a route is about the very pod that a key lies in. GraphQL sees to it itself."""
+    own = (f"/v1/pods/{caller.key.pod}", f"/v2/pods/{caller.key.pod}")
+    return path == GRAPHQL or path in own or path.startswith(tuple(f"{each}/" for each in own))
 
 
 Renter = Annotated[Caller, Depends(_renter)]

@@ -14,8 +14,10 @@ from fastapi import APIRouter, Request
 from graphql import (
     DocumentNode,
     ExecutionResult,
+    FieldNode,
     GraphQLError,
     NoSchemaIntrospectionCustomRule,
+    OperationDefinitionNode,
     execute,
     parse,
     specified_rules,
@@ -24,6 +26,7 @@ from graphql import (
 from starlette.responses import Response
 
 from puna.errors import Invalid, PunaError
+from puna.market.actions.accounts import check_may_manage
 from puna.market.actions.renting import NoCapacity
 from puna.market.http.auth import Renter, ThisMarket
 from puna.market.http.graph.asked import Asked
@@ -95,6 +98,8 @@ async def answer(query: Query, asked: Asked, *, shows_itself: bool = False) -> E
     rules = specified_rules if shows_itself else _CLOSED
     if wrong := validate(schema, document, rules, max_errors=_MOST_ERRORS):
         return ExecutionResult(None, wrong)
+    if not _is_of_its_pod(document):
+        check_may_manage(asked.caller)
     result = execute(
         schema,
         document,
@@ -104,6 +109,18 @@ async def answer(query: Query, asked: Asked, *, shows_itself: bool = False) -> E
         max_coercion_errors=_MOST_ERRORS,
     )
     return result if isinstance(result, ExecutionResult) else await result
+
+
+def _is_of_its_pod(document: DocumentNode) -> bool:
+    """Tell whether a document does only what a key may that lies in a pod."""
+    operations = [
+        each for each in document.definitions if isinstance(each, OperationDefinitionNode)
+    ]
+    fields = [each for operation in operations for each in operation.selection_set.selections]
+    return all(isinstance(each, FieldNode) and each.name.value in _OF_ITS_POD for each in fields)
+
+
+_OF_ITS_POD = frozenset({"podStop", "podTerminate"})
 
 
 def _parsed(text: str) -> DocumentNode | GraphQLError:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from puna.market.db import bills, ledger, pods
+from puna.market.db.accounts import revoke_keys_of
 from puna.market.db.database import Database, Transaction
 from puna.market.db.pods import Pod
 from puna.market.domain.budgets import Runway, most_to_hold, must_freeze, wanted_hold
@@ -25,7 +26,8 @@ from puna.market.domain.metering import (
     rates,
     read,
 )
-from puna.market.domain.pods import Desired, Intent, Observed
+from puna.market.domain.pods import Desired, Intent, Observed, Status
+from puna.market.domain.rules import Rules
 from puna.market.loops.pages import Which, for_each_open_pod
 from puna.units import Money, Span
 from puna.world import World
@@ -38,6 +40,9 @@ class Tariff:
     tick: Span
     fee_share: int = 0
     storage: StoragePrices = RUNPODS_STORAGE
+    overrun: Span = Span.of(seconds=90)  # noqa: RUF009 - an integer
+    """How long after it had to stop a container is still paid for, should its host show it."""
+    rules: Rules = Rules()  # noqa: RUF009 - a frozen value
 
 
 async def meter_usage(
@@ -87,11 +92,30 @@ def _stretches(pod: Pod, now: datetime, tariff: Tariff) -> tuple[_Stretch, ...]:
         running = rates(pod.spec.footprint, pod.price, tariff.storage, runs=True)
         is_running = pod.state.observed is Observed.RUNNING
         end = seen if is_running else min(seen, pod.ended or pod.started)
-        found.append(_Stretch(running, pod.started, end))
-    if pod.state.desired is Desired.STOP and pod.ended is not None:
+        if pod.state.desired is not Desired.RUN:
+            end = min(end, pod.changed + tariff.overrun.timedelta)
+        found.append(_Stretch(running, _since(pod, pod.started), end))
+    if _is_kept(pod) and pod.ended is not None:
         kept = rates(pod.spec.footprint, pod.price, tariff.storage, runs=False)
         found.append(_Stretch(kept, pod.ended, seen))
     return tuple(found)
+
+
+def _since(pod: Pod, moment: datetime) -> datetime:
+    """Return from when a host is paid: what happened while it was away, nobody saw."""
+    return max(moment, pod.back) if pod.back else moment
+
+
+def _is_kept(pod: Pod) -> bool:
+    return pod.state.desired is Desired.STOP or pod.state.status is Status.ERROR
+
+
+def _may_run(pod: Pod, now: datetime, tariff: Tariff) -> bool:
+    """Tell whether a container of it runs, or may in the next ticks, that is paid for."""
+    if pod.state.desired is Desired.RUN:
+        return pod.state.status is not Status.ERROR
+    is_over = now >= pod.changed + tariff.overrun.timedelta
+    return pod.state.observed is Observed.RUNNING and not is_over
 
 
 def _meter_for(
@@ -122,7 +146,7 @@ async def _charge(tx: Transaction, pod: Pod, line: Line, tariff: Tariff) -> None
 
 async def _hold(tx: Transaction, pod: Pod, escrow: Money, now: datetime, tariff: Tariff) -> None:
     """Hold two ticks ahead, or give back what is more, and say how far that reaches."""
-    runs = pod.state.desired is Desired.RUN or pod.state.observed is Observed.RUNNING
+    runs = _may_run(pod, now, tariff)
     each = rates(pod.spec.footprint, pod.price, tariff.storage, runs=runs)
     an_hour = Money(sum(rate.an_hour for rate in each))
     spare = len(each)  # each item is rounded by itself, by less than a micro-dollar
@@ -138,12 +162,30 @@ async def _hold(tx: Transaction, pod: Pod, escrow: Money, now: datetime, tariff:
     seen = min(now, pod.seen or now)
     since = seen if runs else min(seen, pod.paid_until or now)
     await pods.pay_until(tx, pod, since + runway.lasts.timedelta)
-    if pod.state.desired is Desired.RUN and must_freeze(runway, tariff.tick):
+    await _freeze_or_thaw(tx, pod, now, is_short=must_freeze(runway, tariff.tick), tariff=tariff)
+
+
+async def _freeze_or_thaw(
+    tx: Transaction, pod: Pod, now: datetime, *, is_short: bool, tariff: Tariff
+) -> None:
+    """Stop what nobody pays for, and say until when its volume is kept."""
+    if not is_short:
+        if pod.frozen is not None:
+            await pods.thaw(tx, pod.id)
+            await pods.say(tx, pod.id, "paid for again", now)
+        return
+    if pod.state.desired is Desired.RUN:
         await pods.want(tx, pod, Intent(Desired.STOP, pod.state.run), now, reason="out of money")
         await pods.say(tx, pod.id, "stopped: its balance or a budget is used up", now)
+    if pod.frozen is None:
+        await pods.freeze(tx, pod.id, now)
+        if pod.spec.volume_gb:
+            end = now + tariff.rules.keep
+            await pods.say(tx, pod.id, f"nobody pays for its volume: it is kept until {end}", now)
 
 
 async def _hold_more(tx: Transaction, pod: Pod, wanted: Money, now: datetime) -> Money:
+    await ledger.lock_book(tx, ledger.renter(pod.account))
     balance = await ledger.balance_of(tx, ledger.renter(pod.account))
     more = most_to_hold(wanted, balance, await bills.budgets_over(tx, pod, now))
     if more:
@@ -162,4 +204,5 @@ async def _give_back(tx: Transaction, pod: Pod, extra: Money, now: datetime) -> 
 async def _close(tx: Transaction, pod: Pod, left: Money, now: datetime) -> None:
     await _give_back(tx, pod, left, now)
     await pods.close_pod(tx, pod.id, now)
+    await revoke_keys_of(tx, pod.id, now)
     await pods.say(tx, pod.id, "nothing of it is left on its host: closed", now)

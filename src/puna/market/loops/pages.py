@@ -1,4 +1,4 @@
-"""Every pod that is not closed, one after another: the walk that loops share.
+"""Pods one after another: the walk that loops share.
 
 Each pod has a transaction of its own, in which it is read anew: a turn holds nothing up, and a
 crash costs one pod's work.
@@ -11,7 +11,8 @@ from puna.market.db import pods
 from puna.market.db.database import Database, Transaction
 from puna.market.db.pods import Pod
 
-_PAGE = 200
+PAGE = 200
+Act = Callable[[Transaction, Pod], Awaitable[int]]
 
 
 class Which(Protocol):
@@ -21,11 +22,7 @@ class Which(Protocol):
         """Return the ids of the next page."""
 
 
-async def for_each_open_pod(
-    database: Database,
-    act: Callable[[Transaction, Pod], Awaitable[int]],
-    which: Which = pods.open_pods,
-) -> int:
+async def for_each_open_pod(database: Database, act: Act, which: Which = pods.open_pods) -> int:
     """Have `act` do its work on every open pod, and return the sum of what it returns.
 
     While it works on a pod nobody else changes that: two processes never charge the same second.
@@ -33,11 +30,11 @@ async def for_each_open_pod(
     total, after = 0, ""
     while True:
         async with database.reading() as tx:
-            page = await which(tx, after=after, limit=_PAGE)
-        for each in page:
+            ids = await which(tx, after=after, limit=PAGE)
+        for each in ids:
             async with database.transaction() as tx:
                 pod = await pods.pod_of(tx, each, lock=True)
                 total += await act(tx, pod) if pod else 0
-        if len(page) < _PAGE:
+        if len(ids) < PAGE:
             return total
-        after = page[-1]
+        after = ids[-1]

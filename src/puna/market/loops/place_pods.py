@@ -1,50 +1,88 @@
 """Every pod that should run gets a host, as soon as one does.
 
 Also again: a host that failed a pod's image is left for the next, with the reason kept, and a spot
-pod that asked for it is placed anew when it was displaced.
+pod that asked for it is placed anew when it was displaced. The offers of a card are read once a
+turn, however many pods wait for it; whoever else comes to a host meanwhile has moved its turn on,
+and then that host alone is read again.
 """
 
-from puna.market.actions.renting import (
-    NoCapacity,
-    find_place,
-    return_to_place,
-    take_seat,
-)
+from collections.abc import Sequence
+
+from puna.market.actions.renting import NoCapacity, return_to_place, take_seat
 from puna.market.db import pods as db
 from puna.market.db.database import Database, Transaction
+from puna.market.db.hosts import host_of, hosts_for
+from puna.market.db.notices import is_renting_stopped
 from puna.market.db.pods import Pod
-from puna.market.domain.hosts import Tenure
+from puna.market.domain.hosts import Host, Tenure
+from puna.market.domain.placement import best_seat
 from puna.market.domain.pods import Desired, Intent, Observed
 from puna.market.loops.pages import Which, for_each_open_pod
 from puna.world import World
 
 _MOST_HOSTS = 3
 """Hosts that may fail a pod before it is left as failed."""
+_TRIES = 3
 
 
-async def place_pods(database: Database, world: World, which: Which = db.open_pods) -> int:
+class Offers:
+    """Hosts with who is on them, as this turn knows them."""
+
+    def __init__(self) -> None:
+        self._host_by_id: dict[str, Host] = {}
+        self._ids_by_cards: dict[tuple[str, ...], list[str]] = {}
+
+    async def of(self, tx: Transaction, cards: tuple[str, ...]) -> Sequence[Host]:
+        """Return the hosts that have one of these cards; read at the first question."""
+        key = tuple(sorted(cards))
+        if key not in self._ids_by_cards:
+            found = await hosts_for(tx, key)
+            self._ids_by_cards[key] = [host.id for host in found]
+            for host in found:
+                self._host_by_id.setdefault(host.id, host)
+        return [self._host_by_id[each] for each in self._ids_by_cards[key]]
+
+    async def read_again(self, tx: Transaction, host: str) -> None:
+        """Look at one host again: somebody has come or gone."""
+        self._host_by_id[host] = await host_of(tx, host)
+
+
+async def place_pods(database: Database, world: World, which: Which = db.unplaced_pods) -> int:
     """Take one turn; return how many pods were moved on."""
-    return await for_each_open_pod(database, lambda tx, pod: _move_on(tx, world, pod), which)
+    async with database.reading() as tx:
+        if await is_renting_stopped(tx):
+            return 0
+    offers = Offers()
+    return await for_each_open_pod(
+        database, lambda tx, pod: _move_on(tx, world, offers, pod), which
+    )
 
 
-async def _move_on(tx: Transaction, world: World, pod: Pod) -> bool:
+async def _move_on(tx: Transaction, world: World, offers: Offers, pod: Pod) -> bool:
     if _was_displaced(pod):
         return await _come_back(tx, world, pod)
     if pod.state.desired is not Desired.RUN:
         return False
     if pod.host is None:
-        return await _seat(tx, world, pod)
+        return await _seat(tx, world, offers, pod)
     if _failed_here(pod) and len(pod.failed_hosts) + 1 < _MOST_HOSTS:
         await db.say(tx, pod.id, f"host {pod.host} gave up: {pod.reason}", world.now())
-        return await db.unseat_pod(tx, pod, reason=pod.reason, failed=True)
+        return await db.unseat_pod(tx, pod, world.now(), reason=pod.reason, failed=True)
     return False
 
 
-async def _seat(tx: Transaction, world: World, pod: Pod) -> bool:
-    placement = await find_place(tx, world, pod.spec, avoid=pod.failed_hosts)
-    if placement.seat is None:
-        return False
-    return await take_seat(tx, world, pod.id, placement.seat)
+async def _seat(tx: Transaction, world: World, offers: Offers, pod: Pod) -> bool:
+    demand = pod.spec.demand(avoid=pod.failed_hosts)
+    for _ in range(_TRIES):
+        known = await offers.of(tx, pod.spec.card_models)
+        seat = best_seat(demand, known, world.now())
+        if seat is None:
+            return False
+        is_taken = await take_seat(tx, world, pod.id, seat)
+        await offers.read_again(tx, seat.host)
+        if is_taken:
+            return True
+    return False
 
 
 def _failed_here(pod: Pod) -> bool:
@@ -55,7 +93,7 @@ def _failed_here(pod: Pod) -> bool:
 
 
 def _was_displaced(pod: Pod) -> bool:
-    wants_back = pod.spec.returns and pod.spec.tenure is Tenure.SPOT and pod.reason == "outbid"
+    wants_back = pod.spec.returns and pod.spec.tenure is Tenure.SPOT and pod.reason == db.OUTBID
     has_left = pod.state.observed in (Observed.ABSENT, Observed.EXITED)
     return wants_back and has_left and pod.state.desired is Desired.STOP
 

@@ -8,14 +8,18 @@ it all the same, the database decides each pod.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from puna.market.bells import wait_for_any
 from puna.market.db import pods
+from puna.market.db.checks import Broken
 from puna.market.db.database import DatabaseAway
 from puna.market.db.turns import claim_turn
+from puna.market.loops.check_promises import check_promises
+from puna.market.loops.enforce_limits import enforce_limits
+from puna.market.loops.expire_hosts import expire_hosts
 from puna.market.loops.meter_usage import meter_usage
 from puna.market.loops.place_pods import place_pods
 from puna.market.loops.tell_hosts import tell_hosts
@@ -47,8 +51,12 @@ def loops_of(market: Market) -> tuple[Loop, ...]:
     """Return every loop of a market."""
     tick = market.tariff.tick
     return (
-        Loop(name="place pods", every=Span.of(seconds=10), turn=_place, hurry=_place_new),
+        Loop(name="place pods", every=Span.of(seconds=10), turn=_place, hurry=_place),
         Loop(name="meter usage", every=Span(tick // 2), turn=_meter, hurry=_meter_new),
+        Loop(name="enforce limits", every=Span.of(seconds=5), turn=_limit),
+        Loop(name="expire hosts", every=Span.of(seconds=15), turn=_expire),
+        Loop(name="check promises", every=Span.of(minutes=1), turn=_check),
+        Loop(name="add everything up", every=Span.of(hours=1), turn=_add_up),
     )
 
 
@@ -134,11 +142,6 @@ async def _place(market: Market) -> None:
         market.nudge()
 
 
-async def _place_new(market: Market) -> None:
-    if await place_pods(market.database, market.world, pods.unplaced_pods):
-        market.nudge()
-
-
 async def _meter(market: Market) -> None:
     await meter_usage(market.database, market.world, market.tariff)
     market.tell_hosts()
@@ -147,3 +150,26 @@ async def _meter(market: Market) -> None:
 async def _meter_new(market: Market) -> None:
     await meter_usage(market.database, market.world, market.tariff, pods.unpaid_pods)
     market.tell_hosts()
+
+
+async def _limit(market: Market) -> None:
+    if await enforce_limits(market.database, market.world, market.tariff.rules):
+        market.nudge()
+
+
+async def _expire(market: Market) -> None:
+    if await expire_hosts(market.database, market.world, market.tariff.rules):
+        market.nudge()
+
+
+async def _check(market: Market) -> None:
+    _tell_of(await check_promises(market.database, market.world))
+
+
+async def _add_up(market: Market) -> None:
+    _tell_of(await check_promises(market.database, market.world, thoroughly=True))
+
+
+def _tell_of(broken: Sequence[Broken]) -> None:
+    for each in broken:
+        _LOG.error("%s: %s; nothing new begins until it is cleared", each.kind, each.text)

@@ -1,0 +1,122 @@
+"""A turn of placement reads the offers of a card once, and is never misled by what it remembers."""
+
+from datetime import timedelta
+
+import pytest
+from hypothesis import given, settings, strategies as st
+from sqlalchemy import event
+
+from puna.market.actions.renting import take_seat
+from puna.market.db.pods import Pod
+from puna.market.domain.hosts import Host
+from puna.market.domain.placement import Demand, best_seat, place
+from puna.market.domain.pods import Status
+from puna.market.loops.place_pods import Offers, place_pods
+from puna.market.market import tariff_of
+from puna.market.settings import load_market_settings
+from puna.units import Money, Span
+from tests.market.lots import CARD, NOON, a_bid, a_demand, a_host, a_tenant, some_terms
+from tests.market.stage import Stage
+
+hosts = st.builds(
+    lambda name, price, bids, is_old: a_host(
+        f"h{name}",
+        terms=some_terms(f"0.{price}"),
+        tenants=tuple(a_tenant(f"p{name}-{each}", bid=bid) for each, bid in enumerate(bids)),
+        seen=NOON - timedelta(minutes=2 * is_old),
+    ),
+    st.integers(0, 10**6),
+    st.integers(20, 60),
+    st.lists(st.sampled_from([None, "0.10", "0.20"]), max_size=2),
+    st.integers(0, 1),
+)
+demands = st.sampled_from(
+    [a_demand(), a_demand(2), a_bid("0.15"), a_bid("0.30", 2), a_demand(ceiling=Money(300_000))]
+)
+
+
+@settings(max_examples=60)
+@given(st.lists(hosts, max_size=6, unique_by=lambda host: host.id), demands)
+def test_the_short_way_to_a_seat_leads_to_the_same(found: list[Host], demand: Demand) -> None:
+    assert best_seat(demand, found, NOON) == place(demand, found, NOON).seat
+
+
+async def waiting_pods(market: Stage, count: int) -> list[Pod]:
+    """Pods whose host went away for good, and that wait for another."""
+    ann = await market.account("ann@example.org", "90")
+    first = await market.host("first", cards=count, processors=99, memory=10**12)
+    pods = [await market.rent(ann) for _ in range(count)]
+    await market.tick(times=2)
+    market.hosts.remove(first)
+    await market.tick(times=7)
+    assert all([(await market.look(pod)).host is None for pod in pods])
+    return pods
+
+
+async def statements_of_a_turn(market: Stage) -> list[str]:
+    said: list[str] = []
+    engine = market.database._engine.sync_engine
+
+    def hear(*told: object) -> None:
+        said.append(str(told[2]))
+
+    event.listen(engine, "before_cursor_execute", hear)
+    await place_pods(market.database, market.world)
+    event.remove(engine, "before_cursor_execute", hear)
+    return said
+
+
+async def test_offers_are_read_once_however_many_wait(market: Stage) -> None:
+    pods = await waiting_pods(market, 6)
+    await market.host("second")
+    said = await statements_of_a_turn(market)
+    whole = [each for each in said if "FROM hosts" in each and "card IN" in each]
+    assert len(whole) == 2  # hosts, and who is on them
+    seated = [pod for pod in pods if (await market.look(pod)).host]
+    assert len(seated) == 2
+
+
+async def test_what_others_took_meanwhile_is_seen_before_it_is_taken_again(market: Stage) -> None:
+    offers = Offers()
+    ann = await market.account("ann@example.org", "9")
+    await market.host(cards=1)
+    async with market.database.transaction() as tx:
+        (known,) = await offers.of(tx, (CARD,))
+    await market.rent(ann)
+    async with market.database.transaction() as tx:
+        seat = best_seat(a_demand(), [known], market.world.now())
+        assert seat is not None
+        assert not await take_seat(tx, market.world, "nobody", seat)
+        await offers.read_again(tx, known.id)
+        (again,) = await offers.of(tx, (CARD,))
+        assert (again.turn, again.free.cards) == (known.turn + 1, 0)
+
+
+async def test_a_pod_that_waits_is_seated_as_soon_as_a_host_comes(market: Stage) -> None:
+    (pod,) = await waiting_pods(market, 1)
+    assert await market.status(pod) is Status.PROVISIONING
+    await market.host("second")
+    await market.tick(times=2)
+    assert await market.status(pod) is Status.RUNNING
+
+
+@pytest.mark.parametrize(("tick", "gone"), [("60s", 300), ("5s", 300), ("10m", 1830)])
+def test_a_host_is_given_up_only_after_what_was_paid_ahead(tick: str, gone: int) -> None:
+    """Its agent has stopped by itself what ran there, so that nothing runs twice."""
+    tariff = tariff_of(load_market_settings({"PUNA_MARKET_TICK": tick, "PUNA_HOME": "/nowhere"}))
+    assert tariff.rules.gone_after == timedelta(seconds=gone)
+    assert tariff.rules.gone_after > 2 * tariff.tick.timedelta
+    assert tariff.overrun >= Span.of(seconds=60)
+
+
+def test_a_market_keeps_volumes_and_gives_grace_as_it_is_set() -> None:
+    given_settings = {
+        "PUNA_HOME": "/nowhere",
+        "PUNA_MARKET_KEEP": "720h",
+        "PUNA_MARKET_GRACE": "5m",
+        "PUNA_MARKET_FEE_SHARE": "2.5%",
+    }
+    tariff = tariff_of(load_market_settings(given_settings))
+    assert (tariff.rules.keep, tariff.rules.grace) == (timedelta(days=30), timedelta(minutes=5))
+    assert tariff.rules.forget_after >= tariff.rules.keep
+    assert tariff.fee_share == 250
