@@ -72,6 +72,9 @@ def mistakes(shape: type[BaseModel], body: object) -> list[str]:
         ({**POD, "puna": {"countries": ["Poland"]}}, "$.puna.countries[0]: does not match pattern"),
         ({**POD, "puna": {"access": {"80": "all"}}}, "value must be one of 'open', 'closed'"),
         ({**POD, "image": "a\0b"}, "$.image: a zero byte is no text"),
+        ({**POD, "image": "a\ud800b"}, "$.image: half a character is no text"),
+        ({**POD, "env": {"\udfff": "a"}}, "half a character is no text"),
+        (b"name=n", "$: the body is not JSON: send it with Content-Type: application/json"),
     ],
 )
 def test_a_mistake_is_named_with_its_place(body: object, told: str) -> None:

@@ -261,7 +261,7 @@ def test_a_pod_is_told_in_the_words_of_version_1() -> None:
         "interruptible": False,
         "locked": False,
         "costPerHr": 0.69,
-        "adjustedCostPerHr": 0.69,
+        "adjustedCostPerHr": 0.69274,
         "consumerUserId": "user_a",
         "gpu": {"id": CARD, "count": 2, "displayName": "RTX 4090"},
         "gpuTypeId": CARD,

@@ -13,6 +13,8 @@ from pydantic.alias_generators import to_camel
 PATH = "/v2/puna"
 MOST = 1000
 """Rows of a page, at most."""
+MOST_OF = 1_000_000
+"""More of anything no machine has."""
 
 
 def _listed(text: str) -> str:
@@ -45,18 +47,18 @@ class OfferQuery(Page):
     """RunPod's ids of cards, between commas."""
     count: int = Field(default=1, ge=0, le=64)
     """0 for a pod without a card."""
-    processors: int = Field(default=2, ge=1)
-    memory_gb: int = Field(default=8, ge=1)
-    card_memory_gb: int = Field(default=0, ge=0)
-    disk_gb: int = Field(default=20, ge=1)
-    volume_gb: int = Field(default=0, ge=0)
+    processors: int = Field(default=2, ge=1, le=MOST_OF)
+    memory_gb: int = Field(default=8, ge=1, le=MOST_OF)
+    card_memory_gb: int = Field(default=0, ge=0, le=MOST_OF)
+    disk_gb: int = Field(default=20, ge=1, le=MOST_OF)
+    volume_gb: int = Field(default=0, ge=0, le=MOST_OF)
     cloud: str = ""
     countries: List = ""
     data_center_ids: List = ""
     min_cuda_version: str = ""
-    min_download_mbps: int = Field(default=0, ge=0)
-    min_upload_mbps: int = Field(default=0, ge=0)
-    min_disk_mbps: int = Field(default=0, ge=0)
+    min_download_mbps: int = Field(default=0, ge=0, le=MOST_OF)
+    min_upload_mbps: int = Field(default=0, ge=0, le=MOST_OF)
+    min_disk_mbps: int = Field(default=0, ge=0, le=MOST_OF)
     public_ip: bool = False
     runtime: str = "runc"
     tenure: str = "on_demand"

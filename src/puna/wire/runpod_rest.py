@@ -25,7 +25,12 @@ _MOST_RATE = 10_000_000
 def _storable(text: str) -> str:
     if "\0" in text:
         raise ValueError("a zero byte is no text")
+    if not _SURROGATES.isdisjoint(text):
+        raise ValueError("half a character is no text")
     return text
+
+
+_SURROGATES = frozenset(map(chr, range(0xD800, 0xE000)))
 
 
 Text = Annotated[str, AfterValidator(_storable)]

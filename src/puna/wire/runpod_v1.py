@@ -243,6 +243,7 @@ class BillingV1(Told):
     time: datetime
     amount: float
     time_billed_ms: int
-    disk_space_billed_gb: int = Field(alias="diskSpaceBilledGb")
+    disk_space_billed_gb: int | None
+    """Unknown: what is kept is what it cost."""
     pod_id: str | None = Field(default=None, exclude_if=lambda value: value is None)
     gpu_type_id: str | None = Field(default=None, exclude_if=lambda value: value is None)

@@ -62,6 +62,8 @@ def mistake(found: Mapping[str, Any]) -> str:
         return f"{_place(where[:-1])}: additional properties '{name}' not allowed"
     if kind == "missing":
         return "$: got null, want object"
+    if isinstance(found.get("input"), bytes):
+        return "$: the body is not JSON: send it with Content-Type: application/json"
     return f"{_place(where)}: {_complaint(kind, found)}"
 
 

@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter
 
-from puna.market.http.rest_v1 import missing, pods, registries, templates
+from puna.market.http.rest_v1 import billing, missing, pods, registries, templates
 
 router = APIRouter()
-for _each in (pods, templates, registries, missing):
+for _each in (pods, templates, registries, billing, missing):
     router.include_router(_each.router)

@@ -56,8 +56,8 @@ class CatalogQuery(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
     include: str = ""
     product: str = ""
-    count: int = Field(default=1, ge=1)
-    vcpu_count: int = Field(default=2, ge=1)
+    count: int = Field(default=1, ge=1, le=64)
+    vcpu_count: int = Field(default=2, ge=1, le=4096)
     cloud: Cloud | None = None
     country_codes: str = ""
     cuda_versions: str = ""
