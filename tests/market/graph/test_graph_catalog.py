@@ -2,6 +2,8 @@
 
 import pytest
 
+from puna.market.http.graph.asked import Asked
+from puna.market.http.graph.bounds import MOST_HOSTS, QueryTooLarge
 from tests.market.graph.conftest import Speaking
 from tests.market.lots import CARD
 
@@ -51,6 +53,13 @@ async def test_the_lowest_price_is_of_what_is_free(graphql: Speaking) -> None:
     (card,) = (await graphql.ask(LOWEST, input={"gpuCount": 1}))["gpuTypes"]
     assert card["lowestPrice"]["uninterruptablePrice"] is None
     assert card["lowestPrice"]["stockStatus"] == "None"
+
+
+async def test_a_request_looks_at_no_more_hosts_than_it_may(graphql: Speaking) -> None:
+    asked = Asked(graphql.market.market, await graphql.market.account("ann@example.org"))
+    asked.count(MOST_HOSTS)
+    with pytest.raises(QueryTooLarge, match="more than 50000 hosts"):
+        asked.count(1)
 
 
 async def test_data_centers_say_which_cards_they_have(graphql: Speaking) -> None:

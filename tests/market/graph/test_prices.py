@@ -11,6 +11,9 @@ from tests.market.lots import CARD, NOON, a_demand, a_host, a_machine, a_tenant,
 CHEAP = a_host("cheap", terms=some_terms("0.30", "0.20"))
 DEAR = a_host("dear", terms=some_terms("0.50", "0.05"))
 FULL = a_host("full", terms=some_terms("0.10"), tenants=(a_tenant("a"), a_tenant("b")))
+BOUGHT = a_host(
+    "bought", terms=some_terms("0.20", "0.10"), tenants=(a_tenant("a", bid="0.05", cards=2),)
+)
 SPOTTED = a_host("spotted", terms=some_terms("0.20"), tenants=(a_tenant("a", bid="0.15", cards=2),))
 CLOSED = a_host("closed", terms=some_terms("0.01", is_paused=True))
 OTHER = a_host("other", machine=a_machine(card="NVIDIA L4"), terms=some_terms("0.01"))
@@ -23,6 +26,7 @@ OTHER = a_host("other", machine=a_machine(card="NVIDIA L4"), terms=some_terms("0
         ([DEAR, FULL], "0.50", "0.05", 1, [1, 2]),
         ([FULL], None, None, 0, []),
         ([SPOTTED], "0.20", None, 1, []),
+        ([BOUGHT], "0.20", "0.10", 1, []),
         ([CLOSED], None, None, 0, []),
         ([OTHER], None, None, 0, []),
         ([], None, None, 0, []),
@@ -33,6 +37,7 @@ OTHER = a_host("other", machine=a_machine(card="NVIDIA L4"), terms=some_terms("0
         "not the full",
         "full",
         "spot gives way",
+        "spot gives way to a higher bid",
         "closed",
         "another",
         "none",

@@ -127,7 +127,7 @@ _CHECKS: tuple[tuple[Why, Check], ...] = (
         ),
     ),
     (Why.DISK_SPEED, lambda want, host, _: host.machine.disk_mbps >= want.disk_mbps),
-    (Why.TOO_SMALL, lambda want, host, _: _fits(want.takes, _whole(host))),
+    (Why.TOO_SMALL, lambda want, host, _: fits(want.takes, _whole(host))),
     (Why.TRIED, lambda want, host, _: host.id not in want.avoid),
     (Why.DRAINING, lambda _, host, __: not host.is_draining),
     (Why.STALE, lambda _, host, now: host.is_fresh(now)),
@@ -215,7 +215,8 @@ def _whole(host: Host) -> Room:
     )
 
 
-def _fits(wanted: Room, room: Room) -> bool:
+def fits(wanted: Room, room: Room) -> bool:
+    """Tell whether there is room for what is wanted."""
     return (
         wanted.cards <= room.cards
         and wanted.processors <= room.processors
@@ -226,13 +227,13 @@ def _fits(wanted: Room, room: Room) -> bool:
 
 def _leaving(demand: Demand, host: Host) -> tuple[str, ...] | None:
     """Return the pods that must go to make room; None where even that makes too little."""
-    if _fits(demand.takes, host.free):
+    if fits(demand.takes, host.free):
         return ()
     candidates = sorted(
         (tenant for tenant in host.tenants if _gives_way(tenant, demand)),
         key=lambda tenant: (tenant.bid, -tenant.since.timestamp(), tenant.pod),
     )
-    return _fewest(candidates, lambda going: _fits(demand.takes, host.free_without(going)))
+    return _fewest(candidates, lambda going: fits(demand.takes, host.free_without(going)))
 
 
 def _fewest(

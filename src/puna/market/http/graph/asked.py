@@ -17,6 +17,7 @@ from puna.market.actions.accounts import check_may_write
 from puna.market.db.accounts import Caller
 from puna.market.db.database import Transaction
 from puna.market.http.auth import reading, writing
+from puna.market.http.graph.bounds import MOST_HOSTS, QueryTooLarge
 from puna.market.market import Market
 
 Shape = Mapping[str, object]
@@ -38,6 +39,8 @@ class Asked:
     """The program that asks, as it calls itself."""
     _seen: dict[Hashable, asyncio.Task[Any]] = field(default_factory=dict)
     """What several fields want and one looks up."""
+    _counted: list[int] = field(default_factory=list)
+    """How many hosts each field looked at."""
 
     @property
     def account(self) -> str:
@@ -61,6 +64,15 @@ class Asked:
         check_may_write(self.caller)
         async with writing(self.market) as tx:
             yield tx
+
+    def count(self, hosts: int) -> None:
+        """Note that hosts are looked at. Raises `QueryTooLarge` where they are too many by now."""
+        self._counted.append(hosts)
+        if sum(self._counted) > MOST_HOSTS:
+            raise QueryTooLarge(
+                f"the request looks at more than {MOST_HOSTS} hosts",
+                hint="ask for the price of fewer cards at once",
+            )
 
     async def once(self, what: Hashable, look: Callable[[], Coroutine[Any, Any, Found]]) -> Found:
         """Look something up once for the whole request, whichever field asks first."""

@@ -34,6 +34,8 @@ MOST_TEXT = 128 * 1024
 """Bytes of one value."""
 MOST_ROWS = 1000
 """Values of one list that is sent."""
+MOST_HOSTS = 50_000
+"""That one request may look at, each as often as it asks for a price."""
 MOST_QUERIES = 20
 """Fields at the top, each of which may ask the database."""
 MOST_CHANGES = 10

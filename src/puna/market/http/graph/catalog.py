@@ -22,11 +22,9 @@ from puna.market.http.graph.asked import Asked, Field, Shape, Words
 from puna.market.http.graph.prices import Lowest, lowest
 from puna.market.http.graph.wishes import demand_of, instance_of
 from puna.market.http.pods import dollars as to_dollars
-from puna.units import Money
+from puna.units import Money, Span
 
 _GB, _GIB = 10**9, 2**30
-_TOGETHER = "cards of this answer"
-"""Under this name each card of a list knows of the others: hosts are looked up once for all."""
 
 
 def dollars(amount: Money | None) -> float | None:
@@ -45,8 +43,7 @@ async def _gpu_types(asked: Asked, words: Words) -> Sequence[Shape]:
     for shelf in await _shelves(asked, Shelves()):
         if not wanted or shelf.card in wanted:
             by_card.setdefault(shelf.card, []).append(shelf)
-    together = tuple(sorted(by_card))
-    return [card_shape(card, by_card[card]) | {_TOGETHER: together} for card in together]
+    return [card_shape(card, by_card[card]) for card in sorted(by_card)]
 
 
 def card_shape(card: str, found: Sequence[Shelf]) -> dict[str, object]:
@@ -73,8 +70,7 @@ def card_shape(card: str, found: Sequence[Shelf]) -> dict[str, object]:
 
 async def _lowest_price(card: Shape, asked: Asked, words: Words) -> Shape:
     name = str(card["id"])
-    together = card.get(_TOGETHER)
-    hosts = await _hosts(asked, together if isinstance(together, tuple) else (name,))
+    hosts = await _hosts(asked, (name,))
     return price_shape(name, lowest(demand_of(words, name), hosts, asked.market.world.now()))
 
 
@@ -236,11 +232,20 @@ async def _shelves(asked: Asked, which: Shelves) -> Sequence[Shelf]:
 
 
 async def _hosts(asked: Asked, cards: tuple[str, ...]) -> Sequence[Host]:
+    """Return the hosts with these cards, or all, to be looked at once each.
+
+    They are looked up once for a request, and others are let through before they are looked at.
+    Raises `QueryTooLarge` for a request that looks at too many.
+    """
+
     async def look() -> Sequence[Host]:
         async with asked.reading() as tx:
             return await hosts_for(tx, cards)
 
-    return await asked.once(("hosts", cards), look)
+    found = await asked.once(("hosts", cards), look)
+    asked.count(len(found))
+    await asked.market.world.wait(Span(0))
+    return found
 
 
 def _least(amounts: Iterable[Money | None]) -> Money | None:

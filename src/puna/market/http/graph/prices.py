@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from puna.market.domain.cards import stock_of
-from puna.market.domain.hosts import Host, Tenure
-from puna.market.domain.placement import Demand, place
+from puna.market.domain.hosts import Host, Room, Tenure
+from puna.market.domain.placement import Demand, fits, place, reason_against
 from puna.units import Money
 
 
@@ -43,33 +43,38 @@ class Lowest:
 
 def lowest(demand: Demand, hosts: Iterable[Host], now: datetime) -> Lowest:
     """Look at each host by itself, by the rules by which pods are placed."""
-    has_card = [host for host in hosts if host.machine.card in demand.cards or not demand.cards]
-    takers = [host for host in has_card if place(demand, [host], now).seat]
     one = replace(demand, takes=replace(demand.takes, cards=min(1, demand.takes.cards)))
-    open_now = [host for host in has_card if place(one, [host], now).seat]
+    has_card = [host for host in hosts if not demand.cards or host.machine.card in demand.cards]
+    offered = [(host, host.free) for host in has_card if reason_against(one, host, now) is None]
+    takers = [host for host, room in offered if _takes(demand, host, room, now)]
     best = min(takers, key=lambda host: (host.terms.price, host.id), default=None)
-    bids = [bid for host in has_card if (bid := _bid(demand, host, now)) is not None]
+    bids = [bid for host, room in offered if (bid := _bid(demand, host, room, now)) is not None]
     return Lowest(
         on_demand=best.terms.price if best else None,
         bid=min(bids, default=None),
         best=best,
         places=len(takers),
-        most_free=max((host.free.cards for host in open_now), default=0),
-        free=sum(host.free.cards for host in open_now),
+        most_free=max((room.cards for _, room in offered), default=0),
+        free=sum(room.cards for _, room in offered),
         total=sum(host.machine.cards for host in has_card),
         versions=_versions(takers),
     )
 
 
-def _versions(takers: Iterable[Host]) -> tuple[tuple[str, int], ...]:
-    found = Counter(host.machine.cuda for host in takers if any(host.machine.cuda))
-    return tuple((f"{major}.{minor}", found[major, minor]) for major, minor in sorted(found))
+def _takes(demand: Demand, host: Host, room: Room, now: datetime) -> bool:
+    """Tell whether a host that is offered would take the demand: as it is, or after others left."""
+    return fits(demand.takes, room) or place(demand, [host], now).seat is not None
 
 
-def _bid(demand: Demand, host: Host, now: datetime) -> Money | None:
+def _bid(demand: Demand, host: Host, room: Room, now: datetime) -> Money | None:
     """Return the owner's least bid, if a pod that bids it would be placed on the host."""
     least = host.terms.least_bid
     if least is None:
         return None
     spot = replace(demand, tenure=Tenure.SPOT, bid=least)
-    return least if place(spot, [host], now).seat else None
+    return least if _takes(spot, host, room, now) else None
+
+
+def _versions(takers: Iterable[Host]) -> tuple[tuple[str, int], ...]:
+    found = Counter(host.machine.cuda for host in takers if any(host.machine.cuda))
+    return tuple((f"{major}.{minor}", found[major, minor]) for major, minor in sorted(found))
