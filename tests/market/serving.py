@@ -33,6 +33,7 @@ from puna.settings import Address
 from puna.units import Money, Span
 from puna.wire.agent import PATH, Join, Joined, Orders, Report
 from puna.world import RealWorld
+from tests.market.instant import instant_database
 from tests.market.stage import MACHINE, SEAL, TERMS, TICK, FakeHost, Stage
 from tests.worlds import FakeWorld
 
@@ -149,7 +150,8 @@ async def market_serving(
     wanted = _settings(folder, database, settings)
     world = ActualWorld() if in_real_time else FakeWorld()
     async with AsyncExitStack() as stack:
-        opened = await Database.open(wanted.database)
+        is_instant = not (in_real_time or database or (folder / "market.db").exists())
+        opened = instant_database(folder) if is_instant else await Database.open(wanted.database)
         stack.push_async_callback(opened.close)
         market = Market(
             database=opened,

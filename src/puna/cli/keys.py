@@ -13,12 +13,15 @@ from puna.units import relative_time
 _MEANINGS = "use: run models; manage: also pull, create and remove them; admin: also /metrics"
 
 
-class _Life(click.ParamType[timedelta]):
+class Life(click.ParamType[timedelta]):
+    """A length of time such as 30d."""
+
     name = "time"
 
     def convert(
         self, value: str, param: click.Parameter | None, ctx: click.Context | None
     ) -> timedelta:
+        """Read it, or fail with what is wrong."""
         try:
             return read_life(value)
         except Invalid as error:
@@ -42,7 +45,7 @@ def keys() -> None:
     show_default=True,
     help=_MEANINGS,
 )
-@click.option("--expires", type=_Life(), help="How long it is good for, such as 30d, 12h or 2w.")
+@click.option("--expires", type=Life(), help="How long it is good for, such as 30d, 12h or 2w.")
 @click.option("--rpm", type=click.IntRange(1), default=None, help="Requests a minute.")
 @click.option("--tpm", type=click.IntRange(1), default=None, help="Tokens a minute.")
 @pass_session

@@ -19,6 +19,13 @@ class MarketCommands(ExtraCommands):
     )
     rows: ClassVar[Mapping[str, Row]] = {
         "serve": Row("puna.cli.market_serve", "serve", "Serve a market"),
+        "status": Row("puna.cli.market_operate", "status", "Show how the market is"),
+        "accounts": Row("puna.cli.market_operate", "accounts", "List accounts, or open one"),
+        "keys": Row("puna.cli.market_operate", "keys", "List, make and revoke keys"),
+        "credit": Row("puna.cli.market_operate", "credit", "Give an account credit"),
+        "hosts": Row("puna.cli.market_operate", "hosts", "List machines, or drain one"),
+        "tokens": Row("puna.cli.market_operate", "tokens", "List or make tokens for machines"),
+        "orphans": Row("puna.cli.market_operate", "orphans", "List containers of nobody"),
     }
 
 

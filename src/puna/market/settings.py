@@ -54,6 +54,8 @@ class MarketSettings:
     access_log: bool
     introspection: bool
     """Whether GraphQL describes itself to every key; to the operator's it always does."""
+    key: str
+    """What `puna market` sends."""
 
     @property
     def url(self) -> str:
@@ -181,6 +183,13 @@ MARKET_ROWS: tuple[Setting, ...] = (
         read_flag,
         "false",
         "GraphQL describes itself to every key, and not only to the operator's",
+    ),
+    Setting(
+        "market_key",
+        read_text,
+        "",
+        "the operator's key, which `puna market accounts` and its like send",
+        secret=True,
     ),
 )
 _NAMES = {row.name.partition("_")[2] for row in MARKET_ROWS}

@@ -109,11 +109,12 @@ Renter = Annotated[Caller, Depends(_renter)]
 """Who asks, with a key that may do what the method says."""
 
 
-async def _operator(caller: Renter) -> Caller:
+async def operator(caller: Renter) -> Caller:
+    """Return the operator who asks. Raises `OperatorsOnly`."""
     if not caller.account.is_admin:
         raise OperatorsOnly("only the market's operator may do this")
     return caller
 
 
-Operator = Annotated[Caller, Depends(_operator)]
+Operator = Annotated[Caller, Depends(operator)]
 """The market's operator."""
