@@ -26,6 +26,15 @@ class Cluster:
         """Where its socket and its data are."""
         return self._folder
 
+    def stop(self) -> None:
+        """Let it go away, with every connection."""
+        self.run("pg_ctl", "-D", str(self._folder / "data"), "-m", "fast", "-w", "stop")
+
+    def start(self) -> None:
+        """Let it come (back)."""
+        settings = f"-k {self._folder} -c listen_addresses= -c fsync=off"
+        self.run("pg_ctl", "-D", str(self._folder / "data"), "-w", "-o", settings, "start")
+
     def address(self) -> str:
         """Return the address of a new, empty database."""
         self._count += 1
@@ -58,10 +67,9 @@ def postgresql() -> Iterator[Cluster | None]:
     if os.geteuid() == 0:
         shutil.chown(folder, user)
     cluster = Cluster(programs, folder, user)
-    settings = f"-k {folder} -c listen_addresses= -c fsync=off"
     try:
         cluster.run("initdb", "-A", "trust", "-U", user, "-D", str(folder / "data"), "-N")
-        cluster.run("pg_ctl", "-D", str(folder / "data"), "-w", "-o", settings, "start")
+        cluster.start()
         yield cluster
         cluster.run("pg_ctl", "-D", str(folder / "data"), "-m", "immediate", "stop")
     finally:

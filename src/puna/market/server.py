@@ -18,7 +18,8 @@ from fastapi import APIRouter
 
 from puna.market.actions.accounts import first_admin
 from puna.market.bells import Bells
-from puna.market.db.database import Database
+from puna.market.companion import Companion, keep_company
+from puna.market.db.database import Database, sole_use
 from puna.market.gateway.front import Front
 from puna.market.gateway.gateway import Gateway, Place, gateway
 from puna.market.gateway.places import LOCAL
@@ -45,14 +46,18 @@ FINISHING = Span.of(seconds=2)
 _IDLE_CONNECTION_S = 120
 
 
-def serve(settings: MarketSettings, *, world: World | None = None) -> None:
-    """Run one process of a market until SIGINT or SIGTERM. Blocks."""
+def serve(
+    settings: MarketSettings, *, world: World | None = None, companion: Companion | None = None
+) -> None:
+    """Run one process of a market until SIGINT or SIGTERM, with an agent if given. Blocks."""
     allow_many_connections()
+    settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (
+        sole_use(settings.database),
         listen_at(settings.address, in_use=_in_use, variable="PUNA_MARKET_ADDRESS") as listener,
         asyncio.Runner(loop_factory=loop_factory()) as runner,
     ):
-        runner.run(_serve(settings, listener, world or RealWorld()))
+        runner.run(_serve(settings, listener, world or RealWorld(), companion))
 
 
 def _in_use(address: Address) -> PortInUse:
@@ -62,7 +67,9 @@ def _in_use(address: Address) -> PortInUse:
     )
 
 
-async def _serve(settings: MarketSettings, listener: socket.socket, world: World) -> None:
+async def _serve(
+    settings: MarketSettings, listener: socket.socket, world: World, companion: Companion | None
+) -> None:
     async with opened(settings, world) as market, gateway_of(market) as gateway:
         server = Server(uvicorn_config(market, gateway), market.bells)
         loop = asyncio.get_running_loop()
@@ -70,19 +77,23 @@ async def _serve(settings: MarketSettings, listener: socket.socket, world: World
             with suppress(NotImplementedError):
                 loop.add_signal_handler(number, server.stop)
         await _greet(market)
-        say(f"puna market {__version__} listens on {bound(settings.address, listener).url}")
-        loops = asyncio.create_task(run_loops(market))
+        address = bound(settings.address, listener)
+        say(f"puna market {__version__} listens on {address.url}")
+        duties = {asyncio.create_task(run_loops(market))}
+        if companion is not None:
+            url = address.for_client().url
+            duties.add(asyncio.create_task(keep_company(market, companion, url)))
         try:
             await server.serve(sockets=[listener])
         finally:
-            loops.cancel()
-            await asyncio.wait({loops})
+            for duty in duties:
+                duty.cancel()
+            await asyncio.wait(duties)
 
 
 @asynccontextmanager
 async def opened(settings: MarketSettings, world: World) -> AsyncIterator[Market]:
     """Open a market: its folder, its database with tables of this version."""
-    settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     database = await Database.open(settings.database)
     try:
         yield Market(

@@ -9,7 +9,7 @@ from datetime import timedelta
 from puna.errors import Conflict, Denied, Invalid, NotFound
 from puna.market.db import accounts as db
 from puna.market.db.accounts import Account, ApiKey, Caller, JoinToken
-from puna.market.db.database import Transaction
+from puna.market.db.database import Transaction, take_the_floor
 from puna.market.db.ledger import post
 from puna.market.domain.hosts import Cloud
 from puna.market.domain.ledger import grant
@@ -142,6 +142,7 @@ async def revoke_key(tx: Transaction, world: World, account: str, key: str) -> N
 
 async def first_admin(tx: Transaction, world: World) -> MadeKey | None:
     """Open the operator's account with a key; None where there is one already."""
+    await take_the_floor(tx)  # of several processes that start together, one does it
     if await db.has_admin(tx):
         return None
     admin = await open_account(tx, world, "admin@localhost", is_admin=True)

@@ -84,6 +84,12 @@ async def has_admin(tx: Transaction) -> bool:
     return bool(found)
 
 
+async def first_operator(tx: Transaction) -> str:
+    """Return the account that has run this market longest; there must be one."""
+    wanted = select(accounts.c.id).where(accounts.c.is_admin).order_by(accounts.c.created)
+    return str((await tx.execute(wanted.limit(1))).scalar_one())
+
+
 async def set_public_keys(tx: Transaction, account: str, public_keys: Sequence[str]) -> None:
     """Replace an account's SSH keys."""
     change = update(accounts).where(accounts.c.id == account)

@@ -6,23 +6,38 @@ own isolation does for the rest; whatever two transactions may both want is guar
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Self
 
+import asyncpg
+from filelock import FileLock, Timeout
 from sqlalchemy import Connection, event, func, make_url, select
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    InterfaceError,
+    OperationalError,
+    TimeoutError as PoolTimeout,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from puna.errors import Invalid, Unavailable
+from puna.errors import Conflict, Invalid, PunaError, Unavailable
 from puna.market.db.migrate import upgrade
 
 _WAIT_MS = 30_000
 _READS = "puna_reads"
 _CHANNEL = "puna_market"
+_FLOOR = 0x70756E61
+"""The number of our lock in PostgreSQL: `puna`."""
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
+
+_AWAY = ("08", "53", "57", "58")
+"""Classes of PostgreSQL's errors: no connection, no resources, shut down, the system itself."""
+_LATER = frozenset({"40001", "40P01", "55P03"})
+"""Two that were in each other's way."""
 
 Transaction = AsyncConnection
 
@@ -34,12 +49,21 @@ class DatabaseAway(Unavailable):
     retry_after_s = 5
 
 
+class DatabaseInUse(Conflict):
+    """Another process has the file."""
+
+    code = "database_in_use"
+
+
 class Database:
     """The market's memory."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
-        self._looking = engine.execution_options(**{_READS: True})
+        looks: dict[str, object] = {_READS: True}
+        if self.is_shared:
+            looks["isolation_level"] = "REPEATABLE READ"  # sums that are asked for one by one agree
+        self._looking = engine.execution_options(**looks)
 
     @classmethod
     async def open(cls, address: str) -> Self:
@@ -47,13 +71,20 @@ class Database:
 
         Raises `Invalid` for another address, `DatabaseAway` where nothing answers.
         """
+        file = _file_of(address)
+        if file is not None and not file.parent.is_dir():
+            raise DatabaseAway(f"the database does not answer: there is no folder {file.parent}")
         database = cls(_engine(address))
         try:
-            async with database._engine.connect() as connection:
-                await connection.run_sync(upgrade)
-                await connection.commit()
-        except (DBAPIError, OSError) as error:
+            with _said_when_away():
+                async with database._engine.connect() as connection:
+                    await take_the_floor(connection)
+                    await connection.run_sync(upgrade)
+                    await connection.commit()
+        except (PunaError, DBAPIError) as error:
             await database.close()
+            if isinstance(error, PunaError):
+                raise
             raise DatabaseAway(f"the database does not answer: {_cause(error)}") from error
         return database
 
@@ -71,15 +102,9 @@ class Database:
 
     @asynccontextmanager
     async def _begun(self, engine: AsyncEngine) -> AsyncIterator[Transaction]:
-        try:
+        with _said_when_away():
             async with engine.begin() as connection:
                 yield connection
-        except OSError as error:
-            raise DatabaseAway(f"the database does not answer: {_cause(error)}") from error
-        except DBAPIError as error:
-            if not (error.connection_invalidated or isinstance(error, OperationalError)):
-                raise
-            raise DatabaseAway(f"the database does not answer: {_cause(error)}") from error
 
     @property
     def is_shared(self) -> bool:
@@ -98,19 +123,82 @@ class Database:
         Raises `DatabaseAway`. Words that are said meanwhile are lost.
         """
         lost = asyncio.Event()
-        async with self._looking.connect() as connection:
-            driver = (await connection.get_raw_connection()).driver_connection
-            assert driver is not None  # noqa: S101 - a connection that is open has one
-            driver.add_termination_listener(lambda _: lost.set())
-            await driver.add_listener(_CHANNEL, lambda *words: heard(words[-1]))
-            try:
-                await lost.wait()
-            finally:
-                await connection.invalidate()
+        with _said_when_away():
+            async with self._engine.connect() as connection:
+                driver = (await connection.get_raw_connection()).driver_connection
+                assert driver is not None  # noqa: S101 - a connection that is open has one
+                driver.add_termination_listener(lambda _: lost.set())
+                await driver.add_listener(_CHANNEL, lambda *words: heard(words[-1]))
+                try:
+                    await lost.wait()
+                finally:
+                    await connection.invalidate()
 
     async def close(self) -> None:
         """Drop every connection."""
         await self._engine.dispose()
+
+
+async def take_the_floor(tx: Transaction) -> None:
+    """Let no other process do what is done once until the transaction ends.
+
+    SQLite's writers are alone anyhow.
+    """
+    if tx.dialect.name == "postgresql":
+        await tx.execute(select(func.pg_advisory_xact_lock(_FLOOR)))
+
+
+@contextmanager
+def _said_when_away() -> Iterator[None]:
+    """Turn what a database that is away, or too busy, makes of a statement into `DatabaseAway`."""
+    try:
+        yield
+    except (OSError, PoolTimeout, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise DatabaseAway(f"the database does not answer: {_cause(error)}") from error
+    except asyncpg.InternalClientError as error:  # a connection that was lost in mid-sentence
+        raise DatabaseAway("the database broke off") from error
+    except DBAPIError as error:
+        if not _is_away(error):
+            raise
+        raise DatabaseAway(f"the database does not answer: {_cause(error)}") from error
+
+
+def _is_away(error: DBAPIError) -> bool:
+    """Tell whether the same may succeed later; what is wrong by itself stays wrong."""
+    if error.connection_invalidated or isinstance(error, OperationalError | InterfaceError):
+        return True
+    state = str(getattr(error.orig, "sqlstate", "") or "")
+    return state.startswith(_AWAY) or state in _LATER
+
+
+@contextmanager
+def sole_use(address: str) -> Iterator[None]:
+    """Keep other processes from the same file of SQLite. Raises `DatabaseInUse`."""
+    file = _file_of(address)
+    if file is None:
+        yield
+        return
+    lock = FileLock(f"{file}.lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise DatabaseInUse(
+            f"another market works on {file}",
+            hint="one process serves a file; PUNA_MARKET_DATABASE=postgresql://... takes many",
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _file_of(address: str) -> Path | None:
+    try:
+        url = make_url(address)
+    except ArgumentError:
+        return None  # whoever opens it says so
+    is_file = url.get_backend_name() == "sqlite" and url.database
+    return Path(str(url.database)) if is_file else None
 
 
 def sqlite_address(path: Path) -> str:
