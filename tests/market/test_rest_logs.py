@@ -3,6 +3,8 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,11 +15,15 @@ import pytest_asyncio
 
 from puna.market.db import pods as db
 from puna.market.domain.loglines import Line, Source, apart
-from puna.market.http.rest_v2.logs import event
+from puna.market.gateway.tunnels import HostAway, Stream
+from puna.market.http.auth import caller_of
+from puna.market.http.container_log import container_log
+from puna.market.http.rest_v2.logs import Asked, Follower, event, events
 from puna.units import Span
+from puna.wire.tunnel import Ask, Kind, LogLine, frame
 from tests.market.lots import CARD
 from tests.market.serving import MarketServing, market_serving
-from tests.worlds import becomes
+from tests.worlds import becomes, settle
 
 BODY = {"name": "n", "image": "img:1", "gpu": {"id": CARD}, "cloud": "COMMUNITY"}
 AT = datetime(2026, 11, 24, 2, 0, 41, 120_000, tzinfo=UTC)
@@ -139,6 +145,133 @@ async def test_what_cannot_be_asked_for_is_422(
     reply = await serving.ask("GET", f"{path}?{query}", key=key)
     assert reply.status == 422
     assert problem in reply.json["errors"][0]
+
+
+class Silent:
+    """The half of a stream on which the gateway says nothing."""
+
+    def write(self, data: bytes, /) -> None:
+        raise AssertionError(data)
+
+    def write_eof(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    def is_closing(self) -> bool:
+        return False
+
+    async def drain(self) -> None:
+        pass
+
+
+@dataclass
+class Container:
+    """A container whose lines a test writes, and the questions that its host was asked."""
+
+    lines: list[LogLine]
+    asked: list[Ask] = field(default_factory=list)
+    breaks: int = 0
+    """How often the host cannot be reached at first."""
+
+    async def ask(self, pod: str, ask: Ask) -> Stream:
+        assert pod == "p"
+        self.asked.append(ask)
+        if self.breaks:
+            self.breaks -= 1
+            raise HostAway("the host is away")
+        reader = asyncio.StreamReader()
+        for line in self.lines:
+            if line.at >= ask.since:
+                reader.feed_data(frame(Kind.LINE, line))
+        reader.feed_eof()
+        return Stream(reader, Silent())
+
+
+def wrote(second: int, text: str) -> LogLine:
+    return LogLine(at=f"2026-11-24T02:00:{second:02}.123456789Z", text=text)
+
+
+async def test_what_a_container_wrote_is_read_to_its_end() -> None:
+    container = Container([wrote(1, "a"), wrote(2, "b")])
+    async with container_log(container.ask, "p", None) as log:
+        found = await log.old(7)
+    assert [(each.text, each.source) for each in found] == [
+        ("a", Source.CONTAINER),
+        ("b", Source.CONTAINER),
+    ]
+    assert found[0].stamp == "2026-11-24T02:00:01.123456Z"
+    assert (container.asked[0].tail, container.asked[0].follow) == (7, False)
+
+
+async def test_it_is_followed_from_the_last_line_and_none_comes_twice() -> None:
+    container = Container([wrote(1, "a"), wrote(2, "b")])
+    async with container_log(container.ask, "p", None) as log:
+        await log.old(7)
+        container.lines.append(wrote(3, "c"))
+        log.follow()
+        await asyncio.wait_for(log.news.wait(), 5)
+        assert [each.text for each in log.take()] == ["c"]
+    assert container.asked[1].follow
+    assert container.asked[1].since == wrote(2, "").at
+
+
+async def test_a_host_that_is_away_is_asked_again() -> None:
+    container = Container([wrote(1, "a")], breaks=2)
+    async with container_log(container.ask, "p", None) as log:
+        assert await log.old(7) == []
+        log.follow()
+        await becomes(lambda: len(container.asked) == 2)
+        await settle()
+        log.follow()
+        await asyncio.wait_for(log.news.wait(), 5)
+        assert [each.text for each in log.take()] == ["a"]
+
+
+async def test_a_broken_line_ends_the_reading_and_nothing_else() -> None:
+    async def broken(pod: str, ask: Ask) -> Stream:
+        del pod, ask
+        reader = asyncio.StreamReader()
+        reader.feed_data(frame(Kind.LINE, wrote(1, "a")) + frame(Kind.LINE, b"{}") + b"x")
+        reader.feed_eof()
+        return Stream(reader, Silent())
+
+    async with container_log(broken, "p", None) as log:
+        assert [each.text for each in await log.old(7)] == ["a"]
+
+
+async def test_both_logs_are_told_in_one_order(serving: MarketServing) -> None:
+    key, path = await a_pod(serving)
+    await serving.tick()
+    pod = path.split("/")[3]
+    now = serving.world.now()
+    container = Container([LogLine(at=now.isoformat(), text="hello")])
+
+    async def ask(_: str, question: Ask) -> Stream:
+        return await container.ask("p", question)
+
+    caller = await caller_of(serving.market, key)
+    follower = Follower(pod=pod, caller=caller, asked=Asked(tail=2))
+    async with aclosing(events(serving.market, follower, ask)) as stream:
+        first, second = [told(await anext(stream))[0] for _ in range(2)]
+    assert first["source"] == "system"
+    assert (second["source"], second["line"]) == ("container", "hello")
+
+
+async def test_only_the_containers_log_is_told_if_so_asked(serving: MarketServing) -> None:
+    key, path = await a_pod(serving)
+    await serving.tick()
+    container = Container([wrote(1, "a")])
+
+    async def ask(_: str, question: Ask) -> Stream:
+        return await container.ask("p", question)
+
+    caller = await caller_of(serving.market, key)
+    asked = Asked(source=["container"])
+    follower = Follower(pod=path.split("/")[3], caller=caller, asked=asked)
+    async with aclosing(events(serving.market, follower, ask)) as stream:
+        assert texts(await anext(stream)) == ["a"]
 
 
 def test_lines_of_one_moment_are_told_apart_in_their_order() -> None:

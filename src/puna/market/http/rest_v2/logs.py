@@ -5,7 +5,7 @@ terminated. A client that was cut off sends the id of the last event it has, and
 Nothing of the database is held between two looks.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
@@ -14,7 +14,6 @@ from fastapi import APIRouter, Depends, Header, Query
 from pydantic import AwareDatetime, BeforeValidator
 from starlette.responses import Response, StreamingResponse
 
-from puna.errors import Unsupported
 from puna.market.actions.renting import NoSuchPod, must_have
 from puna.market.bells import wait_for_any
 from puna.market.db import pods as db
@@ -22,7 +21,8 @@ from puna.market.db.accounts import Caller
 from puna.market.db.database import Transaction
 from puna.market.domain.loglines import Line, Source, apart
 from puna.market.domain.pods import Status
-from puna.market.http.auth import Renter, ThisMarket, reading
+from puna.market.http.auth import Renter, ThisGateway, ThisMarket, reading
+from puna.market.http.container_log import Question, container_log
 from puna.market.http.ids import Id
 from puna.market.market import Market
 from puna.units import Span
@@ -37,12 +37,6 @@ _SIGN = b": still here\n\n"
 _LATE = timedelta(seconds=5)
 """A line is said in a transaction that may end after one that says a later line."""
 _OVER = frozenset({Status.EXITED, Status.TERMINATED, Status.ERROR})
-
-
-class NotKept(Unsupported):
-    """This market does not have that log."""
-
-    code = "not_offered"
 
 
 def _parts(sent: object) -> object:
@@ -62,39 +56,58 @@ class Asked:
     since: Annotated[AwareDatetime | None, Query()] = None
     last: Annotated[AwareDatetime | None, Header(alias="Last-Event-ID")] = None
 
+    @property
+    def start(self) -> datetime | None:
+        """From when on lines are wanted; None for the last ones."""
+        return self.last or self.since
+
 
 @router.get("/{pod}/logs", response_class=StreamingResponse)
 async def logs(
-    pod: Id, market: ThisMarket, caller: Renter, asked: Annotated[Asked, Depends()]
+    pod: Id,
+    market: ThisMarket,
+    gateway: ThisGateway,
+    caller: Renter,
+    asked: Annotated[Asked, Depends()],
 ) -> Response:
     """Follow a pod's logs as server-sent events."""
-    if asked.source and set(asked.source) == {str(Source.CONTAINER)}:
-        raise NotKept("the market does not have this log", hint="ask for source=system")
     async with reading(market) as tx:
         await must_have(tx, pod, caller.account.id)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    follower = Follower(pod=pod, caller=caller, asked=asked)
     return StreamingResponse(
-        events(market, Follower(pod=pod, caller=caller, asked=asked)),
+        events(market, follower, gateway.visits.ask),
         media_type="text/event-stream",
         headers=headers,
     )
 
 
-async def events(market: Market, follower: "Follower") -> AsyncIterator[bytes]:
+async def events(
+    market: Market, follower: "Follower", ask: Question
+) -> AsyncGenerator[bytes, None]:
     """Yield events until the pod is over or the market ends."""
-    looks = 0
-    while True:
+    async with container_log(ask, follower.pod, follower.asked.start) as container:
+        looks = 0
         async with reading(market) as tx:
-            is_over = await follower.is_over(tx)
-            lines = await follower.news(tx)
-        for line in lines:
-            yield event(line)
-        if is_over or market.bells.ending.is_set():
-            return
-        looks = 0 if lines else looks + 1
-        if looks and looks % _LOOKS_A_SIGN == 0:
-            yield _SIGN
-        await wait_for_any(market.world, LOOK_EVERY, market.bells.ending)
+            await follower.look(tx)
+            lines = await follower.old(tx)
+        if follower.shows(Source.CONTAINER) and follower.is_running:
+            lines = [*lines, *await container.old(follower.asked.tail)]
+        lines = follower.chosen(lines)
+        while True:
+            for line in lines:
+                yield event(line)
+            if follower.is_over or market.bells.ending.is_set():
+                return
+            looks = 0 if lines else looks + 1
+            if looks and looks % _LOOKS_A_SIGN == 0:
+                yield _SIGN
+            if follower.shows(Source.CONTAINER) and follower.is_running:
+                container.follow()
+            await wait_for_any(market.world, LOOK_EVERY, market.bells.ending, container.news)
+            async with reading(market) as tx:
+                await follower.look(tx)
+                lines = sorted([*await follower.news(tx), *container.take()])
 
 
 @dataclass
@@ -107,37 +120,59 @@ class Follower:
     _last: datetime | None = None
     _told: frozenset[datetime] = frozenset()
 
-    async def is_over(self, tx: Transaction) -> bool:
-        """Tell whether nothing more will be said."""
+    status: Status = Status.PROVISIONING
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more will be said."""
+        return self.status in _OVER
+
+    @property
+    def is_running(self) -> bool:
+        """Whether there is a container that writes."""
+        return self.status is Status.RUNNING
+
+    def shows(self, source: Source) -> bool:
+        """Tell whether lines of a source were asked for."""
+        return not self.asked.source or str(source) in self.asked.source
+
+    async def look(self, tx: Transaction) -> None:
+        """See how the pod is; one that is not there any more is terminated."""
         try:
             found = await must_have(tx, self.pod, self.caller.account.id)
         except NoSuchPod:
-            return True
-        return found.state.status in _OVER
+            self.status = Status.TERMINATED
+        else:
+            self.status = found.state.status
+
+    async def old(self, tx: Transaction) -> Sequence[Line]:
+        """Return what the market said of the pod: all of it, or since the moment asked for."""
+        start = self.asked.start
+        if start is None:
+            said = await db.said(tx, self.pod, last=MOST)
+        else:
+            said = await db.said_since(tx, self.pod, start - _LATE, limit=MOST)
+            self._last = start
+        lines = apart(Source.SYSTEM, said)
+        self._note(lines)
+        return lines if self.shows(Source.SYSTEM) else []
+
+    def chosen(self, lines: Sequence[Line]) -> Sequence[Line]:
+        """Return those of the old lines that were asked for, in their order."""
+        ordered, known, since = sorted(lines), self.asked.last, self.asked.since
+        if known is not None:
+            return [each for each in ordered if each.at > known]
+        if since is not None:
+            return [each for each in ordered if each.at >= since]
+        return ordered[len(ordered) - min(self.asked.tail, len(ordered)) :]
 
     async def news(self, tx: Transaction) -> Sequence[Line]:
-        """Return the lines that were not returned yet."""
-        if self._last is None:
-            return await self._begin(tx)
-        said = await db.said_since(tx, self.pod, self._last - _LATE)
+        """Return what the market said that was not returned yet."""
+        said = await db.said_since(tx, self.pod, (self._last or _LONG_AGO) - _LATE)
         recent = apart(Source.SYSTEM, said)
         lines = [each for each in recent if each.at not in self._told]
         self._note(recent)
-        return lines
-
-    async def _begin(self, tx: Transaction) -> Sequence[Line]:
-        known, since = self.asked.last, self.asked.since
-        start = known or since
-        if start is None:
-            said = await db.said(tx, self.pod, last=MOST)
-            lines = apart(Source.SYSTEM, said)
-            self._note(lines)
-            return lines[len(lines) - min(self.asked.tail, len(lines)) :]
-        said = await db.said_since(tx, self.pod, start - _LATE, limit=MOST)
-        lines = apart(Source.SYSTEM, said)
-        self._last = start
-        self._note(lines)
-        return [each for each in lines if each.at > start or (known is None and each.at == start)]
+        return lines if self.shows(Source.SYSTEM) else []
 
     def _note(self, lines: Sequence[Line]) -> None:
         """Remember how far the log was read, and what of its end is known."""
