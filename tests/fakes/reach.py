@@ -1,6 +1,8 @@
 """What an agent reaches, without containers: pods are ports and processes of this machine."""
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -17,6 +19,10 @@ class FakeReach:
     lines: dict[str, list[LogLine]] = field(default_factory=dict)
     asked: list[Ask] = field(default_factory=list)
     shells: list["FakeShell"] = field(default_factory=list)
+    greeting: bytes = b""
+    """What each shell says first."""
+    typed: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when something was typed into a shell."""
     more: asyncio.Queue[LogLine] = field(default_factory=asyncio.Queue)
     """Lines that whoever follows a log gets."""
 
@@ -35,8 +41,9 @@ class FakeReach:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             env={"PATH": "/usr/bin:/bin", **ask.environ},
+            start_new_session=True,
         )
-        shell = FakeShell(process)
+        shell = FakeShell(process, self)
         self.shells.append(shell)
         return shell
 
@@ -57,9 +64,13 @@ class FakeReach:
 class FakeShell:
     """A process of this machine."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, reach: FakeReach) -> None:
         self._process = process
+        self._reach = reach
+        self.typed = bytearray()
         self._said: asyncio.Queue[tuple[bool, bytes] | None] = asyncio.Queue()
+        if reach.greeting:
+            self._said.put_nowait((False, reach.greeting))
         self._listening = asyncio.ensure_future(self._listen())
         self.sizes: list[Size] = []
         self.closed = asyncio.Event()
@@ -69,6 +80,8 @@ class FakeShell:
 
     async def write(self, data: bytes) -> None:
         assert self._process.stdin is not None
+        self.typed += data
+        self._reach.typed.set()
         self._process.stdin.write(data)
         with suppress(ConnectionError):
             await self._process.stdin.drain()
@@ -86,7 +99,7 @@ class FakeShell:
 
     async def close(self) -> None:
         with suppress(ProcessLookupError):
-            self._process.kill()
+            os.killpg(self._process.pid, signal.SIGKILL)  # and what the shell has started
         await self._process.wait()
         await self._listening
         self.closed.set()

@@ -99,6 +99,13 @@ class Ended(Message):
     lines: list[LogLine] = Field(default=[], max_length=MOST_KEPT)
 
 
+class Taken(Message):
+    """The answer to `Ended`."""
+
+    kept: int
+    """How many lines the market has kept."""
+
+
 class Kind(IntEnum):
     """What a frame holds: a message in JSON, or bytes."""
 

@@ -67,6 +67,10 @@ class Inflow:
             return self._take(min(most, len(self._held)))
         return await self._source.read(most)
 
+    async def exactly(self, length: int) -> bytes:
+        """Return so many bytes; only for few. Raises `EOFError`."""
+        return b"".join([piece async for piece in self._exactly(length)])
+
     async def read(self, n: int = -1, /) -> bytes:
         """Return what comes next, nothing at the end."""
         return await self.piece(PIECE if n < 0 else n)

@@ -12,6 +12,7 @@ from puna.market.gateway.front import Connections
 from puna.market.gateway.keys import Derive, GatewayKeys
 from puna.market.gateway.peers import Peers
 from puna.market.gateway.proxy import Manner, Proxy
+from puna.market.gateway.terminals import Terminals
 from puna.market.gateway.tunnels import Tunnels
 from puna.market.gateway.upstream import Upstreams
 from puna.market.gateway.visits import Visits
@@ -61,7 +62,8 @@ async def gateway(
     door = Door(peers, tunnels, visits, world)
     admission = Admission(database, directory, keys, world)
     upstreams = Upstreams(tunnels, world.elapsed)
-    connections = Connections(Proxy(admission, upstreams, place.manner, _no_terminal))
+    terminals = Terminals(database, world, directory, tunnels)
+    connections = Connections(Proxy(admission, upstreams, place.manner, terminals.answer))
     acceptor = await door.listen(place.host, place.port)
     peers.here = place.known_as or f"{place.host}:{acceptor.get_port()}"
     try:
@@ -83,10 +85,6 @@ async def gateway(
         await acceptor.wait_closed()
         await door.close()
         await peers.close()
-
-
-async def _no_terminal(*_: object) -> None:
-    return None
 
 
 def _public(text: str, port: int) -> tuple[str, int]:
