@@ -33,7 +33,8 @@ class Cluster:
     def start(self) -> None:
         """Let it come (back)."""
         settings = f"-k {self._folder} -c listen_addresses= -c fsync=off"
-        self.run("pg_ctl", "-D", str(self._folder / "data"), "-w", "-o", settings, "start")
+        data, log = str(self._folder / "data"), str(self._folder / "log")
+        self.run("pg_ctl", "-D", data, "-l", log, "-w", "-o", settings, "start")
 
     def address(self) -> str:
         """Return the address of a new, empty database."""

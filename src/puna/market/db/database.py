@@ -49,6 +49,13 @@ class DatabaseAway(Unavailable):
     retry_after_s = 5
 
 
+class DatabaseClash(DatabaseAway):
+    """Two transactions were in each other's way, and this one was undone."""
+
+    code = "database_clash"
+    retry_after_s = 1
+
+
 class DatabaseInUse(Conflict):
     """Another process has the file."""
 
@@ -158,6 +165,10 @@ def _said_when_away() -> Iterator[None]:
     except asyncpg.InternalClientError as error:  # a connection that was lost in mid-sentence
         raise DatabaseAway("the database broke off") from error
     except DBAPIError as error:
+        if _state_of(error) in _LATER:
+            raise DatabaseClash(
+                "another transaction was in the way; nothing was changed"
+            ) from error
         if not _is_away(error):
             raise
         raise DatabaseAway(f"the database does not answer: {_cause(error)}") from error
@@ -167,8 +178,11 @@ def _is_away(error: DBAPIError) -> bool:
     """Tell whether the same may succeed later; what is wrong by itself stays wrong."""
     if error.connection_invalidated or isinstance(error, OperationalError | InterfaceError):
         return True
-    state = str(getattr(error.orig, "sqlstate", "") or "")
-    return state.startswith(_AWAY) or state in _LATER
+    return _state_of(error).startswith(_AWAY)
+
+
+def _state_of(error: DBAPIError) -> str:
+    return str(getattr(error.orig, "sqlstate", "") or "")
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from puna.errors import Denied, Invalid, PunaError
+from puna.market.http.again import Again
 from puna.market.http.auth import key_in
 from puna.market.http.limits import Limits
 from puna.market.http.reply import error_reply
@@ -84,6 +85,7 @@ class Guard:
         settings = market.settings
         self._body_within = body_within
         self._app = app
+        self._answer = Again(app)
         self._market = market
         self._rules = rules_of(settings)
         self._limits = Limits(
@@ -132,7 +134,7 @@ class Guard:
         told = _with_headers(send, left.headers if left else {})
         try:
             body = _Body(receive, self._market.settings.body_limit, self._body_within)
-            await body.guard(self._app, call.scope, told)
+            await body.guard(self._answer, call.scope, told)
         finally:
             self._limits.end(name)
         if call.scope.get(TOLD):

@@ -17,6 +17,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from puna.errors import Failed, Invalid, NotFound, PunaError, Unavailable
+from puna.market.db.database import DatabaseClash
+from puna.market.http.again import tell_clash
 from puna.market.http.mistakes import mistake
 from puna.text import one_line
 
@@ -108,6 +110,8 @@ def add_error_replies(app: FastAPI) -> None:
 
     async def ours(request: Request, error: Exception) -> Response:
         assert isinstance(error, PunaError)  # noqa: S101 - registered for it alone
+        if isinstance(error, DatabaseClash):
+            tell_clash(request.scope)
         return error_reply(error, request.url.path)
 
     async def body(request: Request, error: Exception) -> Response:
