@@ -178,7 +178,7 @@ async def measure_placement(counts: tuple[int, ...]) -> None:
                 async with database.reading() as tx:
                     found = await find_place(tx, stage.world, SPEC)
                 whole.append(time.perf_counter() - start)
-                must(found.seat is not None, True, found)
+                must(found.seat is None, expected=False, told=found)
             async with database.reading() as tx:
                 hosts = await hosts_for(tx, SPEC.card_models)
             for _ in range(10):
