@@ -69,7 +69,7 @@ async def graphql(request: Request, market: ThisMarket, caller: Renter) -> Respo
     asked = Asked(market, caller, request.headers.get("user-agent", ""))
     shows_itself = market.settings.introspection or caller.account.is_admin
     result = await answer(query, asked, shows_itself=shows_itself)
-    body = json.dumps(_plain(result), ensure_ascii=False, separators=(",", ":"))
+    body = json.dumps(_plain(result), separators=(",", ":"))  # ASCII: half a character is no UTF-8
     return Response(body, media_type="application/json")
 
 
