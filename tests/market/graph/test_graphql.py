@@ -121,6 +121,17 @@ async def test_a_zero_byte_reaches_no_database(graphql: Speaking) -> None:
     assert error["extensions"]["code"] == "invalid_words"
 
 
+async def test_half_a_character_in_an_error_is_answered(graphql: Speaking) -> None:
+    error = await graphql.error(RENT, input=WANTED | {"cloudType": "\ud800"})
+    assert "\ud800" in error["message"]
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT"])
+async def test_only_posts_are_answered(graphql: Speaking, method: str) -> None:
+    reply = await graphql.market.ask(method, "/graphql?query={myself{id}}", key=graphql.key)
+    assert reply.json["errors"][0]["extensions"]["code"] == "no_such_path"
+
+
 def test_every_field_at_the_top_does_something() -> None:
     schema = the_schema()
     assert schema.query_type
