@@ -105,6 +105,14 @@ async def test_it_rents_shows_stops_starts_and_removes_a_pod(ctl: Ctl) -> None:
     assert pod not in await ctl.text("get", "pod")
 
 
+async def test_a_time_to_stop_is_kept(ctl: Ctl) -> None:
+    pod = await ctl.pod("--stop-after", "2026-08-01T12:05:00Z")
+    await ctl.market.tick(times=2)
+    assert "RUNNING" in await ctl.text("get", "pod", pod)
+    await ctl.market.tick(times=5)
+    assert "EXITED" in await ctl.text("get", "pod", pod)
+
+
 async def test_its_newer_commands_do_the_same_and_more(ctl: Ctl) -> None:
     pod = await ctl.pod()
     await ctl.market.tick(times=2)
@@ -140,6 +148,15 @@ async def test_it_keeps_a_credential(ctl: Ctl) -> None:
     assert await ctl("registry", "list") == [made]
     await ctl.text("registry", "delete", made["id"])
     assert await ctl("registry", "list") == []
+
+
+async def test_it_shows_what_was_spent(ctl: Ctl) -> None:
+    pod = await ctl.pod()
+    await ctl.market.tick(times=4)
+    window = ("--start-time", "2026-08-01T00:00:00Z", "--end-time", "2026-08-02T00:00:00Z")
+    (spent,) = await ctl("billing", "pods", *window, "--grouping", "podId")
+    assert spent["podId"] == pod
+    assert spent["amount"] > 0
 
 
 async def test_what_cannot_be_had_is_said_in_a_line(ctl: Ctl) -> None:

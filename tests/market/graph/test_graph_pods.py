@@ -212,3 +212,40 @@ async def test_what_only_this_market_knows_travels_in_one_object(graphql: Speaki
 async def test_what_nobody_knows_is_refused_by_its_place(graphql: Speaking) -> None:
     error = await graphql.error(RENT, input=WANTED | {"puna": {"shoeSize": 42}})
     assert error["message"].startswith("puna.shoeSize: extra inputs")
+
+
+@pytest.mark.parametrize(
+    ("when", "shown"),
+    [("2026-08-01T12:03:00Z", "2026-08-01T12:03:00Z"), ("3m", "2026-08-01T12:03:00Z")],
+)
+async def test_a_time_to_stop_is_kept(graphql: Speaking, when: str, shown: str) -> None:
+    pod = await graphql.rent(stopAfter=when)
+    query = "query ($id: String) { pod(input: {podId: $id}) { stopAfter lastStatusChange } }"
+    assert (await graphql.ask(query, id=pod))["pod"]["stopAfter"] == shown
+    await graphql.market.tick(times=5)
+    assert (await look(graphql, pod))["desiredStatus"] == "EXITED"
+    assert (await graphql.ask(query, id=pod))["pod"]["lastStatusChange"].startswith(
+        "Exited by Runpod"
+    )
+
+
+async def test_a_time_to_end_is_kept(graphql: Speaking) -> None:
+    pod = await graphql.rent(terminateAfter="2m")
+    await graphql.market.tick(times=4)
+    assert await graphql.ask(POD, id=pod) == {"pod": None}
+
+
+async def test_a_pod_is_given_what_it_asked_for(graphql: Speaking) -> None:
+    key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI" + "A" * 43 + " me"
+    settings = "mutation ($key: String) { updateUserSettings(input: {pubKey: $key}) { id } }"
+    await graphql.ask(settings, key=key)
+    secret = 'mutation { secretCreate(input: {name: "token", value: "s3cret"}) { id } }'
+    await graphql.ask(secret)
+    env = [{"key": "TOKEN", "value": "{{ RUNPOD_SECRET_token }}"}]
+    pod = await graphql.rent(startSsh=True, startJupyter=True, env=env)
+    await graphql.market.tick()
+    (order,) = graphql.host.orders.pods
+    assert (order.pod, order.env["TOKEN"]) == (pod, "s3cret")
+    assert order.env["PUBLIC_KEY"].startswith("ssh-ed25519")
+    assert order.env["JUPYTER_PASSWORD"]
+    assert "TOKEN={{ RUNPOD_SECRET_token }}" in (await look(graphql, pod))["env"]
