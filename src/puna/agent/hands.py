@@ -3,7 +3,7 @@
 A step returns the line that the pod's renter reads of it.
 """
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -42,6 +42,8 @@ class Hands:
         self._engine = engine
         self._estate = estate
         self._volumes = volumes
+        self.farewell: Callable[[str], Awaitable[None]] | None = None
+        """Is told of each container before it is removed."""
         self.claims: dict[str, Sequence[str]] = {}
         """By pod: cards of a container that is being made and may not be in sight yet."""
 
@@ -90,6 +92,8 @@ class Hands:
             case Stop():
                 return await self._stop(step, told)
             case Remove():
+                if self.farewell is not None:
+                    await self.farewell(step.container)
                 await self._engine.remove(step.container)
                 return "removed the container"
             case RemoveVolume():

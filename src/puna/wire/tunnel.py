@@ -95,7 +95,9 @@ class Ended(Message):
     """`POST /agent/v1/log`: the last lines of a container that has ended, once for each."""
 
     pod: str
-    run: int
+    run: int = Field(ge=0, le=10**7)
+    crashes: int = Field(default=0, ge=0)
+    """How often a container of this run had ended before."""
     lines: list[LogLine] = Field(default=[], max_length=MOST_KEPT)
 
 

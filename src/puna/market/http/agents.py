@@ -7,6 +7,7 @@ at once and an idle one asks twice a minute. Nothing of the database is held mea
 from fastapi import APIRouter, Request
 
 from puna.market.actions import hosting
+from puna.market.actions.logs import keep_log
 from puna.market.actions.tunnels import register_tunnel
 from puna.market.bells import wait_for_any
 from puna.market.http.auth import ThisGateway, ThisMarket, key_in, reading, writing
@@ -14,7 +15,7 @@ from puna.market.http.watch import tell_of
 from puna.market.market import Market
 from puna.units import Span
 from puna.wire.agent import PATH, Join, Joined, Orders, Report
-from puna.wire.tunnel import AGENT, Door, Registration
+from puna.wire.tunnel import AGENT, Door, Ended, Registration, Taken
 
 router = APIRouter(prefix=PATH)
 _LONGEST_WAIT = Span.of(seconds=25)
@@ -55,6 +56,13 @@ async def tunnel(
         host = await register_tunnel(tx, key_in(call), told.public_key)
     name, port = gateway.public
     return Door(host=name, port=port, user=f"{AGENT}{host}", gateway_key=gateway.keys.public)
+
+
+@router.post("/log")
+async def log(market: ThisMarket, call: Request, told: Ended) -> Taken:
+    """Keep the last lines of a container that has ended."""
+    async with market.database.transaction() as tx:
+        return Taken(kept=await keep_log(tx, market.world, key_in(call), told))
 
 
 async def _newer(market: Market, host: str, mark: int | None, told: Report) -> Orders:

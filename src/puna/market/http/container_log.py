@@ -81,10 +81,12 @@ class ContainerLog:
             stream.close()
 
     def _note(self, line: LogLine) -> None:
-        if line.at == self._since:
+        if line.at and line.at == self._since:
             return  # the last one again, from a host that counts from it and not from after it
-        self._since = line.at
-        at = datetime.fromisoformat(line.at)
+        self._since = line.at or self._since
+        if not self._since:
+            return
+        at = datetime.fromisoformat(self._since)
         self._waiting.append((at if at.tzinfo else at.replace(tzinfo=UTC), line.text))
         self.news.set()
 

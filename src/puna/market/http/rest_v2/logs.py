@@ -14,6 +14,7 @@ from fastapi import APIRouter, Depends, Header, Query
 from pydantic import AwareDatetime, BeforeValidator
 from starlette.responses import Response, StreamingResponse
 
+from puna.market.actions.logs import kept_log
 from puna.market.actions.renting import NoSuchPod, must_have
 from puna.market.bells import wait_for_any
 from puna.market.db import pods as db
@@ -146,7 +147,10 @@ class Follower:
             self.status = found.state.status
 
     async def old(self, tx: Transaction) -> Sequence[Line]:
-        """Return what the market said of the pod: all of it, or since the moment asked for."""
+        """Return what the market said of the pod: all of it, or since the moment asked for.
+
+        And what is kept of containers that have ended.
+        """
         start = self.asked.start
         if start is None:
             said = await db.said(tx, self.pod, last=MOST)
@@ -155,7 +159,8 @@ class Follower:
             self._last = start
         lines = apart(Source.SYSTEM, said)
         self._note(lines)
-        return lines if self.shows(Source.SYSTEM) else []
+        kept = await kept_log(tx, self.pod) if self.shows(Source.CONTAINER) else []
+        return [*(lines if self.shows(Source.SYSTEM) else ()), *kept]
 
     def chosen(self, lines: Sequence[Line]) -> Sequence[Line]:
         """Return those of the old lines that were asked for, in their order."""
