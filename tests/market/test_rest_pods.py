@@ -146,6 +146,7 @@ async def test_a_template_fills_in_what_a_body_leaves_out(serving: MarketServing
         "env": {"A": "1", "B": "2"},
         "ports": ["80/http"],
         "mounts": {"persistent": {"size": 10, "path": "/keep"}},
+        "startJupyter": False,
     }
     made = await serving.ask("POST", "/v2/templates", sent, key=key)
     body = {**BODY, "image": None, "templateId": made.json["id"], "env": {"B": "3"}, "disk": 5}

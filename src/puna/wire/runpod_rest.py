@@ -138,7 +138,6 @@ class PunaPod(Told):
     access: dict[str, str]
     progress: str
     """What its host does for it now, such as how much of the image it has."""
-    events: list[str] | None = absent()
 
 
 class Persistent(Sent):
