@@ -48,9 +48,13 @@ def serving(address: str) -> Iterator[ServingMarket]:
             yield market
 
 
-async def rate(act: Callable[[int], Awaitable[None]], seconds: float) -> tuple[float, float]:
-    """Let clients act by turns without a pause; return acts a second and the median time."""
+async def rate(
+    market: ServingMarket, act: Callable[[int], Awaitable[None]], seconds: float
+) -> tuple[float, float, float]:
+    """Let clients act without a pause; return acts a second, the median time, and CPU time each."""
     times: list[float] = []
+    process = psutil.Process(market.process.pid)
+    worked = sum(process.cpu_times()[:2])
     end = time.perf_counter() + seconds
 
     async def client(number: int) -> None:
@@ -59,7 +63,8 @@ async def rate(act: Callable[[int], Awaitable[None]], seconds: float) -> tuple[f
             times.append(time.perf_counter() - start)
 
     await asyncio.gather(*(client(number) for number in range(CLIENTS)))
-    return len(times) / seconds, statistics.median(times) * 1000
+    worked = sum(process.cpu_times()[:2]) - worked
+    return len(times) / seconds, statistics.median(times) * 1000, worked / len(times) * 1000
 
 
 def must(found: object, expected: object, told: object) -> None:
@@ -139,13 +144,16 @@ async def measure_actions(market: ServingMarket, name: str, seconds: float) -> N
                 await asyncio.sleep(0.5)
 
         obeying = asyncio.create_task(serve_pods())
-        rented, rent_ms = await rate(rent, seconds)
+        rented, rent_ms, cpu = await rate(market, rent, seconds)
         obeying.cancel()
         await asyncio.wait({obeying})
-        print(f"{name}: rent and terminate {2 * rented:.0f} actions/s, {rent_ms / 2:.1f} ms each")
+        print(
+            f"{name}: rent and terminate {2 * rented:.0f} actions/s, median {rent_ms / 2:.1f} ms,"
+            f" {cpu / 2:.1f} ms of CPU each, loops included"
+        )
         for what, act in (("looks at the list of pods", look), ("reports of hosts", show)):
-            many, ms = await rate(act, seconds)
-            print(f"{name}: {what} {many:.0f}/s, median {ms:.1f} ms")
+            many, ms, cpu = await rate(market, act, seconds)
+            print(f"{name}: {what} {many:.0f}/s, median {ms:.1f} ms, {cpu:.1f} ms of CPU")
 
 
 async def measure_memory(market: ServingMarket, count: int) -> None:

@@ -125,6 +125,16 @@ async def public_keys_of(tx: Transaction, account: str) -> Sequence[str]:
     return tuple(found or ())
 
 
+_CALLERS = select(
+    keys,
+    accounts.c.email,
+    accounts.c.is_admin,
+    accounts.c.public_keys,
+    accounts.c.created.label("opened"),
+).join(accounts, keys.c.account == accounts.c.id)
+"""Every request asks who its caller is, so it is one question."""
+
+
 async def caller_by(tx: Transaction, digest: str, now: datetime) -> Caller | None:
     """Return whose key has this digest; None where it is unknown, revoked or over."""
     valid = (
@@ -132,11 +142,17 @@ async def caller_by(tx: Transaction, digest: str, now: datetime) -> Caller | Non
         keys.c.revoked.is_(None),
         or_(keys.c.expires.is_(None), keys.c.expires > now),
     )
-    row = (await tx.execute(select(keys).where(*valid))).one_or_none()
+    row = (await tx.execute(_CALLERS.where(*valid))).one_or_none()
     if row is None:
         return None
-    account = await account_of(tx, row.account)
-    return None if account is None else Caller(account=account, key=_key(row))
+    account = Account(
+        id=row.account,
+        email=row.email,
+        is_admin=row.is_admin,
+        public_keys=tuple(row.public_keys),
+        created=row.opened,
+    )
+    return Caller(account=account, key=_key(row))
 
 
 async def revoke_key(tx: Transaction, account: str, key: str, now: datetime) -> bool:

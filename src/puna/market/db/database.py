@@ -231,7 +231,8 @@ def _engine(address: str) -> AsyncEngine:
             f"the market knows no {url.get_backend_name()} database",
             hint="use sqlite:///PATH or postgresql://USER@HOST/NAME",
         )
-    engine = create_async_engine(url.set(drivername=driver), pool_pre_ping=True)
+    is_remote = driver.startswith("postgresql")  # a connection to a file is never lost
+    engine = create_async_engine(url.set(drivername=driver), pool_pre_ping=is_remote)
     if driver.startswith("sqlite"):
         event.listen(engine.sync_engine, "connect", _prepare)
         event.listen(engine.sync_engine, "begin", _begin)
