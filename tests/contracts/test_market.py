@@ -10,6 +10,7 @@ import pytest_asyncio
 from sqlalchemy import Connection, MetaData, inspect
 
 from puna.errors import PunaError
+from puna.market.actions.bidding import bid_again
 from puna.market.actions.registries import RegistryWish, create_registry, registries_of
 from puna.market.actions.renting import find_place, take_seat
 from puna.market.actions.secrets import SecretWish, create_secret, secrets_of
@@ -17,7 +18,7 @@ from puna.market.actions.templates import create_template, own_templates
 from puna.market.db import bills
 from puna.market.db.catalog import Shelves, shelves
 from puna.market.db.database import Database, sqlite_address
-from puna.market.db.hosts import hosts_for
+from puna.market.db.hosts import hosts_for, hosts_of
 from puna.market.db.migrate import upgrade
 from puna.market.db.notices import Kind, notices_page
 from puna.market.db.orphans import orphans_page
@@ -26,6 +27,7 @@ from puna.market.db.spending import By, Spending, lines_of, sums_of
 from puna.market.db.tables import metadata
 from puna.market.domain.billing import Bucket
 from puna.market.domain.budgets import Budget, Period, Scope
+from puna.market.domain.hosts import Tenure
 from puna.market.domain.ledger import BookKind
 from puna.market.domain.pods import Action, Status
 from puna.market.domain.templates import Preset, TemplateWish
@@ -215,6 +217,24 @@ async def test_pods_that_share_a_budget_and_settle_at_once_do_not_pass_it(market
     lines = await market.bill(ann)
     held = [await market.balance(BookKind.ESCROW, pod.id) for pod in both]
     assert sum(each.line.amount for each in lines) + sum(held) <= 40_000
+
+
+async def test_an_owner_finds_every_machine_and_a_renter_bids_again_in_both(market: Stage) -> None:
+    ann = await market.account("ann@example.org", "5")
+    host = await market.host("box")
+    async with market.database.transaction() as tx:
+        assert [each.name for each in await hosts_of(tx, host.owner)] == ["box"]
+        assert await hosts_of(tx, host.owner, after=host.id) == []
+    low, high = Money.parse("0.15"), Money.parse("0.30")
+    pod = await market.rent(ann, tenure=Tenure.SPOT, bid=low, volume_gb=10)
+    await market.tick()
+    await market.act(ann, pod, Action.STOP)
+    await market.tick()
+    async with market.database.transaction() as tx:
+        await bid_again(tx, market.world, ann, pod.id, high)
+    await market.tick(times=2)
+    after = await market.look(pod)
+    assert (after.state.status, after.price) == (Status.RUNNING, high)
 
 
 async def test_what_renters_keep_here_is_kept_in_both(market: Stage) -> None:
