@@ -1,22 +1,26 @@
 """A turn of placement reads the offers of a card once, and is never misled by what it remembers."""
 
+import random
+from dataclasses import fields, replace
 from datetime import timedelta
 
 import pytest
 from hypothesis import given, settings, strategies as st
 from sqlalchemy import event
 
-from puna.market.actions.renting import take_seat
+from puna.market.actions import renting
+from puna.market.actions.renting import find_place, find_seat, take_seat
 from puna.market.db.pods import Pod
-from puna.market.domain.hosts import Host
+from puna.market.domain.hosts import Host, Tenure
 from puna.market.domain.placement import Demand, best_seat, place
 from puna.market.domain.pods import Status
+from puna.market.domain.specs import PodSpec
 from puna.market.loops.place_pods import Offers, place_pods
 from puna.market.market import tariff_of
 from puna.market.settings import load_market_settings
 from puna.units import Money, Span
 from tests.market.lots import CARD, NOON, a_bid, a_demand, a_host, a_tenant, some_terms
-from tests.market.stage import Stage
+from tests.market.stage import SPEC, Stage
 
 hosts = st.builds(
     lambda name, price, bids, is_old: a_host(
@@ -120,3 +124,40 @@ def test_a_market_keeps_volumes_and_gives_grace_as_it_is_set() -> None:
     assert (tariff.rules.keep, tariff.rules.grace) == (timedelta(days=30), timedelta(minutes=5))
     assert tariff.rules.forget_after >= tariff.rules.keep
     assert tariff.fee_share == 250
+
+
+def any_demand(dice: random.Random) -> dict[str, object]:
+    """A wish of any kind."""
+    wish: dict[str, object] = {"cards": dice.choice([0, 1, 2]), "card_models": ()}
+    if wish["cards"]:
+        wish["card_models"] = tuple(dice.sample([CARD, "NVIDIA L4"], dice.choice([1, 2])))
+        wish["in_order"] = dice.random() < 0.5
+    if dice.random() < 0.5:
+        wish |= {"tenure": Tenure.SPOT, "bid": Money(dice.randrange(90_000, 400_000))}
+    elif dice.random() < 0.3:
+        wish["ceiling"] = Money(dice.randrange(150_000, 400_000))
+    return wish
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_looking_from_the_cheapest_on_finds_what_looking_at_all_finds(
+    market: Stage, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(renting, "_PAGE", 2)
+    dice = random.Random(seed)  # noqa: S311 - chance that repeats
+    ann = await market.account("ann@example.org", "900")
+    for number in range(7):
+        price = dice.choice([200_000, 200_000, 300_000])
+        card = dice.choice([CARD, CARD, "NVIDIA L4"])
+        await market.host(f"h{number}", price=price, card=card, least_bid=price // 2)
+    for _ in range(14):
+        spec = replace(SPEC, **any_demand(dice))  # type: ignore[arg-type]
+        async with market.database.reading() as tx:
+            whole = await find_place(tx, market.world, spec)
+            assert await find_seat(tx, spec.demand(), market.world.now()) == whole.seat
+        if whole.seat is not None:
+            await market.rent(ann, **any_of(spec))
+
+
+def any_of(spec: PodSpec) -> dict[str, object]:
+    return {each.name: getattr(spec, each.name) for each in fields(spec)}

@@ -16,20 +16,23 @@ from puna.market.actions.templates import template_of
 from puna.market.db import bills, pods as db
 from puna.market.db.accounts import Caller
 from puna.market.db.database import Transaction
-from puna.market.db.hosts import host_of, hosts_for, take_turn
+from puna.market.db.hosts import Cheapest, cheapest_hosts, host_of, hosts_for, take_turn
 from puna.market.db.ledger import balance_of, renter
 from puna.market.db.notices import is_renting_stopped
 from puna.market.db.pods import NewPod, Pod
 from puna.market.domain.budgets import Budget, Period, Scope, check_hold
+from puna.market.domain.hosts import STALE_AFTER, Host, Tenure
 from puna.market.domain.ledger import NotEnoughMoney
 from puna.market.domain.metering import RUNPODS_STORAGE, rates
-from puna.market.domain.placement import Placement, Refusal, Seat, Why, place
+from puna.market.domain.placement import Demand, Placement, Refusal, Seat, Why, best_seat, place
 from puna.market.domain.pods import Action, Desired, Intent, WrongState, act
 from puna.market.domain.specs import InvalidPod, PodSpec, check
 from puna.units import Money
 from puna.world import World
 
 _TRIES = 3
+_PAGE = 50
+"""Offers that are looked at together."""
 
 
 class NoSuchPod(NotFound):
@@ -171,10 +174,53 @@ async def find_place(
 
 
 async def _must_find(tx: Transaction, world: World, spec: PodSpec) -> Seat:
-    placement = await find_place(tx, world, spec)
-    if placement.seat is None:
-        raise NoCapacity(placement.refusals)
-    return placement.seat
+    """Return the best seat; where there is none, every offer is looked at for its reason."""
+    seat = await find_seat(tx, spec.demand(), world.now())
+    if seat is None:
+        raise NoCapacity((await find_place(tx, world, spec)).refusals)
+    return seat
+
+
+async def find_seat(tx: Transaction, demand: Demand, now: datetime) -> Seat | None:
+    """Return the seat that `place` would find, without looking at every offer.
+
+    Offers come from the cheapest on: once one is free, none that asks more can be better.
+    """
+    wishes = [(card,) for card in demand.cards] if demand.in_order else [demand.cards]
+    displacing: list[Host] = []
+    for cards in wishes or [()]:
+        free = await _first_free(tx, demand, cards, now, displacing)
+        if free is not None:
+            return free
+    return best_seat(demand, displacing, now)
+
+
+async def _first_free(
+    tx: Transaction, demand: Demand, cards: tuple[str, ...], now: datetime, others: list[Host]
+) -> Seat | None:
+    """Return the best seat that nobody has to leave for; keep the hosts where somebody had to."""
+    is_spot = demand.tenure is Tenure.SPOT
+    which = Cheapest(
+        cards=cards,
+        is_spot=is_spot,
+        most=demand.bid if is_spot else demand.ceiling,
+        seen_since=now - STALE_AFTER.timedelta,
+    )
+    after, able, asked = (Money(-1), ""), [], None
+    while page := await cheapest_hosts(tx, which, after=after, limit=_PAGE):
+        for asks, host in page:
+            if asked is not None and asks > asked:
+                return best_seat(demand, able, now)
+            seat = best_seat(demand, [host], now)
+            if seat is None:
+                continue
+            if seat.displaces:
+                others.append(host)
+            else:
+                able.append(host)
+                asked = asks
+        after = (page[-1][0], page[-1][1].id)
+    return best_seat(demand, able, now)
 
 
 async def take_seat(tx: Transaction, world: World, pod: str, seat: Seat) -> bool:

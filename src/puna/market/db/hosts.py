@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, exists, insert, select, true, update
+from sqlalchemy import ColumnElement, Row, Select, exists, insert, select, true, tuple_, update
 
 from puna.market.db.database import Transaction
 from puna.market.db.tables import hosts, pods
 from puna.market.db.values import from_json, to_json
-from puna.market.domain.hosts import Cloud, Host, Machine, Tenant, Terms
+from puna.market.domain.hosts import Cloud, Host, Machine, Tenant, Tenure, Terms
 from puna.market.domain.pods import Desired, Observed
 from puna.market.domain.specs import PodSpec
 from puna.units import Money
@@ -50,6 +50,8 @@ async def add_host(tx: Transaction, host: Joined) -> None:
             is_draining=False,
             turn=0,
             shown=[],
+            price=int(host.terms.price),
+            least_bid=host.terms.least_bid,
         )
     )
 
@@ -96,6 +98,8 @@ async def show_host(tx: Transaction, shown: Shown, now: datetime) -> bool:
         "machine": to_json(shown.machine),
         "terms": to_json(shown.terms),
         "shown": list(shown.pods),
+        "price": int(shown.terms.price),
+        "least_bid": shown.terms.least_bid,
     }
     if shown.is_back:
         values["back"] = now
@@ -138,6 +142,45 @@ async def hosts_for(tx: Transaction, cards: Collection[str] = ()) -> Sequence[Ho
     if not cards:
         return await _hosts(tx, true())
     return await _hosts(tx, hosts.c.card.in_(cards))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cheapest:
+    """Hosts that may do, from the cheapest on."""
+
+    cards: tuple[str, ...]
+    """Empty for any."""
+    is_spot: bool
+    most: Money | None
+    """The most that they may ask."""
+    seen_since: datetime
+
+    def page(self, after: tuple[Money, str], limit: int) -> Select[tuple[str, int]]:
+        """Return the question for a page: ids and what each asks."""
+        asks = hosts.c.least_bid if self.is_spot else hosts.c.price
+        wanted = select(hosts.c.id, asks.label("asks")).where(
+            asks.is_not(None),
+            tuple_(asks, hosts.c.id) > (int(after[0]), after[1]),
+            hosts.c.seen >= self.seen_since,
+            hosts.c.is_draining.is_(False),
+        )
+        if self.cards:
+            wanted = wanted.where(hosts.c.card.in_(self.cards))
+        if self.most is not None:
+            wanted = wanted.where(asks <= int(self.most))
+        return wanted.order_by(asks, hosts.c.id).limit(limit)
+
+
+async def cheapest_hosts(
+    tx: Transaction, which: Cheapest, *, after: tuple[Money, str], limit: int
+) -> Sequence[tuple[Money, Host]]:
+    """Return a page of hosts with their tenants by what they ask, and that."""
+    rows = (await tx.execute(which.page(after, limit))).all()
+    if not rows:
+        return []
+    asks = {row.id: Money(row.asks) for row in rows}
+    found = await _hosts(tx, hosts.c.id.in_(asks))
+    return sorted(((asks[host.id], host) for host in found), key=lambda each: (each[0], each[1].id))
 
 
 async def page_of_hosts(
@@ -217,15 +260,36 @@ async def _hosts(tx: Transaction, which: ColumnElement[bool]) -> Sequence[Host]:
     """
     rows = (await tx.execute(select(hosts).where(which).order_by(hosts.c.id))).all()
     on_them = pods.c.host.in_(select(hosts.c.id).where(which))
-    open_pods = select(pods).where(on_them, pods.c.closed.is_(None)).order_by(pods.c.id)
+    open_pods = select(*_OF_TENANTS).where(on_them, pods.c.closed.is_(None)).order_by(pods.c.id)
     tenants: dict[str, list[Tenant]] = {}
     for row in await tx.execute(open_pods):
         tenants.setdefault(row.host, []).append(_tenant(row))
     return [_host(row, tuple(tenants.get(row.id, ()))) for row in rows]
 
 
-def _tenant(row: Row[Any]) -> Tenant:
-    spec = from_json(PodSpec, row.spec)
+_OF_TENANTS = (
+    pods.c.id,
+    pods.c.host,
+    pods.c.spec,
+    pods.c.price,
+    pods.c.created,
+    pods.c.desired,
+    pods.c.observed,
+    pods.c.run,
+    pods.c.shown_run,
+)
+
+
+def _tenant(row: Row[*tuple[Any, ...]]) -> Tenant:
+    spec = PodSpec(  # of a hundred thousand pods: only what a place is measured by
+        image="",
+        cards=row.spec["cards"],
+        processors=row.spec["processors"],
+        memory_gb=row.spec["memory_gb"],
+        disk_gb=row.spec["disk_gb"],
+        volume_gb=row.spec["volume_gb"],
+        tenure=Tenure(row.spec["tenure"]),
+    )
     has_failed = row.observed == Observed.FAILED and row.shown_run == row.run
     wants_room = row.desired == Desired.RUN and not has_failed
     is_there = wants_room or row.observed not in _NOTHING_LEFT

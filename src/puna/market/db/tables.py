@@ -99,7 +99,11 @@ hosts = Table(
     Column("turn", Integer, nullable=False),
     Column("back", Moment),
     Column("shown", JSON, nullable=False),
+    Column("price", BigInteger, nullable=False),
+    Column("least_bid", BigInteger),
     Index("hosts_by_card", "card", "id"),
+    Index("hosts_by_price", "card", "price", "id"),
+    Index("hosts_by_bid", "card", "least_bid", "id"),
 )
 
 pods = Table(

@@ -139,11 +139,15 @@ def _make_hosts() -> None:
         sa.Column("turn", sa.Integer(), nullable=False),
         sa.Column("back", sa.BigInteger(), nullable=True),
         sa.Column("shown", sa.JSON(), nullable=False),
+        sa.Column("price", sa.BigInteger(), nullable=False),
+        sa.Column("least_bid", sa.BigInteger(), nullable=True),
         sa.ForeignKeyConstraint(["account"], ["accounts.id"]),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("key_digest"),
     )
     op.create_index("hosts_by_card", "hosts", ["card", "id"], unique=False)
+    op.create_index("hosts_by_price", "hosts", ["card", "price", "id"], unique=False)
+    op.create_index("hosts_by_bid", "hosts", ["card", "least_bid", "id"], unique=False)
     op.create_index(op.f("ix_hosts_account"), "hosts", ["account"], unique=False)
 
 
