@@ -270,7 +270,7 @@ ANSWERS = {
         "pods": 1,
         "running": 1,
         "domain": "",
-        "ssh": {"host": "127.0.0.1", "port": 11522},
+        "ssh": {"host": "127.0.0.1", "port": 0},
     },
     "/v2/puna/offers?count=1&countries=PL": {
         "offers": [

@@ -34,7 +34,7 @@ from puna.units import Money, Span
 from puna.wire.agent import PATH, Join, Joined, Orders, Report
 from puna.world import RealWorld
 from tests.market.instant import instant_database
-from tests.market.stage import MACHINE, SEAL, TERMS, TICK, FakeHost, Stage
+from tests.market.stage import MACHINE, PATIENT, SEAL, TERMS, TICK, FakeHost, Stage
 from tests.worlds import FakeWorld
 
 
@@ -156,7 +156,7 @@ async def market_serving(
         market = Market(
             database=opened,
             world=world,
-            tariff=Tariff(tick=TICK, fee_share=wanted.fee_share),
+            tariff=Tariff(tick=TICK, fee_share=wanted.fee_share, rules=PATIENT),
             settings=wanted,
             seal=SEAL,
         )

@@ -168,7 +168,10 @@ async def keys_of(
 ) -> Sequence[ApiKey]:
     """Return a page of an account's keys that are not revoked, by id."""
     wanted = select(keys).where(
-        keys.c.account == account, keys.c.revoked.is_(None), keys.c.id > after
+        keys.c.account == account,
+        keys.c.revoked.is_(None),
+        keys.c.pod.is_(None),
+        keys.c.id > after,
     )
     rows = await tx.execute(wanted.order_by(keys.c.id).limit(limit))
     return [_key(row) for row in rows]

@@ -40,7 +40,9 @@ async def account_row(tx: Transaction, account: str) -> Line:
 
 
 def _accounts() -> Select[Any]:
-    good = select(func.count()).where(keys.c.account == accounts.c.id, keys.c.revoked.is_(None))
+    good = select(func.count()).where(
+        keys.c.account == accounts.c.id, keys.c.revoked.is_(None), keys.c.pod.is_(None)
+    )
     there = select(func.count()).where(pods.c.account == accounts.c.id, pods.c.closed.is_(None))
     return select(
         accounts,
@@ -61,7 +63,7 @@ async def keys_page(
     tx: Transaction, *, account: str | None = None, after: str = "", limit: int
 ) -> Found:
     """Return keys by id: all of them, or those of one account."""
-    wanted = select(keys).where(keys.c.id > after)
+    wanted = select(keys).where(keys.c.id > after, keys.c.pod.is_(None))
     if account is not None:
         wanted = wanted.where(keys.c.account == account)
     found: Found = (await tx.execute(wanted.order_by(keys.c.id).limit(limit))).all()

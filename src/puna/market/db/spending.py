@@ -188,7 +188,8 @@ async def names_of_pods(tx: Transaction, which: Spending) -> dict[str, str]:
 
 async def names_of_keys(tx: Transaction, account: str) -> dict[str, str]:
     """Return the name of each key that an account has or had."""
-    rows = await tx.execute(select(keys.c.id, keys.c.name).where(keys.c.account == account))
+    own = (keys.c.account == account, keys.c.pod.is_(None))
+    rows = await tx.execute(select(keys.c.id, keys.c.name).where(*own))
     return {row.id: row.name for row in rows}
 
 
