@@ -24,6 +24,8 @@ PATHS = (
     "/v2/billing/pods?startTime=2026-08-01&endTime=2026-08-02&bucketSize=hour",
     "/v2/billing/serverless?startTime=2026-08-01&endTime=2026-08-02",
     "/v2/billing/network-volumes?lastN=1",
+    "/v1/billing/pods?startTime=2026-08-01&endTime=2026-08-02",
+    "/v1/billing/pods?startTime=-1d&bucketSize=hour&grouping=podId",
     "/v2/puna/account",
     "/v2/puna/offers?count=1&countries=PL",
     "/v2/puna/offers?count=0&processors=4",

@@ -258,6 +258,31 @@ ANSWERS = {
             "totals": {"totalAmount": 0.0, "standardAmount": 0.0, "highPerformanceAmount": 0.0},
         },
     },
+    "/v1/billing/pods?startTime=2026-08-01&endTime=2026-08-02": [
+        {
+            "time": "2026-08-01T00:00:00Z",
+            "gpuTypeId": "NVIDIA GeForce RTX 4090",
+            "amount": 0.028387,
+            "timeBilledMs": 420000,
+            "diskSpaceBilledGb": 50,
+        }
+    ],
+    "/v1/billing/pods?startTime=-1d&bucketSize=hour&grouping=podId": [
+        {
+            "time": "2026-08-01T12:00:00Z",
+            "podId": "first-pod",
+            "amount": 0.018205,
+            "timeBilledMs": 180000,
+            "diskSpaceBilledGb": 30,
+        },
+        {
+            "time": "2026-08-01T12:00:00Z",
+            "podId": "second-pod",
+            "amount": 0.010182,
+            "timeBilledMs": 240000,
+            "diskSpaceBilledGb": 20,
+        },
+    ],
     "/v2/puna/account": {
         "id": "user-ann",
         "email": "ann@example.org",

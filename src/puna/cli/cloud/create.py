@@ -206,7 +206,7 @@ def _order(
     extras = Extras(
         tenure="spot" if flags["spot"] else "",
         bid=bid if flags["spot"] else "",
-        ceiling=flags["max_price"],
+        ceiling=flags["max_price"] or _shown_price(quote, flags),
         countries=tuple(each.upper() for each in flags["countries"]),
         min_memory_gb=flags["ram"] if flags["ram"] != _MEMORY_GB * flags["count"] else 0,
         min_download_mbps=flags["down"] or 0,
@@ -228,6 +228,13 @@ def _order(
         extras=extras,
         **{name: flags[name] for name in _ALSO},
     )
+
+
+def _shown_price(quote: Quote, flags: Mapping[str, Any]) -> str:
+    """Return what was shown as the most to pay: a machine that turned dearer since is not taken."""
+    if quote.offer is None or flags["spot"]:
+        return ""
+    return str(quote.offer.on_demand).replace("$", "")
 
 
 _SAME = (
