@@ -2,6 +2,10 @@
 
 import asyncio
 import json
+import os
+import signal
+import subprocess
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -121,7 +125,7 @@ def test_what_runpod_has_not_is_refused_before_anything_is_rented(
         (("pods", "create", "--image", "i", "--yes"), "say which card"),
         (("pods", "create", "--image", "i", "--card", "9999", "--yes"), 'no card here is a "9999"'),
         (("budget", "list"), "RunPod has no budgets"),
-        (("cloud", "keys", "list"), "RunPod has no an API for keys"),
+        (("cloud", "keys", "list"), "RunPod has no keys by way of its API"),
         (("bill", "--lines"), "RunPod has no lines of bills"),
         (("bill", "--by", "project"), "RunPod does not sum bills by project"),
     ],
@@ -387,10 +391,38 @@ async def test_a_model_is_run_where_the_pod_is(ann: Ann) -> None:
     session = Session(a_terminal(), ann.environ)
     there = await asyncio.to_thread(session_on, session, "bench")
     assert there.settings.host.url == pod["urls"]["11434"].rstrip("/")
-    assert there.settings.api_key == ""  # the test's market does not know its own port
+    assert there.settings.api_key == ann.environ["PUNA_CLOUD_KEY"]
 
 
 async def test_a_pod_without_a_port_runs_no_model(ann: Ann) -> None:
     await ann.type(*CREATE, "--yes")
     ran = await ann.type("run", "smollm2", "--on", "bench", "hi")
     assert ran.err == ("Error: bench has no HTTP port for a model\nmake it with --template puna\n")
+
+
+@pytest.mark.journey
+def test_ctrl_c_leaves_the_pod_going_and_says_what_it_costs(
+    runpod: FakeRunPod, tmp_path: Path
+) -> None:
+    runpod.born = "STARTING"
+    command = [sys.executable, "-m", "puna", *CREATE, "--secure", "--yes"]
+    environ = os.environ | {
+        "PUNA_HOME": str(tmp_path),
+        "PUNA_CLOUD_ADDRESS": runpod.url,
+        "PUNA_CLOUD_KEY": KEY,
+        "LC_ALL": "C",
+    }
+    with subprocess.Popen(
+        command, env=environ, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stderr is not None
+        said = [running.stderr.readline().strip() for _ in range(4)]
+        running.send_signal(signal.SIGINT)
+        rest = running.stderr.read()
+        code = running.wait(timeout=30)
+    assert said[2:] == ["pod pod1 is rented", "STARTING"]
+    assert rest.strip() == (
+        "pod pod1 goes on and costs $0.69274 an hour once it runs; "
+        "end it with: puna pods terminate pod1"
+    )
+    assert (code, list(runpod.pods)) == (130, ["pod1"])

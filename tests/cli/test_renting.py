@@ -96,13 +96,11 @@ async def test_a_login_is_tried_and_kept_and_never_shown(ann: Renter) -> None:
     ann.environ = {}
     ran = await ann.type("cloud", "login", ann.market.url, typed=f"{ann.key}\n")
     assert ran.code == 0, ran.err
-    assert ran.out == (
-        f"ann@example.org at {ann.market.url}: balance $25.00, nothing costs anything now\n"
-    )
+    assert ran.out == (f"ann@example.org at {ann.market.url}: balance $25.00\n")
     assert ann.key not in ran.out + ran.err
     file = ann.home / "cloud.json"
     assert (file.stat().st_mode & 0o777, json.loads(file.read_text())["key"]) == (0o600, ann.key)
-    assert (await ann.type("cloud", "status")).out == ran.out
+    assert (await ann.type("cloud", "status")).lines[1] == "account  ann@example.org"
     assert (await ann.type("cloud", "logout")).code == 0
     assert (await ann.type("cloud", "logout")).code == 1
     assert "no cloud is known" in (await ann.type("offers")).err
@@ -136,7 +134,7 @@ async def test_the_account_tells_how_long_its_money_lasts(ann: Renter) -> None:
     await ann.market.host()
     await ann.pod_that_ran()
     ran = await ann.type("cloud", "status")
-    assert "1 of 1 pods run, $0.36274 an hour, which lasts 2d20h" in ran.out
+    assert ran.lines[4:7] == ["an hour  $0.36274", "lasts    2d20h", "pods     1 of 1 run"]
     found = await ann.read("cloud", "status")
     assert Money.parse(found["balance"]) + Money.parse(found["held"]) < Money.parse("25")
     assert (found["address"], found["running"]) == (ann.market.url, 1)
@@ -323,7 +321,7 @@ async def test_keys_are_made_once_listed_and_revoked(ann: Renter) -> None:
 async def test_a_reading_key_says_so_and_changes_nothing(ann: Renter) -> None:
     made = await ann.read("cloud", "keys", "create", "look", "--read-only")
     ann.environ["PUNA_CLOUD_KEY"] = made["key"]
-    assert "the key may only read" in (await ann.type("cloud", "status")).out
+    assert (await ann.type("cloud", "status")).lines[-1] == "key      may only read"
     ran = await ann.type("budget", "set", "account", "1")
     assert ran.code == 1
     assert "may only read" in ran.err

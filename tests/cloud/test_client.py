@@ -154,11 +154,14 @@ def test_a_log_that_breaks_off_is_taken_up_where_it_was(runpod: FakeRunPod) -> N
     waits: list[Span] = []
     address = read_address(runpod.url)
     cloud = CloudClient(CloudLine(caller_for(address, KEY), wait=waits.append))
+    cloud.create(ORDER)
     lines = cloud.logs("pod1", follow=True)
     assert [next(lines).text("line") for _ in range(2)] == ["one", "two"]
     runpod.log = ["three"]
     assert next(lines).text("line") == "three"
     assert runpod.asked[-1].query["since"] == "1"
+    cloud.terminate("pod1")
+    assert list(lines) == []
     assert waits == [Span.of(seconds=2)]
 
 

@@ -65,6 +65,8 @@ class FakeRunPod:
     pods: dict[str, dict[str, Any]] = field(default_factory=dict)
     failures: list[tuple[int, dict[str, str], object]] = field(default_factory=list)
     """Status, headers and body of the next answers, whatever is asked."""
+    born: str = "RUNNING"
+    """The status of a pod that was just made."""
     drops: int = 0
     """How many requests are cut off without an answer."""
     keys: list[str] = field(default_factory=list)
@@ -133,7 +135,7 @@ class FakeRunPod:
         self.pods[number] = {
             "id": number,
             "name": body["name"],
-            "status": "RUNNING",
+            "status": self.born,
             "actions": ["stop", "restart", "terminate"],
             "image": body.get("image", ""),
             "gpu": body.get("gpu"),
@@ -202,7 +204,8 @@ def running_runpod() -> Iterator[FakeRunPod]:
     """Serve one on a free port until the block ends."""
     cloud = FakeRunPod()
     door = type("OneDoor", (Door,), {"cloud": cloud})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), door)
+    patient = type("Patient", (ThreadingHTTPServer,), {"request_queue_size": 64})
+    server = patient(("127.0.0.1", 0), door)
     server.daemon_threads = True
     cloud.url = f"http://127.0.0.1:{server.server_address[1]}"
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -147,9 +148,13 @@ async def market_serving(
     Without `runs_loops` only `tick` lets the loops take a turn. Its time
     is the test's own unless it is `in_real_time`.
     """
-    wanted = _settings(folder, database, settings)
     world = ActualWorld() if in_real_time else FakeWorld()
     async with AsyncExitStack() as stack:
+        listener = stack.enter_context(
+            listen_at(Address(port=0), in_use=_never, variable="PUNA_MARKET_ADDRESS")
+        )
+        here = bound(Address(port=0), listener)
+        wanted = _settings(folder, database, {"address": here, **settings})
         is_instant = not (in_real_time or database or (folder / "market.db").exists())
         opened = instant_database(folder) if is_instant else await Database.open(wanted.database)
         stack.push_async_callback(opened.close)
@@ -163,8 +168,8 @@ async def market_serving(
         async with opened.transaction() as tx:
             admin = await first_admin(tx, market.world)
         gateway = await stack.enter_async_context(gateway_of(market))
-        url = await stack.enter_async_context(
-            _answering(market, gateway, runs_loops=runs_loops, extra=extra)
+        await stack.enter_async_context(
+            _answering(market, gateway, listener, runs_loops=runs_loops, extra=extra)
         )
         session = await stack.enter_async_context(aiohttp.ClientSession())
         yield MarketServing(
@@ -173,7 +178,7 @@ async def market_serving(
             tariff=market.tariff,
             market=market,
             gateway=gateway,
-            url=url,
+            url=here.url,
             admin_key=admin.secret if admin else "",
             session=session,
         )
@@ -184,7 +189,6 @@ def _settings(folder: Path, database: str, changes: Mapping[str, object]) -> Mar
     address = database or sqlite_address(folder / "market.db")
     values = {
         "database": address,
-        "address": Address(port=0),
         "ssh_address": Address(port=0),
         "fee_share": 1000,
         **changes,
@@ -194,23 +198,27 @@ def _settings(folder: Path, database: str, changes: Mapping[str, object]) -> Mar
 
 @asynccontextmanager
 async def _answering(
-    market: Market, gateway: Gateway, *, runs_loops: bool, extra: APIRouter | None
-) -> AsyncIterator[str]:
+    market: Market,
+    gateway: Gateway,
+    listener: socket.socket,
+    *,
+    runs_loops: bool,
+    extra: APIRouter | None,
+) -> AsyncIterator[None]:
     server = Server(uvicorn_config(market, gateway, *([extra] if extra else [])), market.bells)
     tasks: set[asyncio.Task[None]] = set()
-    with listen_at(Address(port=0), in_use=_never, variable="PUNA_MARKET_ADDRESS") as listener:
-        tasks.add(asyncio.create_task(server.serve(sockets=[listener])))
+    tasks.add(asyncio.create_task(server.serve(sockets=[listener])))
+    if runs_loops:
+        loops = asyncio.create_task(run_loops(market))
+    try:
+        yield
+    finally:
+        server.stop()
+        server.stop()
         if runs_loops:
-            loops = asyncio.create_task(run_loops(market))
-        try:
-            yield bound(Address(port=0), listener).url
-        finally:
-            server.stop()
-            server.stop()
-            if runs_loops:
-                loops.cancel()
-                tasks.add(loops)
-            await asyncio.wait(tasks)
+            loops.cancel()
+            tasks.add(loops)
+        await asyncio.wait(tasks)
 
 
 def _never(address: Address) -> Any:  # noqa: ANN401 - port 0 is never in use

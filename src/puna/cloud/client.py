@@ -11,6 +11,7 @@ made of what it has (offers of its catalog, bills of its billing) or refused by 
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext, suppress
 from functools import cached_property
 from urllib.parse import quote
 
@@ -40,6 +41,7 @@ _PAGE = 500
 _IDLE_S = 3.0
 """Without `follow` a log has ended when nothing came for so long."""
 _MOST_LINES = 5000
+_OVER = frozenset({"EXITED", "ERROR", "TERMINATED"})
 _RECONNECTS = 30
 _PAUSE = Span.of(seconds=2)
 
@@ -193,26 +195,22 @@ class CloudClient:
     def logs(
         self, pod: str, *, source: str = "", tail: int = 100, since: str = "", follow: bool = False
     ) -> Iterator[Fields]:
-        """Yield lines of a pod's log; with `follow` until it is interrupted, across breaks."""
+        """Yield lines of a pod's log; with `follow` until the pod ends, across breaks."""
         path, last, tries = f"/v2/pods/{pod}/logs", since, _RECONNECTS
-        while True:
-            query = {
-                "source": source,
-                "tail": tail if last == since else _MOST_LINES,
-                "follow": follow,
-            }
-            idle_s = None if follow else _IDLE_S
-            try:
+        while tries:
+            tail_now = tail if last == since else _MOST_LINES
+            query = {"source": source, "tail": tail_now, "follow": follow}
+            with suppress(Unreachable) if follow else nullcontext():
+                idle_s = None if follow else _IDLE_S
                 for number, line in self._line.events(path, query, idle_s=idle_s, last=last):
                     last, tries = number or last, _RECONNECTS
                     yield line
-            except Unreachable:
-                if not (follow and tries):
-                    raise
-            if not follow:
+            # A stream that was cut off looks as one that has ended: only the pod tells which.
+            if not follow or self.happenings(pod).status in _OVER:
                 return
             tries -= 1
             self._line.rest(_PAUSE)
+        raise Unreachable(f"the log of {pod} breaks off again and again")
 
     def spend(self, by: str, query: Mapping[str, object]) -> Spend:
         """Sum what was spent by `day`, `pod`, `project`, `key` or `card`."""
@@ -264,18 +262,18 @@ class CloudClient:
 
     def keys(self) -> tuple[Fields, ...]:
         """Return the account's keys."""
-        self._only_puna("an API for keys")
+        self._only_puna("keys by way of its API")
         return tuple(e for page in self._pages("/v2/puna/keys", {}) for e in page.each("keys"))
 
     def make_key(self, name: str, *, read_only: bool, expires: str) -> Fields:
         """Make a key; `key` of the reply is shown this once."""
-        self._only_puna("an API for keys")
+        self._only_puna("keys by way of its API")
         body = {"name": name, "readOnly": read_only, "expiresAfter": expires}
         return self._line.ask("POST", "/v2/puna/keys", body)
 
     def revoke_key(self, key: str) -> None:
         """End a key, by its id, name or beginning."""
-        self._only_puna("an API for keys")
+        self._only_puna("keys by way of its API")
         self._line.ask("DELETE", f"/v2/puna/keys/{quote(key, safe='')}")
 
     def ssh_keys(self) -> tuple[str, ...]:

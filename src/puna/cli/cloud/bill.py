@@ -1,6 +1,7 @@
 """`puna bill` and `puna budget`: what was spent and on what, and how much may be."""
 
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 
 import click
 
@@ -143,7 +144,7 @@ def _explain(session: Session, found: Fields, *, as_json: bool) -> None:
     for name, value in rows:
         if value:
             terminal.line(f"{name:<10}{one_line(value)}")
-    terminal.line(found.text("product"))
+    terminal.line(fill(one_line(found.text("product"), 1000), WIDTH))
     for each in found.each("postings"):
         terminal.line(f"  {each.text('amount'):>12}  {each.text('book')}")
 

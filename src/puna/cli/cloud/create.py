@@ -181,7 +181,9 @@ def _quote(
     best = found.offers[0]
     tenure = "spot" if flags["spot"] else "on demand"
     count = f"{flags['cpus']} CPUs" if flags["cpus"] else f"{flags['count']} x {best.name}"
-    return Quote(best.an_hour, f"{count} {tenure}, {flags['disk'] or 20} GB of disk", best)
+    what = f"{count} {tenure}, {flags['disk'] or 20} GB of disk"
+    kept = f", {flags['volume']} GB that survive a stop" if flags["volume"] else ""
+    return Quote(best.an_hour, what + kept, best)
 
 
 def _ids(search: Mapping[str, object]) -> tuple[str, ...]:

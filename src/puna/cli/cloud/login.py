@@ -54,7 +54,19 @@ def status(session: Session, *, as_json: bool) -> None:
         values = {name: getattr(stands, name) for name in names}
         print_json(session, {"address": client.url, **values})
         return
-    session.terminal.tell(_words(client, stands))
+    lasts = "-" if stands.lasts is None else span_words(stands.lasts)
+    rows = (
+        ("cloud", client.url),
+        ("account", stands.email or "-"),
+        ("balance", "-" if stands.balance is None else price(stands.balance)),
+        ("held", price(stands.held)),
+        ("an hour", price(stands.an_hour)),
+        ("lasts", lasts),
+        ("pods", f"{stands.running} of {stands.pods} run"),
+        ("key", "may write" if stands.may_write else "may only read"),
+    )
+    for name, value in rows:
+        session.terminal.line(f"{name:<9}{value}")
 
 
 @cloud.command()
@@ -181,18 +193,10 @@ def _read_key(session: Session, url: str) -> str:
 def _words(client: CloudClient, stands: Standing) -> str:
     """Say how an account stands, in one line."""
     who = f"{stands.email} at {client.url}" if stands.email else f"logged in at {client.url}"
-    words = [] if stands.balance is None else [f"balance {price(stands.balance)}"]
-    if stands.held:
-        words.append(f"{price(stands.held)} held")
-    if not stands.an_hour:
-        words.append("nothing costs anything now")
-    else:
-        words.append(f"{stands.running} of {stands.pods} pods run, {price(stands.an_hour)} an hour")
-    if stands.lasts is not None:
-        words.append(f"which lasts {span_words(stands.lasts)}")
+    words = [who] if stands.balance is None else [f"{who}: balance {price(stands.balance)}"]
     if not stands.may_write:
         words.append("the key may only read")
-    return f"{who}: {', '.join(words)}"
+    return ", ".join(words)
 
 
 def span_words(span: Span) -> str:

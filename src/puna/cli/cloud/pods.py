@@ -80,7 +80,12 @@ def show(session: Session, *, pod: str, as_json: bool) -> None:
         ("image", found.image),
         ("on", f"{found.count} x {card_name(found.card)}"),
         ("an hour", price(hour_of(found))),
-        *(((name, extras.text(key)) for name, key in _EXTRAS)),
+        *((name, extras.text(key)) for name, key in _EXTRAS),
+        *(
+            (name, f"${extras.text(name)}")
+            for name in ("bid", "held", "spent")
+            if extras.text(name)
+        ),
     )
     for name, value in rows:
         if value:
@@ -89,9 +94,9 @@ def show(session: Session, *, pod: str, as_json: bool) -> None:
 
 
 _EXTRAS = (
-    *(("tenure", "tenure"), ("bid", "bid"), ("project", "project"), ("host", "host")),
+    *(("tenure", "tenure"), ("project", "project"), ("host", "host")),
     *(("reason", "reason"), ("progress", "progress"), ("stops", "stopAt")),
-    *(("is terminated", "terminateAt"), ("paid until", "paidUntil"), ("spent", "spent")),
+    *(("is terminated", "terminateAt"), ("paid until", "paidUntil")),
 )
 
 
