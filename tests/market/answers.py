@@ -261,26 +261,26 @@ ANSWERS = {
     "/v1/billing/pods?startTime=2026-08-01&endTime=2026-08-02": [
         {
             "time": "2026-08-01T00:00:00Z",
-            "gpuTypeId": "NVIDIA GeForce RTX 4090",
             "amount": 0.028387,
             "timeBilledMs": 420000,
-            "diskSpaceBilledGb": 50,
+            "diskSpaceBilledGb": None,
+            "gpuTypeId": "NVIDIA GeForce RTX 4090",
         }
     ],
     "/v1/billing/pods?startTime=-1d&bucketSize=hour&grouping=podId": [
         {
             "time": "2026-08-01T12:00:00Z",
-            "podId": "first-pod",
-            "amount": 0.018205,
-            "timeBilledMs": 180000,
-            "diskSpaceBilledGb": 30,
+            "amount": 0.010182,
+            "timeBilledMs": 240000,
+            "diskSpaceBilledGb": None,
+            "podId": "second-pod",
         },
         {
             "time": "2026-08-01T12:00:00Z",
-            "podId": "second-pod",
-            "amount": 0.010182,
-            "timeBilledMs": 240000,
-            "diskSpaceBilledGb": 20,
+            "amount": 0.018205,
+            "timeBilledMs": 180000,
+            "diskSpaceBilledGb": None,
+            "podId": "first-pod",
         },
     ],
     "/v2/puna/account": {
@@ -771,6 +771,14 @@ ANSWERS = {
                 "readOnly": True,
                 "created": "2026-08-01T12:05:00Z",
                 "expires": "2026-08-31T12:05:00Z",
+            },
+            {
+                "id": "key-2",
+                "name": "pod second-pod",
+                "prefix": "rpa_....",
+                "readOnly": False,
+                "created": "2026-08-01T12:01:00Z",
+                "expires": None,
             },
         ],
         "after": "",
