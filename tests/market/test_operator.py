@@ -14,7 +14,7 @@ from puna.market.domain.ledger import BookKind
 from puna.market.domain.pods import Status
 from puna.units import Money, Span
 from puna.wire.operator import PATH
-from tests.fakes.console import Ran, puna
+from tests.fakes.console import Ran, a_terminal, puna
 from tests.market.serving import MarketServing, Reply, market_serving
 
 
@@ -124,6 +124,22 @@ async def test_a_missing_or_foreign_key_is_said(serving: MarketServing) -> None:
     assert "PUNA_MARKET_KEY" in without.err
     ann = await serving.key("ann@example.org")
     assert "only the market's operator" in (await cli(serving, "status", key=ann)).err
+
+
+async def test_who_has_logged_in_as_operator_needs_no_variable(
+    serving: MarketServing, tmp_path: Path
+) -> None:
+    home = {"PUNA_HOME": str(tmp_path / "home")}
+    here = home | {"PUNA_MARKET_ADDRESS": serving.url.removeprefix("http://")}
+    login = ("cloud", "login", serving.url)
+    typed = a_terminal(serving.admin_key + "\n")
+    ran = await asyncio.to_thread(puna, *login, environ=home, terminal=typed)
+    assert ran.code == 0, ran.err
+    ran = await asyncio.to_thread(puna, "market", "status", environ=here)
+    assert ran.code == 0, ran.err
+    elsewhere = home | {"PUNA_MARKET_ADDRESS": "127.0.0.1:9"}
+    ran = await asyncio.to_thread(puna, "market", "status", environ=elsewhere)
+    assert ran.code == 1
 
 
 async def test_a_revoked_key_opens_nothing(serving: MarketServing) -> None:

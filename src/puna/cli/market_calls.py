@@ -8,15 +8,19 @@ from urllib.parse import quote, urlencode
 from pydantic import BaseModel, ValidationError
 
 from puna.cli.session import Session
+from puna.cloud.settings import kept_login
 from puna.errors import Failed, PunaError, Unavailable
 from puna.market.settings import load_market_settings
 from puna.net import Caller
-from puna.settings import read_address
+from puna.settings import Address, read_address
 from puna.wire.operator import PATH, ChangeHost, HostShown
 
 Shape = TypeVar("Shape", bound=BaseModel)
 _TIMEOUT_S = 60
-_NO_KEY = "set PUNA_MARKET_KEY to the operator's key, which the first start of the market showed"
+_NO_KEY = (
+    "log in with the operator's key, which the first start of the market showed: puna cloud login, "
+    "or set PUNA_MARKET_KEY"
+)
 
 
 class MarketRefused(Failed):
@@ -37,8 +41,9 @@ class OperatorCalls:
     def __init__(self, session: Session) -> None:
         settings = load_market_settings(session.environ)
         address = read_address(settings.url)
-        headers = {"Authorization": f"Bearer {settings.key}"} if settings.key else {}
-        self._has_key = bool(settings.key)
+        key = settings.key or _kept_key(address, session)
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._has_key = bool(key)
         self._caller = Caller(
             address.scheme, address.host, address.port, prefix=address.path, headers=headers
         )
@@ -104,6 +109,12 @@ class OperatorCalls:
             return MarketRefused("the market asks for the operator's key", hint=_NO_KEY)
         kind = MarketAway if status in _LATER else MarketRefused
         return kind(message, hint=hint)
+
+
+def _kept_key(address: Address, session: Session) -> str:
+    """Return the key of `puna cloud login`, if that was to this very market."""
+    login = kept_login(session.environ)
+    return login.key if login is not None and login.address == address else ""
 
 
 _PAGE = 200
