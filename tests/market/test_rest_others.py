@@ -137,3 +137,31 @@ async def test_a_key_that_reads_changes_nothing(serving: MarketServing) -> None:
 async def test_what_can_be_no_id_is_not_there(serving: MarketServing, path: str) -> None:
     key = await serving.key("ann@example.org")
     assert (await serving.ask("GET", path, key=key)).status == 404
+
+
+@pytest.mark.parametrize(
+    ("version", "path"), [("v1", "/v1/pods/{pod}/stop"), ("v2", "/v2/pods/{pod}/action")]
+)
+async def test_each_version_describes_itself_and_nothing_else(
+    serving: MarketServing, version: str, path: str
+) -> None:
+    told = (await serving.ask("GET", f"/{version}/openapi.json")).json
+    assert path in told["paths"]
+    assert all(each.startswith(f"/{version}/") for each in told["paths"])
+    assert told["security"] == [{"bearer": []}]
+
+
+@pytest.mark.parametrize(
+    ("path", "with_key"), [("/v2/pods", 422), ("/v1/pods", 400), ("/v2/templates", 422)]
+)
+async def test_the_key_comes_before_what_is_wrong_with_the_body(
+    serving: MarketServing, path: str, with_key: int
+) -> None:
+    key = await serving.key("ann@example.org")
+    sent = {"Content-Type": "application/json"}
+    async with serving.session.post(serving.url + path, data=b"{no", headers=sent) as reply:
+        assert reply.status == 401
+    sent["Authorization"] = f"Bearer {key}"
+    async with serving.session.post(serving.url + path, data=b"{no", headers=sent) as reply:
+        assert reply.status == with_key
+        assert "the body is not JSON" in await reply.text()

@@ -5,7 +5,7 @@ from starlette.types import ASGIApp
 
 from puna.market.gateway import proxy, terminal
 from puna.market.gateway.gateway import Gateway
-from puna.market.http import agents, graphql, health, metrics, operator, puna, sharing
+from puna.market.http import agents, descriptions, graphql, health, metrics, operator, puna, sharing
 from puna.market.http.guard import Guard
 from puna.market.http.reply import LastResort, add_error_replies
 from puna.market.http.rest_v1.router import router as v1_router
@@ -25,6 +25,7 @@ from puna.version import __version__
 
 _ROUTERS = (
     health.router,
+    descriptions.router,
     metrics.router,
     agents.router,
     operator.router,

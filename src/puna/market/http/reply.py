@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from puna.errors import Failed, Invalid, NotFound, PunaError, Unavailable
 from puna.market.db.database import DatabaseClash
 from puna.market.http.again import tell_clash
+from puna.market.http.auth import caller_of, key_in, market_of
 from puna.market.http.mistakes import mistake
 from puna.text import one_line
 
@@ -116,7 +117,13 @@ def add_error_replies(app: FastAPI) -> None:
 
     async def body(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for it alone
-        path = request.url.path  # version 1 knows no 422
+        path = request.url.path
+        if _is_under(path, "/v1") or _is_under(path, "/v2"):
+            try:  # what is no JSON at all is noticed before the key was looked at
+                await caller_of(market_of(request), key_in(request))
+            except PunaError as denied:
+                return error_reply(denied, path)
+        # version 1 knows no 422
         status = HTTPStatus.BAD_REQUEST if _is_under(path, "/v1") else None
         return error_reply(invalid_body(error), path, status)
 
