@@ -23,8 +23,8 @@ with (folder / "log").open("a") as log:
     print(*words, file=log)
 if words[0] == "join":
     machine = {"processors": 1, "memory": 1, "disk": 1}
-    asked = {"token": words[3], "name": "here", "machine": machine, "terms": {"price": 1}}
-    request = urllib.request.Request(words[1] + "/agent/v1/join", json.dumps(asked).encode(),
+    asked = {"token": words[2], "name": "here", "machine": machine, "terms": {"price": 1}}
+    request = urllib.request.Request(words[3] + "/agent/v1/join", json.dumps(asked).encode(),
         {"Content-Type": "application/json"})
     urllib.request.urlopen(request, timeout=30)
     (folder / "identity.json").write_text("{}")
@@ -93,5 +93,5 @@ async def test_one_that_cannot_join_is_said_and_tried_again(
     async with in_company(tmp_path, a_companion(tmp_path, "raise SystemExit(3)")) as serving:
         await becomes(lambda: "could not join (exit code 3)" in caplog.text)
         await becomes(lambda: serving.world.sleepers)
-        await serving.world.advance(Span.of(seconds=5))
+        await serving.world.advance(Span.of(minutes=1))
         await becomes(lambda: caplog.text.count("could not join") == 2)

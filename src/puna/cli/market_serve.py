@@ -1,6 +1,7 @@
 """`puna market serve`: a market in the foreground."""
 
 import sys
+from collections.abc import Sequence
 
 import click
 
@@ -10,27 +11,45 @@ from puna.market.companion import Companion
 from puna.market.server import serve as serve_market
 from puna.market.settings import load_market_settings
 from puna.settings import read_environment
+from puna.units import Money
 
 
 @click.command()
-@click.option("--with-agent", is_flag=True, help="Lend this machine's cards too.")
+@click.option("--with-agent", is_flag=True, help="Lend this machine too, by an agent beside it.")
+@click.option(
+    "--price",
+    default="0.10",
+    show_default=True,
+    help="With --with-agent: dollars for a card (or processor) and hour.",
+)
+@click.option("--least-bid", default="", help="With --with-agent: the lowest bid of spot pods.")
+@click.option(
+    "--accept-gaps",
+    is_flag=True,
+    help="With --with-agent: lend although something is not enforced here.",
+)
 @pass_session
-def serve(session: Session, *, with_agent: bool) -> None:
+def serve(
+    session: Session, *, with_agent: bool, price: str, least_bid: str, accept_gaps: bool
+) -> None:
     """Serve a market until it is interrupted.
 
     It listens where PUNA_MARKET_ADDRESS says (127.0.0.1:11500 without it), on a database of SQLite
     in ~/.puna/market, or the one that PUNA_MARKET_DATABASE names. The first start shows the
-    operator's key, once.
+    operator's key, once. What the agent offers is settled when it first joins.
     """
     settings = load_market_settings(session.environ)
-    companion = _companion(session) if with_agent else None
+    words = ["--price", str(Money.parse(price)).removeprefix("$")]
+    words += ["--least-bid", str(Money.parse(least_bid)).removeprefix("$")] if least_bid else []
+    words += ["--accept-gaps"] if accept_gaps else []
+    companion = _companion(session, words) if with_agent else None
     serve_market(settings, world=session.world, companion=companion)
 
 
-def _companion(session: Session) -> Companion:
+def _companion(session: Session, words: Sequence[str]) -> Companion:
     return Companion(
         program=(sys.executable, "-m", "puna", "agent"),
-        join=("join",),
+        join=("join", "--yes", "--detach", *words),
         run=("run",),
         identity=load_agent_settings(session.environ).home / "identity.json",
         environ=read_environment(session.environ),

@@ -21,6 +21,7 @@ from puna.units import Span
 
 _LOG = logging.getLogger("puna.market")
 _AGAIN = Span.of(seconds=5)
+_JOIN_AGAIN = Span.of(minutes=1)
 _END_S = 15
 
 
@@ -39,11 +40,13 @@ async def keep_company(market: Market, companion: Companion, url: str) -> None:
     """Let the agent join if it has not, and run it until cancelled."""
     told = None
     while True:
-        if companion.identity.exists() or await _join(market, companion, url):
-            code = await _call(companion, companion.run)
-            if code != told:  # one of an earlier life may still run, and this one waits for it
-                _LOG.warning("the agent of this machine ended with %d and is started again", code)
-            told = code
+        if not companion.identity.exists() and not await _join(market, companion, url):
+            await market.world.wait(_JOIN_AGAIN)
+            continue
+        code = await _call(companion, companion.run)
+        if code != told:  # one of an earlier life may still run, and this one waits for it
+            _LOG.warning("the agent of this machine ended with %d and is started again", code)
+        told = code
         await market.world.wait(_AGAIN)
 
 
@@ -51,7 +54,7 @@ async def _join(market: Market, companion: Companion, url: str) -> bool:
     async with market.database.transaction() as tx:
         operator = await first_operator(tx)
         token = await make_join_token(tx, market.world, operator, Cloud.SECURE)
-    words = [*companion.join, url, "--token", token]
+    words = [*companion.join, "--token", token, url]
     if code := await _call(companion, words):
         _LOG.error("the agent of this machine could not join (exit code %d)", code)
         return False
