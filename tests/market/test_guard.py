@@ -31,6 +31,7 @@ async def who(caller: Renter) -> str:
     return caller.account.email
 
 
+@router.post("/agent/v1/test")
 @router.post("/test/take")
 async def take(request: Request) -> int:
     return len(await request.body())
@@ -114,6 +115,12 @@ async def test_a_body_that_is_too_large_is_refused_by_its_claim(serving: MarketS
     reply = await serving.ask("POST", "/test/take", "x" * 1000)
     assert (reply.status, reply.json["code"]) == (413, "body_too_large")
     assert (await serving.ask("POST", "/test/take", "x" * 900)).json == 902
+
+
+async def test_agents_may_measure_their_line(serving: MarketServing) -> None:
+    assert (await serving.ask("POST", "/agent/v1/test", "x" * 900_000)).json == 900_002
+    head = b"POST /agent/v1/test HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9000000\r\n\r\n"
+    assert (await raw(serving, head)).startswith(b"HTTP/1.1 413")
 
 
 async def test_and_where_it_claims_nothing(serving: MarketServing) -> None:

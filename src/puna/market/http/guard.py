@@ -23,10 +23,12 @@ from puna.market.market import Market
 from puna.market.settings import MarketSettings
 from puna.node.api.guard import Rules
 from puna.units import Size, Span
+from puna.wire.agent import PATH
 
 _OF_PODS = ("/p/", "/s/", "/terminal/")
 _LOCAL = "localhost"
 _BODY_WITHIN = Span.of(seconds=60)
+_OF_AGENTS = Size(8 * 2**20)
 _METHODS = "GET,POST,PUT,PATCH,DELETE,HEAD,OPTIONS"
 _CORS = {
     "Access-Control-Allow-Methods": _METHODS,
@@ -133,12 +135,17 @@ class Guard:
         left = self._limits.begin(name)
         told = _with_headers(send, left.headers if left else {})
         try:
-            body = _Body(receive, self._market.settings.body_limit, self._body_within)
+            body = _Body(receive, self._most_of(call.scope["path"]), self._body_within)
             await body.guard(self._answer, call.scope, told)
         finally:
             self._limits.end(name)
         if call.scope.get(TOLD):
             self._limits.trust(key)
+
+    def _most_of(self, path: str) -> Size:
+        """Return how large a body may be: agents measure their line by a sample."""
+        most = self._market.settings.body_limit
+        return max(most, _OF_AGENTS) if path.startswith(f"{PATH}/") else most
 
 
 class _Body:
