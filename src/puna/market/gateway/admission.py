@@ -145,7 +145,7 @@ class Admission:
             return None
         share = self._shares.get(name)
         if share is None:
-            async with self._database.transaction() as tx:
+            async with self._database.reading() as tx:
                 share = await db.share_of(tx, name)
             if share is not None:
                 self._shares.keep(name, share)

@@ -64,7 +64,7 @@ class Directory:
         """Return the way to a pod. Raises `NoSuchPod`."""
         known = self._routes.get(pod)
         if known is None:
-            async with self._database.transaction() as tx:
+            async with self._database.reading() as tx:
                 known = await _route(tx, pod)
             if known is None:
                 raise NoSuchPod(f"there is no pod {pod}")
@@ -76,7 +76,7 @@ class Directory:
         digest = digest_of(secret)
         known = self._callers.get(digest)
         if known is None:
-            async with self._database.transaction() as tx:
+            async with self._database.reading() as tx:
                 known = await accounts.caller_by(tx, digest, self._world.now())
             if known is not None:
                 self._callers.keep(digest, known)

@@ -75,7 +75,7 @@ class Door:
             return (self._keys.public,)
         if not user.startswith(AGENT):
             return await self.visits.keys_of(user)
-        async with self._database.transaction() as tx:
+        async with self._database.reading() as tx:
             tunnel = await db.tunnel_of(tx, user.removeprefix(AGENT))
         return () if tunnel is None else (tunnel.public_key,)
 

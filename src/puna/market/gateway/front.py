@@ -30,7 +30,7 @@ class Connections:
 
     def proxy_for(self, head: bytes) -> bool:
         """Tell whether a request is for a pod."""
-        return self._proxy.place_of(head) is not None
+        return self._proxy.read(head) is not None
 
     def take(
         self, transport: asyncio.Transport, begun: bytes, give_back: Callable[[bytes], None]

@@ -38,7 +38,7 @@ class Peers:
 
         Raises `HostAway` if that process does not answer.
         """
-        async with self.database.transaction() as tx:
+        async with self.database.reading() as tx:
             tunnel = await db.tunnel_of(tx, host)
         if tunnel is None or tunnel.ends_at in {"", self.here}:
             return None

@@ -84,8 +84,8 @@ class Proxy:
         self._manner = manner
         self._terminal = terminal
 
-    def place_of(self, head: bytes) -> Place | None:
-        """Return where the request leads that begins with `head`, None for the market's own."""
+    def read(self, head: bytes) -> tuple[Request, Place] | None:
+        """Return a request and where it leads, None for the market's own."""
         first, _, rest = head.partition(b"\r\n")
         target = first.split(b" ", 2)[1:2]
         if not (target and target[0].startswith(_OWN_PATHS)) and b"-" not in rest:
@@ -94,7 +94,8 @@ class Proxy:
             request = parse_request(head)
         except BadRequest:
             return None  # the market refuses it in its own words
-        return place_of(request.host, request.target, self._manner.domains)
+        place = place_of(request.host, request.target, self._manner.domains)
+        return None if place is None else (request, place)
 
     async def serve(self, client: ClientSide, begun: bytes) -> bytes:
         """Answer a client's requests until he goes away.
@@ -110,10 +111,10 @@ class Proxy:
                 return b""
             if head is None:
                 return b""
-            place = self.place_of(head)
-            if place is None:
+            found = self.read(head)
+            if found is None:
                 return head + END + inflow.held
-            if not await self._answer(parse_request(head), place, inflow, client):
+            if not await self._answer(*found, inflow, client):
                 return b""
 
     async def _answer(
