@@ -117,8 +117,9 @@ async def test_since_a_moment_includes_it_and_an_id_wins(serving: MarketServing)
 
 async def test_what_happens_is_told_while_it_happens(serving: MarketServing) -> None:
     key, path = await a_pod(serving)
+    before = serving.world.sleepers
     reading = asyncio.create_task(serving.ask("GET", f"{path}?tail=0", key=key))
-    await becomes(lambda: serving.world.sleepers)
+    await becomes(lambda: serving.world.sleepers > before)
     await say(serving, path, "pulling: 40%")
     await stop(serving, key, path)
     await serving.world.advance(Span.of(seconds=1))
