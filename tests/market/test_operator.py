@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 from prometheus_client.parser import text_string_to_metric_families
 
+from puna.market.db.notices import Kind, notice
 from puna.market.domain.ledger import BookKind
 from puna.market.domain.pods import Status
 from puna.units import Money, Span
@@ -47,7 +48,7 @@ async def told(serving: MarketServing, *words: str) -> Any:  # noqa: ANN401 - JS
     return json.loads(ran.out)
 
 
-PATHS = ["/status", "/accounts", "/keys", "/hosts", "/tokens", "/orphans"]
+PATHS = ["/status", "/accounts", "/keys", "/hosts", "/tokens", "/orphans", "/notices"]
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -232,7 +233,7 @@ async def test_every_table_fits_80_columns(serving: MarketServing) -> None:
     await cli(serving, "hosts", "drain", host.id)
     await cli(serving, "keys", "make", email, "--name", "n" * 64, "--expires", "30d")
     await cli(serving, "tokens", "make", email, "--secure")
-    for words in ("status", "accounts", "keys", "hosts", "tokens", "orphans"):
+    for words in ("status", "accounts", "keys", "hosts", "tokens", "orphans", "notices"):
         ran = await cli(serving, words)
         assert ran.code == 0, ran.err
         assert max(map(len, ran.out.splitlines())) <= 80, ran.out
@@ -243,3 +244,34 @@ async def test_a_market_that_is_not_there_is_said() -> None:
         puna, "market", "status", environ={"PUNA_MARKET_ADDRESS": "127.0.0.1:9"}
     )
     assert (ran.code, "nothing answers at" in ran.err) == (1, True)
+
+
+async def note(serving: MarketServing, kind: Kind, subject: str, text: str) -> None:
+    async with serving.database.transaction() as tx:
+        await notice(tx, kind, subject, text, serving.world.now())
+
+
+async def test_what_went_wrong_is_listed_and_cleared(serving: MarketServing) -> None:
+    for _ in range(3):
+        await note(serving, Kind.CLOCK, "h1", "the clock of host box is wrong by 1:00:00")
+    await note(serving, Kind.LEDGER, "sum", "all books together are $0.000007 " * 9)
+    first, second = await told(serving, "notices")
+    assert (first["subject"], first["times"], first["stops_renting"]) == ("h1", 3, False)
+    assert (second["kind"], second["stops_renting"]) == ("ledger", True)
+    ran = await cli(serving, "notices")
+    assert ran.out.splitlines()[2].startswith("2! ")
+    assert max(map(len, ran.out.splitlines())) <= 80
+    assert (await cli(serving, "notices", "clear", "2")).code == 0
+    assert [each["number"] for each in await told(serving, "notices")] == [1]
+    again = await cli(serving, "notices", "clear", "2")
+    assert (again.code, again.err) == (1, "Error: there is no open notice 2\n")
+
+
+async def test_notices_come_in_pages(serving: MarketServing) -> None:
+    for number in range(5):
+        await note(serving, Kind.GONE, f"h{number}", "gone")
+    first = (await operate(serving, "GET", "/notices?limit=3")).json
+    rest = (await operate(serving, "GET", f"/notices?limit=3&after={first['next']}")).json
+    assert [each["subject"] for each in first["notices"]] == ["h0", "h1", "h2"]
+    assert [each["subject"] for each in rest["notices"]] == ["h3", "h4"]
+    assert rest["next"] == ""

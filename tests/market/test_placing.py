@@ -12,7 +12,7 @@ from puna.market.actions import renting
 from puna.market.actions.renting import find_place, find_seat, take_seat
 from puna.market.db.pods import Pod
 from puna.market.domain.hosts import Host, Tenure
-from puna.market.domain.placement import Demand, best_seat, place
+from puna.market.domain.placement import Demand, asks, best_seat, cheapest_seat, place
 from puna.market.domain.pods import Status
 from puna.market.domain.specs import PodSpec
 from puna.market.loops.place_pods import Offers, place_pods
@@ -42,7 +42,10 @@ demands = st.sampled_from(
 @settings(max_examples=60)
 @given(st.lists(hosts, max_size=6, unique_by=lambda host: host.id), demands)
 def test_the_short_way_to_a_seat_leads_to_the_same(found: list[Host], demand: Demand) -> None:
-    assert best_seat(demand, found, NOON) == place(demand, found, NOON).seat
+    whole = place(demand, found, NOON).seat
+    assert best_seat(demand, found, NOON) == whole
+    cheapest_first = sorted(found, key=lambda host: asks(host, demand.tenure))
+    assert cheapest_seat(demand, cheapest_first, NOON) == whole
 
 
 async def waiting_pods(market: Stage, count: int) -> list[Pod]:

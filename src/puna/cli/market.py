@@ -25,6 +25,7 @@ class MarketCommands(ExtraCommands):
         "credit": Row("puna.cli.market_operate", "credit", "Give an account credit"),
         "hosts": Row("puna.cli.market_operate", "hosts", "List machines, or drain one"),
         "tokens": Row("puna.cli.market_operate", "tokens", "List or make tokens for machines"),
+        "notices": Row("puna.cli.market_operate", "notices", "List or clear what went wrong"),
         "orphans": Row("puna.cli.market_operate", "orphans", "List containers of nobody"),
     }
 

@@ -1,4 +1,4 @@
-"""`puna market status|accounts|keys|credit|hosts|tokens|orphans`: what the operator does."""
+"""What the operator does: `puna market status`, `accounts`, `keys`, `credit`, `hosts` and the others."""
 
 import json
 from collections.abc import Callable, Iterable, Sequence
@@ -234,6 +234,42 @@ def orphans(session: Session, *, limit: int, as_json: bool) -> None:
     )
 
 
+@click.group(invoke_without_command=True)
+@_MOST
+@_JSON
+@click.pass_context
+def notices(ctx: click.Context, *, limit: int, as_json: bool) -> None:
+    """List what the operator should see, or clear it; ! stops renting until it is cleared."""
+    if ctx.invoked_subcommand is None:
+        session = ctx.ensure_object(Session)
+        pages = OperatorCalls(session).pages("/notices", wire.Notices, most=limit)
+        found = [each for page in pages for each in page.notices]
+        now = session.world.now()
+        _show(
+            session,
+            found,
+            as_json=as_json,
+            header=_NOTICES,
+            row=lambda each: _notice_row(each, now),
+        )
+
+
+@notices.command("clear")
+@click.argument("number", type=click.IntRange(1))
+@pass_session
+def clear_notice(session: Session, *, number: int) -> None:
+    """Clear notice NUMBER: it is said again only if it happens again."""
+    OperatorCalls(session).delete("/notices", str(number))
+    session.terminal.say(f"Notice {number} is cleared.")
+
+
+def _notice_row(each: wire.NoticeShown, now: datetime) -> Sequence[str]:
+    mark = "!" if each.stops_renting else ""
+    said = one_line(each.text, 40)
+    return (f"{each.number}{mark}", said, str(each.times), relative_time(each.last, now))
+
+
+_NOTICES = ("NR", "WHAT", "TIMES", "LAST")
 _ACCOUNTS = ("EMAIL", "BALANCE", "EARNED", "KEYS", "PODS")
 _KEYS = ("ID", "KEY", "NAME", "MAY", "STATE")
 _HOSTS = ("ID", "NAME", "CARDS FREE", "PODS", "PRICE", "STATE")

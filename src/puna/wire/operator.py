@@ -180,6 +180,28 @@ class Orphans(Message):
     next: str = ""
 
 
+class NoticeShown(Message):
+    """Something that the operator should see."""
+
+    number: int
+    kind: str
+    subject: str
+    """The host, pod, budget or book that it is about."""
+    text: str
+    first: datetime
+    last: datetime
+    times: int
+    stops_renting: bool
+    """Whether nothing new begins until it is cleared."""
+
+
+class Notices(Message):
+    """A page of notices that are not cleared."""
+
+    notices: list[NoticeShown]
+    next: str = ""
+
+
 class Status(Message):
     """How the market is."""
 

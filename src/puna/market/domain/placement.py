@@ -166,6 +166,38 @@ def best_seat(demand: Demand, hosts: Iterable[Host], now: datetime) -> Seat | No
     return best[1] if best else None
 
 
+def cheapest_seat(demand: Demand, hosts: Iterable[Host], now: datetime) -> Seat | None:
+    """Choose as `best_seat` does from hosts that come from the cheapest on (see `asks`).
+
+    Once one is free, none that asks more can be better, and is not looked at.
+    """
+    if demand.in_order:
+        return best_seat(demand, hosts, now)
+    free: _Ranked | None = None
+    displacing: list[_Ranked] = []
+    asked = Money(0)
+    for host in hosts:
+        if free is not None and asks(host, demand.tenure) > asked:
+            break
+        ranked = None if reason_against(demand, host, now) else _seat_on(demand, host)
+        if ranked is None:
+            continue
+        if ranked[1].displaces:
+            displacing.append(ranked)
+        elif free is None or ranked < free:
+            free, asked = ranked, asks(host, demand.tenure)
+    best = free or min(displacing, default=None)
+    return best[1] if best else None
+
+
+def asks(host: Host, tenure: Tenure) -> Money:
+    """Return what a host asks of a pod of a tenure; a host that takes none asks more than any."""
+    if tenure is Tenure.ON_DEMAND:
+        return host.terms.price
+    return _NEVER if host.terms.least_bid is None else host.terms.least_bid
+
+
+_NEVER = Money(2**63 - 1)
 _Ranked = tuple[tuple[int, int, int, int, str], Seat]
 
 

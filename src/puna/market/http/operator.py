@@ -1,4 +1,4 @@
-"""What the market's operator does: accounts, keys, credit, hosts, join tokens, orphans, and looks.
+"""What the market's operator does: accounts, keys, credit, hosts, tokens, orphans, notices, looks.
 
 Every path needs a key of an account that runs the market. Lists are paged in the database.
 """
@@ -12,12 +12,13 @@ from fastapi import APIRouter, Depends, Query
 from puna.errors import NotFound
 from puna.market.actions import accounts
 from puna.market.actions.accounts import KeyWish, MadeKey, NoSuchAccount
-from puna.market.db import directory
+from puna.market.db import directory, notices
 from puna.market.db.accounts import Account, ApiKey, account_of, revoke_key
 from puna.market.db.database import Transaction
 from puna.market.db.directory import Line
 from puna.market.db.hosts import host_of
 from puna.market.db.ledger import balance_of, imbalance, renter
+from puna.market.db.notices import Notice
 from puna.market.domain.hosts import Cloud, Host
 from puna.market.http.auth import ThisMarket, operator, reading, writing
 from puna.market.market import Market
@@ -40,6 +41,12 @@ class NoSuchHost(NotFound):
     """There is no host of this id."""
 
     code = "no_such_host"
+
+
+class NoSuchNotice(NotFound):
+    """There is no open notice of this number."""
+
+    code = "no_such_notice"
 
 
 @router.get("/status")
@@ -177,6 +184,39 @@ async def list_orphans(market: ThisMarket, after: After = "", limit: Limit = 100
     ]
     return wire.Orphans(
         orphans=shown, next=_next([f"{each.host}/{each.pod}" for each in shown], limit)
+    )
+
+
+@router.get("/notices")
+async def list_notices(market: ThisMarket, after: After = "", limit: Limit = 100) -> wire.Notices:
+    """List what the operator should see and has not cleared, the oldest first."""
+    last = int(after) if after.isascii() and after.isdigit() else 0
+    async with reading(market) as tx:
+        rows = await notices.notices_page(tx, after=last, limit=limit)
+    return wire.Notices(
+        notices=[_notice(row) for row in rows],
+        next=_next([str(row.number) for row in rows], limit),
+    )
+
+
+@router.delete("/notices/{number}", status_code=204)
+async def clear_notice(market: ThisMarket, number: int) -> None:
+    """Clear a notice: it is said again only if it happens again."""
+    async with writing(market) as tx:
+        if not await notices.clear(tx, number, market.world.now()):
+            raise NoSuchNotice(f"there is no open notice {number}")
+
+
+def _notice(row: Notice) -> wire.NoticeShown:
+    return wire.NoticeShown(
+        number=row.number,
+        kind=str(row.kind),
+        subject=row.subject,
+        text=row.text,
+        first=row.first,
+        last=row.last,
+        times=row.times,
+        stops_renting=row.kind in notices.STOPS_RENTING,
     )
 
 

@@ -6,7 +6,8 @@ turn, however many pods wait for it; whoever else comes to a host meanwhile has 
 and then that host alone is read again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator
+from datetime import datetime
 
 from puna.market.actions.renting import NoCapacity, return_to_place, take_seat
 from puna.market.db import pods as db
@@ -15,7 +16,7 @@ from puna.market.db.hosts import host_of, hosts_for
 from puna.market.db.notices import is_renting_stopped
 from puna.market.db.pods import Pod
 from puna.market.domain.hosts import Host, Tenure
-from puna.market.domain.placement import best_seat
+from puna.market.domain.placement import Demand, Seat, asks, cheapest_seat
 from puna.market.domain.pods import Desired, Intent, Observed
 from puna.market.loops.pages import Which, for_each_open_pod
 from puna.world import World
@@ -26,21 +27,33 @@ _TRIES = 3
 
 
 class Offers:
-    """Hosts with who is on them, as this turn knows them."""
+    """Hosts with who is on them, as this turn knows them, from the cheapest on."""
 
     def __init__(self) -> None:
         self._host_by_id: dict[str, Host] = {}
-        self._ids_by_cards: dict[tuple[str, ...], list[str]] = {}
+        self._ids_by_wish: dict[tuple[Tenure, tuple[str, ...]], list[str]] = {}
+        self._hopeless: set[Demand] = set()
 
-    async def of(self, tx: Transaction, cards: tuple[str, ...]) -> Sequence[Host]:
+    async def of(
+        self, tx: Transaction, cards: tuple[str, ...], tenure: Tenure = Tenure.ON_DEMAND
+    ) -> Iterator[Host]:
         """Return the hosts that have one of these cards; read at the first question."""
-        key = tuple(sorted(cards))
-        if key not in self._ids_by_cards:
-            found = await hosts_for(tx, key)
-            self._ids_by_cards[key] = [host.id for host in found]
+        key = (tenure, tuple(sorted(cards)))
+        if key not in self._ids_by_wish:
+            found = sorted(await hosts_for(tx, key[1]), key=lambda host: asks(host, tenure))
+            self._ids_by_wish[key] = [host.id for host in found]
             for host in found:
                 self._host_by_id.setdefault(host.id, host)
-        return [self._host_by_id[each] for each in self._ids_by_cards[key]]
+        return (self._host_by_id[each] for each in self._ids_by_wish[key])
+
+    async def seat_for(self, tx: Transaction, demand: Demand, now: datetime) -> Seat | None:
+        """Return the best seat. A wish that found none this turn is not looked for again."""
+        if demand in self._hopeless:
+            return None
+        found = cheapest_seat(demand, await self.of(tx, demand.cards, demand.tenure), now)
+        if found is None:
+            self._hopeless.add(demand)
+        return found
 
     async def read_again(self, tx: Transaction, host: str) -> None:
         """Look at one host again: somebody has come or gone."""
@@ -74,8 +87,7 @@ async def _move_on(tx: Transaction, world: World, offers: Offers, pod: Pod) -> b
 async def _seat(tx: Transaction, world: World, offers: Offers, pod: Pod) -> bool:
     demand = pod.spec.demand(avoid=pod.failed_hosts)
     for _ in range(_TRIES):
-        known = await offers.of(tx, pod.spec.card_models)
-        seat = best_seat(demand, known, world.now())
+        seat = await offers.seat_for(tx, demand, world.now())
         if seat is None:
             return False
         is_taken = await take_seat(tx, world, pod.id, seat)
