@@ -1,4 +1,4 @@
-"""What the operator does: `puna market status`, `accounts`, `keys`, `credit`, `hosts` and others."""
+"""What the operator does: `puna market status`, `accounts`, `keys`, `credit`, `hosts` and more."""
 
 import json
 from collections.abc import Callable, Iterable, Sequence
