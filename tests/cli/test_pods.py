@@ -229,17 +229,21 @@ def a_pod(**ssh: object) -> CloudPod:
 
 def test_ssh_is_the_systems_own() -> None:
     pod = a_pod(host="market.example", port=11522, username="p")
-    assert ssh_command(pod, ()) == [
+    assert ssh_command(pod, (), known=Path("/k"), identity="/id") == [
         *("ssh", "-p", "11522", "-o", "StrictHostKeyChecking=accept-new"),
-        *("-t", "p@market.example"),
+        *("-o", "UserKnownHostsFile=/k", "-i", "/id", "-t", "p@market.example"),
     ]
-    assert ssh_command(pod, ("echo", "a b"))[-3:] == ["-T", "p@market.example", "echo 'a b'"]
+    assert ssh_command(pod, ("echo", "a b"), known=Path("/k"))[-3:] == [
+        "-T",
+        "p@market.example",
+        "echo 'a b'",
+    ]
 
 
 def test_the_direct_way_is_taken_where_there_is_no_other() -> None:
     ssh = {"direct": {"host": "203.0.113.7", "port": 17740, "username": "root"}}
     pod = CloudPod.of(Fields({"id": "p", "ssh": ssh}))
-    assert ssh_command(pod, ())[-1] == "root@203.0.113.7"
+    assert ssh_command(pod, (), known=Path("/k"))[-1] == "root@203.0.113.7"
 
 
 def test_a_table_is_cut_to_80_columns() -> None:

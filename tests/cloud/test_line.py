@@ -27,7 +27,7 @@ def test_what_twice_is_the_same_as_once_is_asked_again(runpod: FakeRunPod, metho
     body = {"keys": ["ssh-ed25519 A"]} if method == "PUT" else None
     with suppress(CloudRefused):  # there is no such pod, once the answer comes
         line_to(runpod, waits).ask(method, path, body)
-    assert (len(runpod.asked), waits) == (3, [Span.of(seconds=1)] * 2)
+    assert (len(runpod.asked), waits) == (3, [Span.of(ms=300)] * 2)
 
 
 @pytest.mark.parametrize("status", [502, 503, 504])

@@ -20,7 +20,7 @@ from puna.world import wait_until
 
 _PATIENCE_S = 60.0
 _TRIES = 3
-_PAUSE = Span.of(seconds=1)
+_PAUSE = Span.of(ms=300)
 _LONGEST_PAUSE_S = 60
 _SAFE = frozenset({"GET", "PUT", "DELETE"})
 _PASSING = frozenset(

@@ -4,6 +4,7 @@ import shlex
 import subprocess
 import webbrowser
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
@@ -26,8 +27,13 @@ from puna.cli.session import Session, pass_session
 from puna.cloud.client import CloudClient
 from puna.cloud.values import CloudPod, Happenings
 from puna.errors import NotFound, Unsupported
+from puna.settings import read_home
 from puna.text import one_line, printable
 from puna.units import Money, relative_time
+
+_identity = click.option(
+    "-i", "--identity", default="", metavar="FILE", help="The private key to use."
+)
 
 
 @click.group()
@@ -128,26 +134,29 @@ def logs(  # noqa: PLR0913 - one for each option
 
 @pods.command()
 @click.argument("pod")
+@_identity
 @pass_session
-def ssh(session: Session, *, pod: str) -> None:
+def ssh(session: Session, *, pod: str, identity: str) -> None:
     """Open a shell in POD, with its environment, through the cloud."""
-    _ssh(cloud_of(session).pod(pod), ())
+    _ssh(session, cloud_of(session).pod(pod), (), identity)
 
 
 @pods.command("exec", context_settings={"ignore_unknown_options": True})
 @click.argument("pod")
 @click.argument("command", nargs=-1, required=True)
+@_identity
 @pass_session
-def execute(session: Session, *, pod: str, command: tuple[str, ...]) -> None:
+def execute(session: Session, *, pod: str, command: tuple[str, ...], identity: str) -> None:
     """Run COMMAND in POD and end with its exit code."""
-    _ssh(cloud_of(session).pod(pod), command)
+    _ssh(session, cloud_of(session).pod(pod), command, identity)
 
 
-def _ssh(pod: CloudPod, words: Sequence[str]) -> None:
+def _ssh(session: Session, pod: CloudPod, words: Sequence[str], identity: str) -> None:
     """Run the system's ssh, whose keys and agent the person has already. Raises `NoWay`."""
     if pod.status != "RUNNING" or not pod.ssh.text("host"):
         raise NoWay(f"{pod.name} is {pod.status} and cannot be reached by ssh")
-    command = ssh_command(pod, words)
+    known = read_home(session.environ) / "known_hosts"
+    command = ssh_command(pod, words, known=known, identity=identity)
     try:
         ended = subprocess.run(command, check=False)  # noqa: S603 - the user's own ssh
     except FileNotFoundError as error:
@@ -158,10 +167,16 @@ def _ssh(pod: CloudPod, words: Sequence[str]) -> None:
         raise click.exceptions.Exit(ended.returncode)
 
 
-def ssh_command(pod: CloudPod, words: Sequence[str]) -> list[str]:
-    """Return the words of the command that leads into a pod."""
+def ssh_command(
+    pod: CloudPod, words: Sequence[str], *, known: Path, identity: str = ""
+) -> list[str]:
+    """Return the words of the command that leads into a pod.
+
+    Keys of gateways are known from the first time on, in a file of puna's own.
+    """
     way = pod.ssh
     options = ["-p", str(way.whole("port") or 22), "-o", "StrictHostKeyChecking=accept-new"]
+    options += ["-o", f"UserKnownHostsFile={known}", *(["-i", identity] if identity else [])]
     place = f"{way.text('username')}@{way.text('host')}"
     return [
         "ssh",

@@ -9,7 +9,7 @@ from puna.cloud.line import pause
 from puna.cloud.values import Happenings
 from puna.units import Span
 
-_LOOK_EVERY = Span.of(seconds=1)
+_FIRST_LOOK, _LOOK_EVERY = Span.of(ms=100), Span.of(seconds=1)
 
 
 def wait_for(
@@ -43,7 +43,7 @@ def _follow(
     *,
     after: str,
 ) -> Happenings:
-    status = ""
+    status, wait = "", _FIRST_LOOK
     while True:
         seen = client.happenings(pod, after)
         say_lines(session, seen.lines)
@@ -52,4 +52,5 @@ def _follow(
         if is_there(seen):
             return seen
         after, status = seen.after or after, seen.status
-        pause(_LOOK_EVERY)
+        pause(wait)
+        wait = min(_LOOK_EVERY, Span(2 * wait))
