@@ -71,10 +71,17 @@ class Sdk:
 
 
 @pytest.fixture(scope="module")
-def client() -> Iterator[subprocess.Popen[str]]:
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of whoever uses the client."""
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def client(home: Path) -> Iterator[subprocess.Popen[str]]:
     command = [str(BIN / "python"), str(FOLDER / "driver.py")]
+    where = os.environ | {"HOME": str(home)}
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=where) as process:
         yield process
         assert process.stdin
         process.stdin.close()
@@ -207,40 +214,38 @@ async def test_a_shell_is_found_at_the_public_address(sdk: Sdk) -> None:
     assert await sdk("get_pod_ssh_ip_port", pod, timeout=30) == ["203.0.113.7", 40022]
 
 
-async def runpod(sdk: Sdk, home: Path, *words: str, types: str = "") -> str:
-    """Run the command line as somebody whose home is `home`, and return what it prints."""
+async def runpod(sdk: Sdk, home: Path, *words: str) -> str:
+    """Run the command line as a process of somebody whose home is `home`; return what it prints."""
     process = await asyncio.create_subprocess_exec(
         str(BIN / "runpod"),
         *words,
-        stdin=asyncio.subprocess.PIPE,
+        stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         env=os.environ | {"HOME": str(home), "RUNPOD_API_BASE_URL": sdk.market.url},
     )
-    printed, _ = await process.communicate(types.encode())
+    printed, _ = await process.communicate()
     assert process.returncode == 0, printed
     return printed.decode()
 
 
-async def test_the_command_line_knows_its_key_and_shows_pods(sdk: Sdk, tmp_path: Path) -> None:
-    assert "Credentials set" in await runpod(sdk, tmp_path, "config", sdk.key)
+async def test_the_command_line_keeps_its_key_for_the_next_time(sdk: Sdk, home: Path) -> None:
+    assert "Credentials set" in await sdk("command_line", "config", sdk.key)
     pod = await sdk.pod()
-    assert pod in await runpod(sdk, tmp_path, "pod", "list")
+    assert pod in await runpod(sdk, home, "pod", "list")
 
 
-async def test_the_command_line_makes_a_key_for_ssh(sdk: Sdk, tmp_path: Path) -> None:
-    await runpod(sdk, tmp_path, "config", sdk.key)
-    added = await runpod(sdk, tmp_path, "ssh", "add-key", types="y\nmine\n")
+async def test_the_command_line_makes_a_key_for_ssh(sdk: Sdk) -> None:
+    added = await sdk("command_line", "ssh", "add-key", types="y\nmine\n")
     assert "has been added" in added
-    assert "mine" in await runpod(sdk, tmp_path, "ssh", "list-keys")
+    assert "mine" in await sdk("command_line", "ssh", "list-keys")
     assert (await sdk("get_user"))["pubKey"].endswith(" mine")
 
 
-async def test_the_command_line_rents_its_default_pod(sdk: Sdk, tmp_path: Path) -> None:
-    await runpod(sdk, tmp_path, "config", sdk.key)
+async def test_the_command_line_rents_its_default_pod(sdk: Sdk) -> None:
     with_3090 = await sdk.market.host("second", card="NVIDIA GeForce RTX 3090")
     await sdk.market.report(with_3090)
-    said = await runpod(sdk, tmp_path, "pod", "create", "first", types="y\n")
+    said = await sdk("command_line", "pod", "create", "first", types="y\n")
     (pod,) = await sdk("get_pods")
     assert f"Pod {pod['id']} has been created." in said
     assert (pod["imageName"], pod["ports"]) == ("runpod/base:0.0.0", "22/tcp")

@@ -9,9 +9,18 @@ import sys
 from typing import Any
 
 import runpod
+from click.testing import CliRunner
+from runpod.cli.entry import runpod_cli
 from runpod.cli.utils import rp_info
 
-CALLS = {"get_pod_ssh_ip_port": rp_info.get_pod_ssh_ip_port}
+
+def command_line(*words: str, types: str = "") -> str:
+    """Run the package's command line, and return what it prints."""
+    done = CliRunner().invoke(runpod_cli, words, input=types, catch_exceptions=False)
+    return done.output
+
+
+CALLS = {"get_pod_ssh_ip_port": rp_info.get_pod_ssh_ip_port, "command_line": command_line}
 
 
 def answer(order: dict[str, Any]) -> dict[str, Any]:
