@@ -19,6 +19,7 @@ import aiohttp
 
 from puna.agent.containers import POD, check_image, name_and_tag, with_registry
 from puna.agent.execs import Exec, TerminalSize, start_exec
+from puna.agent.libpod import libpod_body, with_cards
 from puna.agent.problems import AlreadyThere, EngineGone, EngineRefused, NotOnEngine
 from puna.agent.shown import (
     Bridge,
@@ -125,8 +126,16 @@ class Engine:
         with _translated():
             await self._docker.images.delete(image)
 
-    async def create(self, name: str, body: Mapping[str, object]) -> str:
+    async def create(self, name: str, body: Mapping[str, Any]) -> str:
         """Make a container and return its id. Raises `AlreadyThere` if the name is taken."""
+        if with_cards(body) and (await self.nature()).is_podman:
+            sent = libpod_body(name, body["Labels"][POD], body)
+            with _translated():
+                call = self._session.post(f"{_LIBPOD}/containers/create", json=sent)
+                async with call as answer:
+                    if not answer.ok:
+                        raise _error_of(answer.status, await answer.text())
+                    return str((await answer.json(content_type=None))["Id"])
         with _translated():
             made = await self._docker.containers.create(json.loads(json.dumps(body)), name=name)
         return made.id
