@@ -96,6 +96,15 @@ class Exec:
         code = about.get("ExitCode")
         return None if about.get("Running") or code is None else int(code)
 
+    async def running_pid(self) -> int:
+        """Return the number of its process on this machine; zero when it has ended."""
+        import aiodocker  # noqa: PLC0415 - see above
+
+        with suppress(aiodocker.DockerError, OSError):
+            about = await self._begun.inspect()
+            return int(about.get("Pid") or 0) if about.get("Running") else 0
+        return 0
+
     async def close(self) -> None:
         """Let the connection go."""
         self._writer.close()

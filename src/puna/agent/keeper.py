@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from puna.agent.converge import (
@@ -38,6 +38,7 @@ from puna.agent.shown import Shown
 from puna.agent.sight import Sight, reports_of
 from puna.errors import PunaError
 from puna.text import one_line
+from puna.units import Size
 from puna.wire.agent import Orders, PodReport
 
 _LOG = logging.getLogger("puna.agent")
@@ -68,6 +69,8 @@ class _Memory:
     pulled: set[str] = field(default_factory=set)
     tries: dict[str, _Tries] = field(default_factory=dict)
     given_up: dict[str, tuple[int, str]] = field(default_factory=dict)
+    barred: dict[str, int] = field(default_factory=dict)
+    """By pod: a run that is to end although it is ordered."""
     lines: dict[str, deque[str]] = field(default_factory=dict)
 
 
@@ -117,6 +120,22 @@ class Keeper:
     def shown(self) -> Sequence[Shown]:
         """Our containers at the last turn."""
         return self._memory.shown
+
+    def disks(self) -> Sequence[tuple[str, str, Size]]:
+        """Return pod, container and what it may write, of each that runs."""
+        told = self._memory.told or {}
+        return [
+            (each.container.pod, each.container.id, told[each.container.pod].disk)
+            for each in self._memory.shown
+            if each.is_running and each.container.pod in told
+        ]
+
+    def bar(self, pod: str, reason: str) -> None:
+        """Let a pod's run not go on here."""
+        if (told := (self._memory.told or {}).get(pod)) is not None:
+            self._memory.barred[pod] = told.order.run
+            self._give_up(pod, told.order.run, reason)
+            self.nudged.set()
 
     @property
     def is_busy(self) -> bool:
@@ -191,7 +210,11 @@ class Keeper:
             pulls=memory.pulls,
             volumes=memory.volumes,
         )
-        return steps([told.order for told in memory.told.values()], scene, now)
+        return steps([self._barred(told.order) for told in memory.told.values()], scene, now)
+
+    def _barred(self, order: Order) -> Order:
+        is_barred = self._memory.barred.get(order.pod) == order.run
+        return replace(order, want=Want.STOP) if is_barred and order.want is Want.RUN else order
 
     def _begin(self, step: Step, group: asyncio.TaskGroup) -> None:
         if isinstance(step, GiveUp):
@@ -319,7 +342,8 @@ class Keeper:
                 self.say(pod, line)
 
     def _forget(self, pod: str) -> None:
-        for known in (self._memory.tries, self._memory.given_up, self._memory.lines):
+        memory = self._memory
+        for known in (memory.tries, memory.given_up, memory.lines, memory.barred):
             known.pop(pod, None)
 
 

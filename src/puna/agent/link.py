@@ -1,5 +1,6 @@
 """The agent's line to its market: it asks, over HTTP, and the market never calls."""
 
+from collections.abc import Callable
 from typing import Self, TypeVar
 
 import aiohttp
@@ -8,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 from puna.errors import Denied, Failed, Unavailable
 from puna.net import named_session
 from puna.text import one_line
-from puna.wire.agent import PATH, Join, Joined, Orders, Report
+from puna.wire.agent import PATH, SAMPLE, Earnings, Join, Joined, Orders, Question, Report
 
 _PATIENCE_S = 20
 _LONGEST_REASON = 64 * 1024
@@ -59,6 +60,26 @@ class MarketLink:
         """Tell what is here, and return what should be. Raises as `ask`."""
         return await self.ask("/report", report, Orders, patience_s=_PATIENCE_S + report.wait_s)
 
+    async def earnings(self) -> Earnings:
+        """Return what this machine has earned. Raises as `ask`."""
+        return await self.ask("/earnings", Question(), Earnings)
+
+    async def speed(self, elapsed: Callable[[], int]) -> tuple[int, int]:
+        """Return megabits a second, down and up, to the market; zeros where it is not told."""
+        body = bytes(SAMPLE)
+        timeout = aiohttp.ClientTimeout(total=_PATIENCE_S)
+        try:
+            began = elapsed()
+            async with self._session.get(f"{PATH}/speed", timeout=timeout) as reply:
+                down = len(await reply.read()) if reply.ok else 0
+            between = elapsed()
+            async with self._session.post(f"{PATH}/speed", data=body, timeout=timeout) as reply:
+                up = SAMPLE if reply.ok else 0
+            after = elapsed()
+        except (OSError, aiohttp.ClientError):
+            return 0, 0
+        return _mbps(down, between - began), _mbps(up, after - between)
+
     async def ask(
         self, path: str, body: BaseModel, answer: type[_M], *, patience_s: float = _PATIENCE_S
     ) -> _M:
@@ -82,6 +103,10 @@ class MarketLink:
             return answer.model_validate_json(text)
         except ValidationError as error:
             raise MarketGone(f"{self.market} does not answer as a market of puna's") from error
+
+
+def _mbps(size: int, nanoseconds: int) -> int:
+    return round(size * 8 / 10**6 / max(1e-4, nanoseconds / 1e9))
 
 
 def _refusal(status: int, said: str) -> Exception:

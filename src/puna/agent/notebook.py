@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from puna.agent.converge import Order, Want
 from puna.errors import Conflict, Failed, NotFound
 from puna.node.private import make_folder, write_private
+from puna.wire.agent import MachineReport
 
 _IDENTITY, _OFFER, _KEPT, _STATUS = "identity.json", "offer.json", "kept.json", "status.json"
 
@@ -61,7 +62,10 @@ class Offer(Page):
     opens: str = ""
     closes: str = ""
     """`HH:MM` in UTC; empty for always."""
-    country: str = ""
+    machine: MachineReport = MachineReport(processors=1, memory=0, disk=0)
+    """What is lent, as it was measured when the machine joined."""
+    cards: list[str] = []
+    """By their CDI names."""
     is_paused: bool = False
     yields: bool = False
     """Whether the offer pauses while something of the owner's uses a card."""

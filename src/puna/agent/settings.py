@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from puna.readers import read_folder, read_text
+from puna.readers import read_flag, read_folder, read_text
 from puna.settings import Setting, load_room, read_home
 
 
@@ -16,6 +16,12 @@ class AgentSettings:
     """Its folder: who it is, what it knows, what it must keep to when it is cut off."""
     engine: str
     """The socket of Podman or Docker; empty for the first that is found."""
+    network: str
+    """The name of the pods' network on the engine."""
+    volumes: Path | None
+    """Where volumes lie; None for the agent's folder."""
+    local_images: bool
+    """Whether renters may run images that are on this machine and were never fetched for them."""
 
 
 def load_agent_settings(environ: Mapping[str, str] | None = None) -> AgentSettings:
@@ -33,6 +39,14 @@ AGENT_ROWS: tuple[Setting, ...] = (
         read_text,
         "",
         "the socket of Podman or Docker, such as unix:///run/podman/podman.sock",
+    ),
+    Setting("agent_network", read_text, "puna", "the name of the pods' network on the engine"),
+    Setting("agent_volumes", read_folder, "", "where volumes lie (volumes in the agent's folder)"),
+    Setting(
+        "agent_local_images",
+        read_flag,
+        "false",
+        "let renters run images that the owner has on this machine",
     ),
 )
 _NAMES = {row.name.partition("_")[2] for row in AGENT_ROWS}

@@ -88,6 +88,7 @@ COMMANDS = {
     "market": Entry(
         "puna.cli.market", "market", "Run a market on which cards are lent and rented", ()
     ),
+    "agent": Entry("puna.cli.agent", "agent", "Lend this machine's cards on a market", ()),
     "keys": Entry("puna.cli.keys", "keys", "Make, list and revoke keys of the server", ("home",)),
     "cloud": Entry("puna.cli.cloud.login", "cloud", "Choose the cloud to rent from", ()),
     "offers": Entry("puna.cli.cloud.offers", "offers", "List machines to rent, and prices", ()),

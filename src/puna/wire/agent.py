@@ -156,3 +156,23 @@ class Orders(Message):
     report_every_s: int = 10
     now: datetime | None = None
     """The market's clock: every time in the orders is by it."""
+
+
+SAMPLE = 4 * 10**6
+"""Bytes by which a line is measured, one way (`GET PATH/speed`) and the other (`POST`)."""
+
+
+class Question(Message):
+    """`POST /agent/v1/earnings`: nothing more is asked."""
+
+
+class Earnings(Message):
+    """What a machine has earned, after the market's fee, in micro-dollars."""
+
+    today: int
+    """Since midnight UTC."""
+    month: int
+    """In the last thirty days."""
+    ever: int
+    balance: int
+    """What the owner's account has of all its machines."""

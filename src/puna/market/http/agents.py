@@ -4,9 +4,10 @@ A host that knows its orders already is answered when there are others, so that 
 at once and an idle one asks twice a minute. Nothing of the database is held meanwhile.
 """
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 
 from puna.market.actions import hosting
+from puna.market.actions.earning import earned
 from puna.market.actions.logs import keep_log
 from puna.market.actions.tunnels import register_tunnel
 from puna.market.bells import wait_for_any
@@ -14,7 +15,7 @@ from puna.market.http.auth import ThisGateway, ThisMarket, key_in, reading, writ
 from puna.market.http.watch import tell_of
 from puna.market.market import Market
 from puna.units import Span
-from puna.wire.agent import PATH, Join, Joined, Orders, Report
+from puna.wire.agent import PATH, SAMPLE, Earnings, Join, Joined, Orders, Question, Report
 from puna.wire.tunnel import AGENT, Door, Ended, Registration, Taken
 
 router = APIRouter(prefix=PATH)
@@ -63,6 +64,31 @@ async def log(market: ThisMarket, call: Request, told: Ended) -> Taken:
     """Keep the last lines of a container that has ended."""
     async with market.database.transaction() as tx:
         return Taken(kept=await keep_log(tx, market.world, key_in(call), told))
+
+
+@router.post("/earnings")
+async def earnings(market: ThisMarket, call: Request) -> Earnings:
+    """Tell a host what it has earned."""
+    async with reading(market) as tx:
+        return await earned(tx, market.world, key_in(call))
+
+
+@router.get("/speed")
+async def speed_down(market: ThisMarket, call: Request) -> Response:
+    """Send a host a sample by which it measures its line."""
+    async with reading(market) as tx:
+        await hosting.host_by(tx, key_in(call))
+    return Response(bytes(SAMPLE), media_type="application/octet-stream")
+
+
+@router.post("/speed")
+async def speed_up(market: ThisMarket, call: Request) -> Question:
+    """Take a sample of a host's and forget it."""
+    async with reading(market) as tx:
+        await hosting.host_by(tx, key_in(call))
+    async for _ in call.stream():
+        pass
+    return Question()
 
 
 async def _newer(market: Market, host: str, mark: int | None, told: Report) -> Orders:

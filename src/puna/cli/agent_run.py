@@ -1,0 +1,64 @@
+"""`puna agent run` and `puna agent unit`."""
+
+import asyncio
+import logging
+import signal
+import sys
+
+import click
+
+from puna.agent.host import run_host
+from puna.agent.notebook import Notebook
+from puna.agent.settings import load_agent_settings
+from puna.cli.session import Session, pass_session
+
+_UNIT = """\
+[Unit]
+Description=puna agent: lends this machine's cards
+After=network-online.target podman.socket docker.socket
+Wants=network-online.target
+
+[Service]
+ExecStart={program} -m puna agent run
+Environment=PUNA_HOME={home}
+Restart=always
+RestartSec=5
+# Pods go on without the agent; it finds them again.
+KillMode=process
+
+[Install]
+WantedBy=multi-user.target"""
+
+
+@click.command()
+@pass_session
+def run(session: Session) -> None:
+    """Run the agent in the foreground until it is interrupted.
+
+    Pods go on when it ends, and it finds them again. Only one runs on a machine.
+    """
+    settings = load_agent_settings(session.environ)
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
+    logging.getLogger("asyncssh").setLevel(logging.WARNING)
+    notebook = Notebook(settings.home)
+    session.terminal.say(f"Agent of {notebook.identity().market}. Ctrl-C ends it; pods go on.")
+    asyncio.run(_until_told(session, notebook))
+
+
+async def _until_told(session: Session, notebook: Notebook) -> None:
+    """Run until a termination signal, and end quietly."""
+    settings = load_agent_settings(session.environ)
+    running = asyncio.ensure_future(run_host(settings, notebook, session.world))
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.cancel)
+    try:
+        await running
+    except asyncio.CancelledError:
+        session.terminal.say("The agent has ended; pods go on.")
+
+
+@click.command()
+@pass_session
+def unit(session: Session) -> None:
+    """Print a unit that keeps the agent running; for /etc/systemd/system/puna-agent.service."""
+    home = load_agent_settings(session.environ).home.parent
+    session.terminal.line(_UNIT.format(program=sys.executable, home=home))

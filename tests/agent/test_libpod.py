@@ -1,0 +1,64 @@
+"""A container with cards is the same container in Podman's words."""
+
+import json
+from typing import Any
+
+from puna.agent.containers import Design, House, Name, Place, create_body, first_user
+from puna.agent.libpod import libpod_body, with_cards
+from puna.units import Size
+
+DESIGN = Design(
+    image="img:1",
+    args="a b",
+    entrypoint=("sh",),
+    env={"A": "b=c"},
+    ports=(8888,),
+    cards=1,
+    processors=3,
+    memory=Size(10**9),
+    volume_path="/workspace",
+    runtime="runsc",
+)
+PLACE = Place(devices=("nvidia.com/gpu=1",))
+
+
+def both(design: Design = DESIGN, place: Place = PLACE) -> tuple[Any, Any]:
+    docker = dict(create_body(Name("p1"), design, House(host="h1", processes=99), place))
+    return docker, json.loads(json.dumps(libpod_body("n", "p1", docker)))
+
+
+def test_the_card_is_named() -> None:
+    docker, podman = both()
+    assert with_cards(docker)
+    assert podman["devices"] == [{"path": "nvidia.com/gpu=1"}]
+    assert not with_cards(create_body(Name("p1"), DESIGN, House()))
+
+
+def test_what_the_renter_asked_for_is_the_same() -> None:
+    _, podman = both()
+    assert (podman["name"], podman["image"], podman["oci_runtime"]) == ("n", "img:1", "runsc")
+    assert (podman["command"], podman["entrypoint"]) == (["a", "b"], ["sh"])
+    assert podman["env"] == {"A": "b=c"}
+    assert podman["volumes"][0]["Name"] == "puna-p1"
+    assert podman["portmappings"][0]["container_port"] == 8888
+
+
+def test_every_limit_is_the_same() -> None:
+    docker, podman = both()
+    host = docker["HostConfig"]
+    assert (podman["cap_drop"], podman["cap_add"]) == (host["CapDrop"], host["CapAdd"])
+    assert podman["no_new_privileges"]
+    assert podman["resource_limits"]["pids"]["limit"] == 99
+    assert podman["resource_limits"]["memory"] == {"limit": 10**9, "swap": 10**9}
+    assert podman["resource_limits"]["cpu"]["quota"] == host["CpuQuota"]
+    users = {"container_id": 0, "host_id": first_user("p1"), "size": 65_536}
+    assert podman["idmappings"] == {"UIDMap": [users], "GIDMap": [users]}
+    assert podman["networks"] == {"puna": {}}
+    assert podman["portmappings"][0]["host_ip"] == "127.0.0.1"
+    assert podman["labels"] == docker["Labels"]
+    assert {each["type"] for each in podman["r_limits"]} == {"nofile", "nproc"}
+
+
+def test_an_image_s_own_command_stays() -> None:
+    _, podman = both(Design(image="img:1", cards=1, memory=Size(1)))
+    assert not {"command", "entrypoint", "oci_runtime"} & set(podman)
