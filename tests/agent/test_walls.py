@@ -11,6 +11,7 @@ from puna.agent.walls import (
     neighbours_script,
     own_networks,
     script_of,
+    table_of,
     why_no_walls,
 )
 
@@ -79,7 +80,12 @@ def test_pods_are_closed_to_one_another() -> None:
 
 def test_putting_them_up_again_replaces_them_as_one() -> None:
     lines = script_of(WALLS).splitlines()
-    assert lines[:3] == ["table inet puna", "delete table inet puna", "table inet puna {"]
+    assert lines[:3] == [
+        "table inet puna_puna0",
+        "delete table inet puna_puna0",
+        "table inet puna_puna0 {",
+    ]
+    assert table_of("br-0a.1") == "puna_br_0a_1"
 
 
 def test_this_machines_networks_are_found() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from puna.agent import walls
 from puna.market.actions.accounts import make_join_token
 from puna.market.db.accounts import Caller
 from puna.market.db.pods import Pod
@@ -105,6 +106,10 @@ async def owner(podman: Podman, tmp_path: Path) -> AsyncIterator[Owner]:
     async with market_serving(tmp_path, in_real_time=True, runs_loops=True) as market:
         yield Owner(market, tmp_path / "puna", environ)
     podman.run("rm", "--all", "--force", "--time", "0", check=False)
+    if not walls.why_no_walls():
+        about = json.loads(podman.run("network", "inspect", network, check=False) or "[]")
+        for each in about:
+            await walls.take_down(each["network_interface"])
     podman.run("network", "rm", "--force", network, check=False)
 
 

@@ -1,6 +1,8 @@
 """What a renter tries from inside a container of a real Podman, and how far he comes."""
 
 import asyncio
+import json
+import os
 import socket
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -11,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from puna.agent import walls
-from puna.agent.containers import Design, House, Name, create_body, first_user
+from puna.agent.containers import Design, House, Name, Place, create_body, first_user
 from puna.agent.engine import Engine
+from puna.agent.inventory import named_cards
 from puna.agent.notices import archive_of
 from puna.agent.problems import EngineRefused
 from puna.agent.volumes import Volumes, can_make_images
@@ -207,7 +210,7 @@ async def test_the_host_the_lan_and_the_neighbours_are_closed(pod: Pod, engine: 
                     networks=own,
                 )
             )
-            assert await walls.are_up()
+            assert await walls.are_up(bridge.interface)
             assert "the owner's" not in (await pod.sh(reach))[1]
         if not notice:
             assert "there" not in (await pod.sh(f"nc -w 2 {where} 9000 < /dev/null"))[1]
@@ -215,5 +218,43 @@ async def test_the_host_the_lan_and_the_neighbours_are_closed(pod: Pod, engine: 
         tries = [f"(nc -w 1 {each} < /dev/null && echo '{each}') 2> /dev/null &" for each in closed]
         assert await pod.sh("\n".join([*tries, "wait"])) == (0, "")
     finally:
-        await walls.take_down()
+        await walls.take_down(bridge.interface)
         await engine.remove(other)
+
+
+@pytest.fixture
+def fake_card() -> Iterator[str]:
+    """A card that only a CDI file knows, which sets a variable."""
+    folder = Path("/etc/cdi")
+    was_there = folder.exists()
+    folder.mkdir(exist_ok=True)
+    kind = f"puna-test-{os.getpid()}.example/gpu"
+    edits = {"env": ["FAKE_CARD=zero"], "deviceNodes": [{"path": "/dev/zero"}]}
+    file = folder / f"puna-test-{os.getpid()}.json"
+    devices = [{"name": "0", "containerEdits": edits}]
+    file.write_text(json.dumps({"cdiVersion": "0.5.0", "kind": kind, "devices": devices}))
+    yield f"{kind}=0"
+    file.unlink()
+    if not was_there:
+        folder.rmdir()
+
+
+async def test_a_card_is_given_by_its_name(engine: Engine, made: str, fake_card: str) -> None:
+    assert fake_card in named_cards([Path("/etc/cdi")])
+    design = replace(DESIGN, cards=1, volume_path="", args="sh -c 'echo $FAKE_CARD; sleep 60'")
+    body = create_body(Name("p4"), design, HOUSE, Place(devices=(fake_card,)))
+    container = await engine.create(str(Name("p4")), body)
+    try:
+        await engine.start(container)
+        [shown] = [each for each in await engine.containers() if each.container.pod == "p4"]
+        assert shown.devices == (fake_card,)
+        said: list[str] = []
+        while not said:
+            said = [line.text async for line in engine.logs(container)]
+        assert said == ["zero"]
+        _, status = await Pod(engine, container).sh("cat /proc/self/status /proc/self/uid_map")
+        assert "NoNewPrivs:\t1" in status
+        assert str(first_user("p4")) in status
+    finally:
+        await engine.remove(container)
+        assert made

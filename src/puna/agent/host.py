@@ -100,11 +100,12 @@ async def survey(settings: AgentSettings, world: World, wishes: Wishes) -> Surve
 
 async def join(notebook: Notebook, world: World, identity: Identity, offer: Offer) -> Identity:
     """Join a market with the token that stands where the key will. Raises as `MarketLink`."""
+    request = Join(
+        token=identity.key, name=identity.name, machine=offer.machine, terms=terms_of(offer)
+    )
     async with MarketLink(identity.market) as link:
-        request = Join(
-            token=identity.key, name=identity.name, machine=offer.machine, terms=terms_of(offer)
-        )
         joined = await link.join(request)
+    notebook.write(offer, world.token())
     known = identity.model_copy(update={"host": joined.host, "key": joined.key})
     notebook.write(known, world.token())
     async with MarketLink(identity.market, joined.key) as link:
@@ -220,7 +221,8 @@ class Host:
             self._is_used = owners_programs(pids, ours)
 
     async def _see_to_walls(self) -> None:
-        if not await walls.are_up():
+        bridge = await self._engine.network(self._settings.network)
+        if not await walls.are_up(bridge.interface):
             _LOG.warning("the wall around pods was taken down: it is put up again")
             await self._put_up_walls()
 

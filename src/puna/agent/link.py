@@ -1,5 +1,6 @@
 """The agent's line to its market: it asks, over HTTP, and the market never calls."""
 
+import io
 from collections.abc import Callable
 from typing import Self, TypeVar
 
@@ -66,7 +67,7 @@ class MarketLink:
 
     async def speed(self, elapsed: Callable[[], int]) -> tuple[int, int]:
         """Return megabits a second, down and up, to the market; zeros where it is not told."""
-        body = bytes(SAMPLE)
+        body = io.BytesIO(bytes(SAMPLE))
         timeout = aiohttp.ClientTimeout(total=_PATIENCE_S)
         try:
             began = elapsed()

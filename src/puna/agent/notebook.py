@@ -109,10 +109,7 @@ class Notebook:
         """Return who this machine is. Raises `NotJoined`, `UnreadableNotebook`."""
         found = self._read(_IDENTITY, Identity)
         if found is None:
-            raise NotJoined(
-                "this machine has joined no market",
-                hint="join one with `puna agent join ADDRESS --token TOKEN`",
-            )
+            raise _not_joined()
         return found
 
     @property
@@ -124,7 +121,7 @@ class Notebook:
         """Return what is offered. Raises `NotJoined`, `UnreadableNotebook`."""
         found = self._read(_OFFER, Offer)
         if found is None:
-            raise NotJoined("this machine offers nothing yet", hint="join a market first")
+            raise _not_joined()
         return found
 
     def kept(self) -> Kept:
@@ -166,6 +163,13 @@ class Notebook:
             raise UnreadableNotebook(
                 f"{self.folder / name} cannot be read", hint="leave the market and join it again"
             ) from error
+
+
+def _not_joined() -> NotJoined:
+    return NotJoined(
+        "this machine has joined no market",
+        hint="join one with `puna agent join ADDRESS --token TOKEN`",
+    )
 
 
 def keep(order: Order) -> KeptOrder:

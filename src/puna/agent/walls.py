@@ -19,7 +19,6 @@ import psutil
 from puna.errors import Failed
 from puna.text import one_line
 
-TABLE = "puna"
 _PATIENCE_S = 20
 _PRIVATE_4 = (
     "0.0.0.0/8",
@@ -58,6 +57,16 @@ class Walls:
     resolvers: Sequence[str] = ()
     """Name servers that pods may ask although they are in a private network."""
 
+    @property
+    def table(self) -> str:
+        """The name of its tables: several agents of one machine do not undo each other's."""
+        return table_of(self.bridge)
+
+
+def table_of(bridge: str) -> str:
+    """Return the name of the tables for a bridge."""
+    return "puna_" + "".join(sign if sign.isalnum() else "_" for sign in bridge)
+
 
 def script_of(walls: Walls) -> str:
     """Return what `nft -f -` reads: the rules, in place of those that are there. Pure."""
@@ -70,9 +79,9 @@ def script_of(walls: Walls) -> str:
     names = "meta l4proto { tcp, udp } th dport 53 accept"
     doors = "\n".join(f'    iifname "{walls.bridge}" ip daddr {each} {names}' for each in gates)
     bridge = f'"{walls.bridge}"'
-    return f"""table inet {TABLE}
-delete table inet {TABLE}
-table inet {TABLE} {{
+    return f"""table inet {walls.table}
+delete table inet {walls.table}
+table inet {walls.table} {{
   set closed4 {{ type ipv4_addr; flags interval; auto-merge; elements = {closed_4} }}
   set closed6 {{ type ipv6_addr; flags interval; auto-merge; elements = {closed_6} }}
   chain out {{
@@ -105,9 +114,9 @@ def neighbours_script(walls: Walls) -> str:
     words = {4: "ip", 6: "ip6"}
     pairs = [(words[_version(each.partition("/")[0])], each) for each in walls.subnets]
     rules = "\n".join(f"    {ip} saddr {net} {ip} daddr {net} counter drop" for ip, net in pairs)
-    return f"""table bridge {TABLE}
-delete table bridge {TABLE}
-table bridge {TABLE} {{
+    return f"""table bridge {walls.table}
+delete table bridge {walls.table}
+table bridge {walls.table} {{
   chain forward {{
     type filter hook forward priority -10; policy accept;
 {rules}
@@ -158,19 +167,20 @@ async def put_up(walls: Walls) -> str:
     return ""
 
 
-async def are_up() -> bool:
-    """Return whether the rules are there."""
+async def are_up(bridge: str) -> bool:
+    """Return whether the rules for a bridge are there."""
     try:
-        await _nft("", "list", "table", "inet", TABLE)
+        await _nft("", "list", "table", "inet", table_of(bridge))
     except NoWalls:
         return False
     return True
 
 
-async def take_down() -> None:
-    """Remove all rules; none is fine."""
+async def take_down(bridge: str) -> None:
+    """Remove all rules for a bridge; none is fine."""
+    table = table_of(bridge)
     for family in ("inet", "bridge"):
-        await _nft(f"table {family} {TABLE}\ndelete table {family} {TABLE}\n")
+        await _nft(f"table {family} {table}\ndelete table {family} {table}\n")
 
 
 async def _nft(script: str, *words: str) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from textwrap import wrap
 from typing import TypeVar
 
 import click
@@ -151,13 +152,23 @@ def lines_of(market: str, offer: Offer, found: Survey) -> Sequence[str]:
         f"  runtimes     {', '.join(machine.runtimes)}",
         f"  price        {Money(offer.price)} for a {unit} and hour; spot: {spot}",
         f"  offered      {hours}{', not while you use a card' if offer.yields else ''}",
-        *(f"  note         {remark}" for remark in found.stock.remarks),
+        *_wrapped("  note         ", found.stock.remarks),
         "Renters run programs of their own here, in containers. They may not:",
-        *(f"  - {each}" for each in MAY_NOT),
+        *_wrapped("  - ", MAY_NOT),
     ]
     if found.gaps:
-        lines += ["Not enforced on this machine:", *(f"  ! {gap}" for gap in found.gaps)]
+        lines += ["Not enforced on this machine:", *_wrapped("  ! ", found.gaps)]
     return lines
+
+
+def _wrapped(mark: str, lines: Sequence[str]) -> Sequence[str]:
+    """Return lines that fit a screen, each after a mark."""
+    indent = " " * len(mark)
+    return [
+        part
+        for line in lines
+        for part in wrap(line, 80, initial_indent=mark, subsequent_indent=indent)
+    ]
 
 
 def _cards(machine: MachineReport) -> str:
