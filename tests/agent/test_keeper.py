@@ -130,7 +130,19 @@ async def test_an_image_that_is_only_here_is_the_owner_s(host: Host) -> None:
 async def test_an_image_that_somebody_removed_is_fetched_again(host: Host) -> None:
     await running(host)
     host.there.images.clear()
-    await running(host, run=2)
+    host.order(an_order(run=2))
+    await host.turns(25)
+    assert (await host.report()).observed == "running"
+
+
+async def test_what_the_engine_always_misses_is_not_tried_for_ever(host: Host) -> None:
+    host.order(an_order())
+    await host.turn()
+    host.there.registry.clear()
+    host.there.images.clear()
+    await host.turns(100)
+    assert (await host.report()).observed == "failed"
+    assert host.there.calls["create"] + host.there.calls["pull"] < 10
 
 
 async def test_a_full_disk_is_said_and_given_up(host: Host) -> None:

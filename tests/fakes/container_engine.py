@@ -120,6 +120,8 @@ class ContainerEngine:
             name = call.__name__.strip("_")
             app.router.add_route(method, f"/v1.41{path}", self._told(name, call))
         app.router.add_route("GET", "/version", self._version)
+        own = self._told("create", self._create_in_podmans_words)
+        app.router.add_route("POST", "/v4.0.0/libpod/containers/create", own)
         return app
 
     def _told(self, name: str, call: Call) -> Call:
@@ -156,7 +158,20 @@ class ContainerEngine:
         return web.json_response([{"Id": each.id, "SizeRw": 0} for each in ours])
 
     async def _create(self, request: web.Request) -> web.Response:
-        name, body = request.query["name"], await request.json()
+        return self._make(request.query["name"], await request.json())
+
+    async def _create_in_podmans_words(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        host = {
+            "PortBindings": {f"{each['container_port']}/tcp": [] for each in body["portmappings"]},
+            "Mounts": [{"Source": each["Name"]} for each in body["volumes"]],
+            "DeviceRequests": [{"DeviceIDs": [each["path"] for each in body["devices"]]}],
+        }
+        env = [f"{name}={text}" for name, text in body["env"].items()]
+        made = {"Image": body["image"], "Labels": body["labels"], "Env": env, "HostConfig": host}
+        return self._make(body["name"], made)
+
+    def _make(self, name: str, body: Mapping[str, Any]) -> web.Response:
         if any(each.name == name for each in self.containers.values()):
             return _no(500, f'the container name "{name}" is already in use by another')
         if body["Image"] not in self.images:

@@ -278,7 +278,6 @@ class Keeper:
             return
         if isinstance(step, Create) and isinstance(error, NotOnEngine):
             self._lose_image(step.pod)
-            return
         self.say(step.pod, f"{_WORDS.get(type(step), 'ending it')} failed: {error.message}")
         if not isinstance(step, Create | Start | RemoveVolume):
             return
@@ -315,10 +314,9 @@ class Keeper:
         return self._clock.now() < tries.failed + pause_after(tries.failures)
 
     def _lose_image(self, pod: str) -> None:
-        """Forget an image that somebody has removed: it is fetched again."""
+        """Forget an image that somebody may have removed: it is fetched again."""
         if (told := (self._memory.told or {}).get(pod)) is not None:
             self._memory.pulled.discard(told.order.image)
-            self.say(pod, f"the image {told.design.image} is gone from this host")
 
     def _begin_anew(self, pod: str, told: Told) -> None:
         """A run that was given up is over: the next may try everything again."""
