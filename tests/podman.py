@@ -57,8 +57,8 @@ def _is_root() -> bool:
 
 
 @contextmanager
-def a_podman() -> Iterator[Podman]:
-    """Serve one until the end, with everything that it made removed."""
+def a_podman(netns: str = "") -> Iterator[Podman]:
+    """Serve one until the end, in a network namespace or none; what it made is removed."""
     if reason := why_no_podman():
         pytest.skip(reason)
     with TemporaryDirectory(
@@ -66,7 +66,8 @@ def a_podman() -> Iterator[Podman]:
     ) as folder:  # overlays need a real disk
         place = Path(folder)
         socket = place / "podman.sock"
-        program = ["podman", "--runtime", "runc", "--cgroup-manager", "cgroupfs"]
+        inside = ["nsenter", f"--net=/run/netns/{netns}"] if netns else []
+        program = [*inside, "podman", "--runtime", "runc", "--cgroup-manager", "cgroupfs"]
         folders = ["--root", f"{place}/root", "--runroot", f"{place}/run", "--tmpdir", f"{place}/t"]
         podman = Podman(socket, (*program, *folders, "--network-config-dir", f"{place}/networks"))
         _make_image(podman, place / "image.tar")
