@@ -4,14 +4,15 @@ import shutil
 import subprocess
 import tarfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 
 import psutil
 import pytest
+from filelock import FileLock
 
 from tests.serving import until
 
@@ -21,6 +22,8 @@ _WORDS = (
     " head sort tr wc stty"
 )
 _BUSYBOX = Path("/bin/busybox")
+_TURN = Path(gettempdir()) / "puna-podman.lock"
+"""Bridges and packet filters of one network have names that two Podmans would share."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +64,12 @@ def a_podman(netns: str = "") -> Iterator[Podman]:
     """Serve one until the end, in a network namespace or none; what it made is removed."""
     if reason := why_no_podman():
         pytest.skip(reason)
-    with TemporaryDirectory(
-        prefix="pod", dir="/var/tmp", ignore_cleanup_errors=True
-    ) as folder:  # overlays need a real disk
+    with (
+        nullcontext() if netns else FileLock(_TURN),
+        TemporaryDirectory(  # overlays need a real disk
+            prefix="pod", dir="/var/tmp", ignore_cleanup_errors=True
+        ) as folder,
+    ):
         place = Path(folder)
         socket = place / "podman.sock"
         inside = ["nsenter", f"--net=/run/netns/{netns}"] if netns else []
