@@ -10,12 +10,13 @@ import pytest
 from puna.cli.catalogue import language_of
 from puna.cli.cloud.bill import line_words, picture
 from puna.cli.cloud.create import Quote, _cost_words as cost_words, read_span, say_ways
-from puna.cli.cloud.login import span_words
+from puna.cli.cloud.login import is_plain, span_words
 from puna.cli.cloud.offers import refusal_words
 from puna.cli.cloud.reach import card_name, cents, hour_of, narrow, price, print_json
 from puna.cli.cloud.watch import say_lines
 from puna.cli.language import ENGLISH
 from puna.cli.session import Session
+from puna.cloud.settings import read_cloud_address
 from puna.cloud.values import CloudPod, Happenings, Limit, Offer, Offers, Spend, Spent, read
 from puna.errors import Invalid
 from puna.node.replies import Fields
@@ -105,6 +106,21 @@ def test_without_a_cloud_one_is_told_how_to_get_one(
         "Error: no cloud is known",
         "log in: puna cloud login ADDRESS (or runpod), or make one: puna market serve",
     ]
+
+
+@pytest.mark.parametrize(
+    ("address", "is_warned"),
+    [
+        ("runpod", False),
+        ("https://market.example", False),
+        ("127.0.0.1:11500", False),
+        ("localhost", False),
+        ("http://market.example:11500", True),
+        ("192.168.1.5", True),
+    ],
+)
+def test_a_key_that_would_travel_in_the_open_is_warned_of(address: str, is_warned: bool) -> None:
+    assert is_plain(read_cloud_address(address)) is is_warned
 
 
 @pytest.mark.parametrize(
@@ -301,7 +317,7 @@ def test_pods_that_have_to_leave_are_told() -> None:
     ],
 )
 def test_reasons_are_counted_the_commonest_first(is_long: bool, words: str) -> None:
-    found = Offers((), {"another card": 1, "taken": 3})
+    found = Offers((), {"a": "taken", "b": "another card", "c": "taken", "d": "taken"})
     assert refusal_words(found, ENGLISH, is_long=is_long) == words
 
 

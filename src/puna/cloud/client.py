@@ -111,12 +111,12 @@ class CloudClient:
         """
         self._only_puna("offers of single machines")
         found: list[Offer] = []
-        refused: Counter[str] = Counter()
+        why_by_host: dict[str, str] = {}
         for page in self._pages("/v2/puna/offers", search):
             found += [read(Offer, each) for each in page.each("offers")]
-            refused.update(each.text("why") for each in page.each("refused"))
+            why_by_host |= {each.text("host"): each.text("why") for each in page.each("refused")}
         found.sort(key=lambda each: (each.displaces > 0, each.an_hour, each.host))
-        return Offers(tuple(found), dict(refused))
+        return Offers(tuple(found), why_by_host)
 
     def templates(self) -> tuple[Fields, ...]:
         """Return the account's own templates and the official ones."""

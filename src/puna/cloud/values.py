@@ -1,5 +1,6 @@
 """What a cloud tells, as values: read leniently, since it may be RunPod or a newer market."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields as fields_of
 from datetime import datetime
@@ -129,10 +130,15 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Offers:
-    """All machines that do, the cheapest first, and how many do not for each reason."""
+    """All machines that do, the cheapest first, and why each other one does not."""
 
     offers: tuple[Offer, ...]
-    refused: Mapping[str, int]
+    why_by_host: Mapping[str, str]
+
+    @property
+    def refused(self) -> Mapping[str, int]:
+        """How many do not do for each reason."""
+        return Counter(self.why_by_host.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from puna.cloud.client import CloudClient, client_of
 from puna.cloud.settings import Login, forget_login, keep_login, read_cloud_address
 from puna.cloud.values import Standing
 from puna.errors import Invalid, NotFound
+from puna.settings import Address
 from puna.units import Span, relative_time
 
 
@@ -33,6 +34,10 @@ def login(session: Session, *, address: str) -> None:
     you can read.
     """
     where = read_cloud_address(address)
+    if is_plain(where):
+        session.terminal.say(
+            f"Warning: the key travels unencrypted to {where.url}; better is https"
+        )
     key = _read_key(session, where.url)
     client = client_of(Login(where, key))
     stands = client.standing()
@@ -161,6 +166,11 @@ def ssh_keys(session: Session, *, add: Path | None, remove: str, as_json: bool) 
         return
     for each in dict.fromkeys(known):
         session.terminal.line(each)
+
+
+def is_plain(address: Address) -> bool:
+    """Tell whether a key would travel unencrypted to an address."""
+    return address.scheme != "https" and not address.is_loopback
 
 
 def _public_key(file: Path) -> str:

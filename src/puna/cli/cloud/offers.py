@@ -111,7 +111,8 @@ def offers(session: Session, /, *, show_all: bool, as_json: bool, **flags: Any) 
     if as_json:
         names = Offer.__dataclass_fields__
         each_offer = [{name: getattr(each, name) for name in names} for each in found.offers]
-        print_json(session, {"offers": each_offer, "refused": found.refused})
+        refused = {"refused": found.refused, "why_by_host": found.why_by_host}
+        print_json(session, {"offers": each_offer, **refused})
         return
     header = ("CARD", "FREE", "MEMORY", "RAM", "AT", "CLOUD", "ON DEMAND", "SPOT FROM")
     rows = [_row(each) for each in found.offers]
