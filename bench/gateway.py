@@ -7,7 +7,6 @@ that each has an interpreter of its own. `python bench/gateway.py [SECONDS]` pri
 import argparse
 import asyncio
 import multiprocessing
-import os
 import statistics
 import tempfile
 import time
@@ -167,8 +166,9 @@ async def ask(address: tuple[str, int], host: str, connections: int, seconds: fl
 
 def begun(target: Callable[[Connection], None]) -> Connection:
     """Start a process that ends with this one, and return the way to talk to it."""
-    here, there = multiprocessing.get_context("spawn").Pipe()
-    multiprocessing.get_context("spawn").Process(target=target, args=(there,), daemon=True).start()
+    spawn = multiprocessing.get_context("spawn")
+    here, there = spawn.Pipe()
+    spawn.Process(target=target, args=(there,), daemon=True).start()
     return here
 
 
@@ -207,7 +207,8 @@ def main() -> None:
     markets.send("echo")
     typed = sorted(markets.recv())
     print(f"terminal echo: median {typed[250] * 1000:.2f} ms, 99th {typed[495] * 1000:.2f} ms")
-    os._exit(0)  # the others are daemons
+    for each in multiprocessing.active_children():
+        each.kill()
 
 
 if __name__ == "__main__":
