@@ -25,9 +25,10 @@ from puna.market.domain.metering import Item
 from puna.market.domain.pods import Action
 from puna.market.domain.rules import Rules
 from puna.units import Money
-from tests.market.instant import MEMORY
-from tests.market.stage import Stage, a_market
+from tests.market.instant import MEMORY, instant_engine
+from tests.market.stage import FakeHost, Stage, a_market
 from tests.simulation.network import Crash, Network, TrueHost, survive
+from tests.worlds import FakeWorld
 
 TURNS = 8
 CREDIT = 300_000
@@ -97,20 +98,11 @@ class Life:
             late=self.weather.late,
         )
 
-    async def begin(self) -> None:
-        for name in ("ann", "bob"):
-            caller = await self.stage.account(f"{name}@example.org", str(Money(CREDIT)))
-            self.renters.append(caller)
-        for number in range(3):
-            box = await self.stage.host(f"box{number}", price=200_000 + 100_000 * number)
-            self.hosts.append(TrueHost(box))
+    def begin(self, everybody: "Everybody") -> None:
+        self.renters = list(everybody.renters)
+        self.hosts = [TrueHost(replace(box, shown={}, does={})) for box in everybody.boxes]
         self.hosts[0].clock = self.weather.clock
         self.hosts[1].tells_lies = self.weather.has_liar
-        budget = Budget(
-            id="b", scope=Scope.PROJECT, owner="thesis", period=Period.EVER, limit=LIMIT
-        )
-        async with self.stage.database.transaction() as tx:
-            await bills.add_budget(tx, self.renters[0].account.id, budget, self.stage.world.now())
 
     async def turn(self) -> None:
         """Let one thing happen, then everybody act."""
@@ -258,27 +250,74 @@ class Life:
         assert all(not host.box.orders.pods for host in self.hosts)
 
 
+@dataclass(frozen=True, slots=True)
+class Everybody:
+    """Who is there when a life begins, and the database that knows them: the same for each seed."""
+
+    renters: list[Caller]
+    boxes: list[FakeHost]
+    file: bytes
+
+
+async def everybody() -> Everybody:
+    """Return a market with two renters, three hosts and a budget; made once."""
+    if not _MADE:
+        with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
+            async with a_market(Path(folder)) as stage:
+                renters = [
+                    await stage.account(f"{name}@example.org", str(Money(CREDIT)))
+                    for name in ("ann", "bob")
+                ]
+                for number in range(3):
+                    await stage.host(f"box{number}", price=200_000 + 100_000 * number)
+                budget = Budget(
+                    id="b", scope=Scope.PROJECT, owner="thesis", period=Period.EVER, limit=LIMIT
+                )
+                async with stage.database.transaction() as tx:
+                    account = renters[0].account.id
+                    await bills.add_budget(tx, account, budget, stage.world.now())
+            file = (Path(folder) / "market.db").read_bytes()
+            _MADE.append(Everybody(renters, stage.hosts, file))
+    return _MADE[0]
+
+
+_MADE: list[Everybody] = []
+
+
+@asynccontextmanager
+async def a_known_market(known: Everybody, seed: int) -> AsyncIterator[Stage]:
+    """Open a copy of a market that was made; its tokens are others than those given out."""
+    with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
+        path = Path(folder) / "market.db"
+        path.write_bytes(known.file)
+        database = Database(instant_engine(path))
+        try:
+            yield Stage(database, FakeWorld(seed=seed + 1))
+        finally:
+            await database.close()
+
+
 async def live_through(seed: int, turns: int = TURNS) -> None:
     """Live one life. A failure says how to live it again."""
     dice = random.Random(seed)  # noqa: S311 - chance that repeats
-    with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
-        async with a_market(Path(folder)) as stage:
-            database = CrashingDatabase(stage.database._engine)
-            database.dice = dice
-            stage.database = database
-            stage.tariff = replace(stage.tariff, rules=Rules())
-            life = Life(stage, dice)
-            try:
-                await life.begin()
-                for _ in range(turns):
-                    database.odds = life.weather.crashes
-                    await life.turn()
-                    database.odds = 0
-                    await life.check()
-                await life.end()
-            except BaseException as error:
-                error.add_note(f"again: {REPRO.format(seed=seed, turns=turns)}")
-                raise
+    known = await everybody()
+    async with a_known_market(known, seed) as stage:
+        database = CrashingDatabase(stage.database._engine)
+        database.dice = dice
+        stage.database = database
+        stage.tariff = replace(stage.tariff, rules=Rules())
+        life = Life(stage, dice)
+        try:
+            life.begin(known)
+            for _ in range(turns):
+                database.odds = life.weather.crashes
+                await life.turn()
+                database.odds = 0
+                await life.check()
+            await life.end()
+        except BaseException as error:
+            error.add_note(f"again: {REPRO.format(seed=seed, turns=turns)}")
+            raise
 
 
 REPRO = "python -m tests.simulation.market_seeds {seed} --turns {turns}"

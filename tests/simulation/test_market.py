@@ -8,7 +8,7 @@ import pytest
 from tests.simulation.market_life import live_through
 
 SEEDS, AT_ONCE = 200, 10
-SHORT = 3
+SHORT = 2
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, AT_ONCE))
