@@ -119,6 +119,19 @@ async def test_an_assistant_keeps_templates_and_credentials(assistant: Assistant
     assert (await assistant("list-registries"))["registries"] == [kept]
 
 
+async def test_an_assistant_reads_catalogue_logs_and_bills(assistant: Assistant) -> None:
+    wanted = {"name": "mine", "image": "img:1", "gpu": {"id": CARD}, "cloud": "COMMUNITY"}
+    pod = (await assistant("create-pod", body=wanted))["id"]
+    assert (await assistant("list-gpu-types"))["gpus"][0]["id"] == CARD
+    assert (await assistant("list-data-centers"))["dataCenters"][0]["id"] == "EU-PL-1"
+    assert "puna" in {
+        each["id"] for each in (await assistant("list-public-templates"))["templates"]
+    }
+    lines = (await assistant("stream-pod-logs", podId=pod, maxWaitMs=1000))["items"]
+    assert lines[0]["line"] == "rented by renter@example.org"
+    assert (await assistant("list-billing"))["metadata"]["query"]["bucketSize"] == "day"
+
+
 async def test_an_assistant_is_told_what_a_market_has_not(assistant: Assistant) -> None:
     assert (await assistant("list-endpoints"))["code"] == "not_offered"
     assert (await assistant("list-network-volumes"))["code"] == "not_offered"
