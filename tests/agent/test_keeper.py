@@ -1,12 +1,14 @@
 """What is ordered becomes so, whatever fails in between, and is said."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from puna.agent.link import MarketGone
 from puna.agent.problems import EngineGone
+from puna.agent.shown import LogLine
 from puna.wire.agent import Credential
 from tests.agent.hosts import IMAGE, Host, a_host, an_order
 
@@ -281,3 +283,29 @@ async def test_a_spot_pod_is_told_why_and_until_when(host: Host) -> None:
     assert host.there.calls["put_archive"] == 1
     assert "another renter pays more" in host.there.files["/run/puna/notice.json"]
     assert f"stopped: {reason}" in (await host.report()).log
+
+
+async def test_what_a_container_wrote_is_kept_before_it_goes(host: Host) -> None:
+    kept: list[tuple[str, int, list[str]]] = []
+
+    async def keep(pod: str, run: int, lines: Sequence[LogLine]) -> None:
+        kept.append((pod, run, [line.text for line in lines]))
+
+    await running(host)
+    host.keeper.last_words = keep
+    host.there.of("p1")[0].said.extend(["one", "two"])
+    host.order(an_order(want="stop"))
+    await host.turns(4)
+    assert kept == [("p1", 1, ["one", "two"])]
+    assert host.there.of("p1") == []
+
+
+async def test_a_container_goes_although_nobody_keeps_its_words(host: Host) -> None:
+    async def keep(pod: str, run: int, lines: Sequence[LogLine]) -> None:
+        raise MarketGone(f"no market for {len(lines)} lines of run {run} of {pod}")
+
+    await running(host)
+    host.keeper.last_words = keep
+    host.order(an_order(want="terminate"))
+    await host.turns(4)
+    assert host.there.of("p1") == []

@@ -29,14 +29,14 @@ from puna.agent.notebook import Identity, Notebook, Offer
 from puna.agent.problems import EngineGone
 from puna.agent.reach import PodReach
 from puna.agent.settings import AgentSettings
-from puna.agent.shown import Nature
+from puna.agent.shown import LogLine, Nature
 from puna.agent.terms import owners_programs, programs_on_cards, terms_of
 from puna.agent.tunnel import Tunnel
 from puna.agent.volumes import Volumes, can_make_images
 from puna.errors import Conflict, PunaError
 from puna.units import Span
 from puna.wire.agent import Join, TermsReport
-from puna.wire.tunnel import Door, Registration
+from puna.wire.tunnel import Door, Ended, LogLine as Said, Registration, Taken
 from puna.world import World
 
 _LOG = logging.getLogger("puna.agent")
@@ -161,6 +161,7 @@ class Host:
         if not means.why_no_walls:
             await self._put_up_walls()
         keeper, clock = self._keeper(identity, nature, means)
+        keeper.last_words = self._keep_log
         disk = DiskWatch(self._engine, keeper, is_needed=not means.limits_disk)
         reach = PodReach(self._world, self._engine, keeper)
         tunnel = Tunnel(self._world, reach, self._find_door)
@@ -245,6 +246,11 @@ class Host:
         if door.host:
             return door
         return door.model_copy(update={"host": urlsplit(self._link.market).hostname or ""})
+
+    async def _keep_log(self, pod: str, run: int, lines: Sequence[LogLine]) -> None:
+        """Let the market keep what a container wrote that is about to go."""
+        said = [Said(at=each.at, text=each.text) for each in lines]
+        await self._link.ask("/log", Ended(pod=pod, run=run, lines=said), Taken)
 
     async def _tell_status(self, agent: Agent, keeper: Keeper, identity: Identity) -> None:
         while True:

@@ -9,7 +9,8 @@ the process but what `Notebook` keeps, and that only matters while the market is
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -19,6 +20,7 @@ from puna.agent.converge import (
     Order,
     Pull,
     Pulled,
+    Remove,
     RemoveVolume,
     Scene,
     Start,
@@ -34,14 +36,17 @@ from puna.agent.hands import Hands
 from puna.agent.notebook import Kept, keep, recall
 from puna.agent.orders import Told, told_by_pod
 from puna.agent.problems import EngineGone, NotOnEngine
-from puna.agent.shown import Shown
+from puna.agent.shown import LogLine, Shown
 from puna.agent.sight import Sight, reports_of
 from puna.errors import PunaError
 from puna.text import one_line
 from puna.units import Size
 from puna.wire.agent import Orders, PodReport
+from puna.wire.tunnel import MOST_KEPT
 
 _LOG = logging.getLogger("puna.agent")
+LastWords = Callable[[str, int, Sequence[LogLine]], Awaitable[None]]
+"""Takes a pod, its run, and the lines that its container wrote."""
 MOST_TRIES = 3
 """How often in a row a container may fail to be made or started."""
 _MOST_LINES = 200
@@ -89,6 +94,8 @@ class Keeper:
         self.engine_is_gone = False
         self.nudged = asyncio.Event()
         """Set when a turn should be taken at once."""
+        self.last_words: LastWords | None = None
+        """Told what a container wrote, before it is removed."""
         self.changed = asyncio.Event()
         """Set when something is to be reported that was not so before."""
 
@@ -254,7 +261,19 @@ class Keeper:
             taken = {card for each in self._memory.shown for card in each.devices}
             self.say(step.pod, await self._hands.create(step, told, taken))
         elif not isinstance(step, Pull | Create | GiveUp):
+            if isinstance(step, Remove):
+                await self._keep_last_words(step)
             self.say(step.pod, await self._hands.do(step, told))
+
+    async def _keep_last_words(self, step: Remove) -> None:
+        """Hand over what a container wrote before it goes; without a listener it is lost."""
+        every = (each.container for each in self._memory.shown)
+        gone = next((each for each in every if each.id == step.container), None)
+        if gone is None or self.last_words is None or gone.started is None:
+            return
+        with suppress(PunaError):
+            lines = [line async for line in self._engine.logs(gone.id, tail=MOST_KEPT)]
+            await self.last_words(gone.pod, gone.run, lines)
 
     async def _pull(self, step: Pull, told: Told) -> None:
         if told.flaw:
