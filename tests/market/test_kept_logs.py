@@ -5,9 +5,13 @@ from pathlib import Path
 import pytest
 
 from puna.agent.containers import Design, House, Name, create_body
+from puna.agent.converge import Remove
+from puna.agent.deadman import MarketClock
 from puna.agent.engine import Engine
 from puna.agent.farewell import farewell, last_lines
+from puna.agent.hands import Estate, Hands
 from puna.agent.link import MarketLink
+from puna.agent.volumes import Volumes
 from puna.market.actions.accounts import identify
 from puna.market.actions.hosting import UnknownHost
 from puna.market.actions.logs import keep_log, kept_log
@@ -136,6 +140,26 @@ async def test_an_agent_tells_the_last_lines_before_a_container_goes(tmp_path: P
             await farewell(engine, link)(made)
             await farewell(engine, link)("no such container")
         assert await kept(serving, pod) == ["signal SIGUSR1"]
+
+
+async def test_a_container_is_looked_at_before_it_goes(tmp_path: Path) -> None:
+    there, socket = ContainerEngine(world := FakeWorld()), tmp_path / "engine.sock"
+    seen: list[bool] = []
+    there.images.add("img:1")
+    async with there.served(socket), Engine(socket) as engine:
+        volumes = Volumes(engine, "h1", tmp_path, has_images=False)
+        hands = Hands(MarketClock(world), engine, Estate(house=House()), volumes)
+
+        async def look(container: str) -> None:
+            seen.append([each.container.id for each in await engine.containers()] == [container])
+
+        hands.farewell = look
+        made = await engine.create(
+            "puna-x-1-0", create_body(Name("p1"), Design(image="img:1"), House())
+        )
+        await hands.do(Remove("p1", made), None)
+        assert await engine.containers() == []
+    assert seen == [True]
 
 
 async def test_a_market_that_is_away_keeps_no_container(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from puna.agent.agent import Agent, Surroundings
 from puna.agent.containers import House
 from puna.agent.deadman import MarketClock
 from puna.agent.engine import SOCKETS, Engine
+from puna.agent.farewell import farewell
 from puna.agent.gaps import Means, can_limit_disk, gaps_of
 from puna.agent.hands import Estate, Hands
 from puna.agent.inventory import Stock, Wishes, disk_speed, look_around, stock_of
@@ -193,6 +194,7 @@ class Host:
         folder = self._settings.volumes or self._notebook.folder / "volumes"
         volumes = Volumes(self._engine, identity.host, folder, has_images=means.has_images)
         hands = Hands(clock, self._engine, Estate(house=house, cards=self._offer.cards), volumes)
+        hands.farewell = farewell(self._engine, self._link)
         kept = self._notebook.kept()
         local = self._settings.local_images
         return Keeper(self._engine, hands, clock, kept, trusts_local=local), clock
