@@ -1,6 +1,7 @@
 """Machines of a test's own on one wire: network namespaces, joined by a bridge to this one."""
 
 import os
+import secrets
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -41,8 +42,8 @@ def why_no_wire() -> str:
 @contextmanager
 def a_wire(machines: int) -> Iterator[Wire]:
     """Join so many machines to this one until the block ends."""
-    mark = os.getpid() % 10_000
-    bridge, net = f"puna{mark}", f"10.{211 + mark // 2500}.{mark % 250}"
+    mark = secrets.token_hex(3)  # links of another wire, which was taken down, go a moment later
+    bridge, net = f"puna{mark}", f"10.{211 + secrets.randbelow(4)}.{secrets.randbelow(250)}"
     names = [f"puna-{mark}-{number}" for number in range(machines)]
     try:
         _ip("link", "add", bridge, "type", "bridge")
@@ -59,7 +60,8 @@ def a_wire(machines: int) -> Iterator[Wire]:
             _ip("-n", name, "route", "add", "default", "via", f"{net}.1")
         yield Wire(bridge, f"{net}.1", names)
     finally:
-        for name in names:
+        for number, name in enumerate(names):
+            _ip("link", "delete", _plug(bridge, number), check=False)
             _ip("netns", "delete", name, check=False)
         _ip("link", "delete", bridge, check=False)
 
