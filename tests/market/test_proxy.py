@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
+from puna.market.actions.accounts import make_pod_key
 from tests.market.instant import MEMORY
 from tests.market.podweb import CLOSED, OPEN, Front, a_front
 
@@ -232,6 +233,16 @@ async def test_without_a_key_no_one_learns_which_pods_there_are(front: Front) ->
 async def test_another_accounts_key_finds_no_pod(front: Front) -> None:
     reply = await front.ask("/", key=front.stranger)
     assert (reply.status, reply.json["code"]) == (404, "no_such_pod")
+
+
+@pytest.mark.parametrize(("lies_in", "status"), [("", 200), ("x" * 14, 403)])
+async def test_the_key_in_a_pod_leads_to_that_pod_alone(
+    front: Front, lies_in: str, status: int
+) -> None:
+    world, account = front.serving.world, front.caller.account.id
+    async with front.serving.database.transaction() as tx:
+        key = await make_pod_key(tx, world, account, lies_in or front.pod.id)
+    assert (await front.ask("/", key=key)).status == status
 
 
 async def test_a_key_that_is_none_lets_nobody_in(front: Front) -> None:

@@ -12,7 +12,7 @@ from hmac import compare_digest
 from urllib.parse import parse_qsl, urlencode
 
 from puna.errors import Denied
-from puna.market.actions.accounts import MARK, check_may_write
+from puna.market.actions.accounts import MARK, check_may_act_on, check_may_write
 from puna.market.db import shares as db
 from puna.market.db.database import Database
 from puna.market.db.shares import Share
@@ -117,6 +117,7 @@ class Admission:
         route = await self._directory.route(pod)
         if route.account != caller.account.id:
             raise NoSuchPod(f"there is no pod {pod}")
+        check_may_act_on(caller, pod)
         if request.method not in _READS or request.is_websocket:
             check_may_write(caller)
         return True
