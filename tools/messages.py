@@ -79,6 +79,8 @@ LISTING = frozenset(
 ELSEWHERE = (
     *("Usage:", "Options", "Commands", "Arguments", "Show this message and exit.", "Environment:"),
     *("default: {value}", "required", "usage: {path} --help", "[OPTIONS]"),
+    *("COMMAND", "[COMMAND]", "[ARGS]...", "the name is not known", "no answer in time"),
+    "without a registry there is {names}",
     *("missing argument '{name}'", "no such option '{name}'", "missing option '{name}'"),
     "no such option '{name}'. Did you mean {words}?",
     "no such option '{name}'. (Possible options: {words})",

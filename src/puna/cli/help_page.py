@@ -12,6 +12,9 @@ from puna.cli.session import Session
 _EXTRA = re.compile(r"\s+\[([^\]]*)\]$")
 
 
+_PLACES = ("[OPTIONS]", "[COMMAND]", "COMMAND", "[ARGS]...")
+
+
 class HelpPage(click.HelpFormatter):
     """A page of help."""
 
@@ -19,7 +22,8 @@ class HelpPage(click.HelpFormatter):
 
     def write_usage(self, prog: str, args: str = "", prefix: str | None = None) -> None:
         """Write the line that says how a command is written."""
-        args = args.replace("[OPTIONS]", self.language.of("[OPTIONS]"))
+        for word in _PLACES:
+            args = args.replace(word, self.language.of(word))
         super().write_usage(prog, args, self.language.of(prefix or "Usage:").rstrip() + " ")
 
     @contextmanager
