@@ -89,6 +89,8 @@ class NodeSettings:
     api_key: str
     client_key: str
     require_keys: bool
+    guarded: bool
+    """Whether something in front checks who asks, as the gateway does before a pod."""
     rate_limit: int
     token_limit: int
     access_log: bool
@@ -434,6 +436,12 @@ SETTINGS: tuple[Setting, ...] = (
         secret=True,
     ),
     Setting("require_keys", read_flag, "false", "ask for a key on this machine too"),
+    Setting(
+        "guarded",
+        read_flag,
+        "false",
+        "ask for no key beyond this machine: a gateway in front checks who asks",
+    ),
     Setting("rate_limit", read_whole, "0", "requests a minute for each key; 0 is no limit"),
     Setting("token_limit", read_whole, "0", "tokens a minute for each key; 0 is no limit"),
     Setting(

@@ -192,6 +192,21 @@ def test_loopback_or_a_key_is_enough_to_listen(tmp_path: Path, address: Address,
     check_exposure(settings_for(tmp_path, host=address, api_key=key), a_ring(tmp_path))
 
 
+def test_a_gateway_in_front_is_enough_to_listen(tmp_path: Path) -> None:
+    check_exposure(settings_for(tmp_path, host=PUBLIC, guarded=True), a_ring(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("changes", "status"), [({}, 200), ({"require_keys": True}, 401), ({"api_key": "k"}, 401)]
+)
+async def test_behind_a_gateway_a_key_is_asked_for_only_where_one_is_set(
+    tmp_path: Path, changes: dict[str, object], status: int
+) -> None:
+    async with staged(tmp_path, host=PUBLIC, guarded=True, **changes) as stage:
+        reply = await stage.ask("GET", "/api/tags", Host="pod.example")
+    assert reply.status == status
+
+
 async def test_a_node_that_others_reach_answers_to_any_host_name(tmp_path: Path) -> None:
     async with staged(tmp_path, host=PUBLIC, api_key="k") as stage:
         reply = await stage.ask("GET", "/api/tags", Host="node.example", Authorization="Bearer k")

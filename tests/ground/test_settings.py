@@ -21,6 +21,7 @@ EXAMPLES: list[tuple[str, str, object]] = [
     ("api_key", "s3cret", "s3cret"),
     ("client_key", "s3cret", "s3cret"),
     ("require_keys", "true", True),
+    ("guarded", "true", True),
     ("rate_limit", "60", 60),
     ("token_limit", "9000", 9000),
     ("image_urls", "1", True),

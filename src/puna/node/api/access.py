@@ -84,7 +84,8 @@ class Gate:
     def needs_key(self) -> bool:
         """Whether nobody comes in without one."""
         settings = self._settings
-        return bool(not settings.host.is_loopback or settings.require_keys or settings.api_key)
+        is_open = settings.host.is_loopback or settings.guarded
+        return bool(not is_open or settings.require_keys or settings.api_key)
 
     def admit(self, scope: Scope, headers: Headers) -> Key | str:
         """Return the key of a request, or a name for none. Raises `WrongKey` and its like."""

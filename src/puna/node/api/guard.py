@@ -68,7 +68,7 @@ class ExposedWithoutKey(Invalid):
 
 def check_exposure(settings: NodeSettings, ring: KeyRing) -> None:
     """Refuse to listen beyond this machine without a key. Raises `ExposedWithoutKey`."""
-    if settings.host.is_loopback or settings.api_key or ring.good():
+    if settings.host.is_loopback or settings.guarded or settings.api_key or ring.good():
         return
     raise ExposedWithoutKey(
         f"no key is set, and listening on {settings.host.host} lets in everyone who reaches it",
