@@ -197,12 +197,14 @@ def test_a_gateway_in_front_is_enough_to_listen(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "status"), [({}, 200), ({"require_keys": True}, 401), ({"api_key": "k"}, 401)]
+    ("requires", "key", "status"), [(False, "", 200), (True, "", 401), (False, "k", 401)]
 )
 async def test_behind_a_gateway_a_key_is_asked_for_only_where_one_is_set(
-    tmp_path: Path, changes: dict[str, object], status: int
+    tmp_path: Path, requires: bool, key: str, status: int
 ) -> None:
-    async with staged(tmp_path, host=PUBLIC, guarded=True, **changes) as stage:
+    async with staged(
+        tmp_path, host=PUBLIC, guarded=True, require_keys=requires, api_key=key
+    ) as stage:
         reply = await stage.ask("GET", "/api/tags", Host="pod.example")
     assert reply.status == status
 
