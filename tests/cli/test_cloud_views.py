@@ -376,7 +376,7 @@ def test_what_happened_is_said_with_its_time() -> None:
         (NOW, "2026-08-01 10:00:00+00:00"),
         (Span.of(seconds=1), 10**9),
     ],
-    ids=str,
+    ids=lambda value: type(value).__name__,
 )
 def test_json_has_money_as_decimal_text(value: object, printed: object) -> None:
     terminal = a_terminal()
