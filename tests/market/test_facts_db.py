@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import pytest_asyncio
 
 from puna.market.actions.editing import PodChange, edit_pod
@@ -135,7 +136,34 @@ def test_doors_are_where_clients_reach_the_market(process: Market) -> None:
     )
     doors = doors_of(replace(process, settings=settings))
     assert doors.url_of("p", 80) == "https://p-80.pods.example.org/"
-    assert doors.ssh_command("p") == "ssh p@127.0.0.1 -p 2222"
+    assert doors.ssh_command("p") == "ssh p@market.example.org -p 2222"
+
+
+@pytest.mark.parametrize(
+    ("environ", "listens", "reached"),
+    [
+        ({}, "127.0.0.1:11522", "127.0.0.1:11522"),
+        ({"ADDRESS": "0.0.0.0"}, "0.0.0.0:11522", "127.0.0.1:11522"),
+        ({"SSH_ADDRESS": "0.0.0.0:22"}, "0.0.0.0:22", "127.0.0.1:22"),
+        (
+            {"ADDRESS": "0.0.0.0", "PUBLIC_ADDRESS": "http://office:11500"},
+            "0.0.0.0:11522",
+            "office:11522",
+        ),
+        (
+            {"PUBLIC_ADDRESS": "https://office", "SSH_PUBLIC_ADDRESS": "ssh.office:22"},
+            "127.0.0.1:11522",
+            "ssh.office:22",
+        ),
+    ],
+)
+def test_ssh_is_where_the_market_is_unless_said_otherwise(
+    tmp_path: Path, environ: dict[str, str], listens: str, reached: str
+) -> None:
+    variables = {f"PUNA_MARKET_{name}": value for name, value in environ.items()}
+    settings = load_market_settings({"PUNA_HOME": str(tmp_path), **variables})
+    assert f"{settings.ssh_address.host}:{settings.ssh_address.port}" == listens
+    assert f"{settings.ssh_door.host}:{settings.ssh_door.port}" == reached
 
 
 async def test_access_changes_in_place_and_forgets_ports_that_are_gone(market: Stage) -> None:

@@ -62,6 +62,14 @@ class MarketSettings:
         """The URL under which clients reach it."""
         return self.public_address or self.address.for_client().url
 
+    @property
+    def ssh_door(self) -> Address:
+        """Where renters and agents reach `ssh_address`: as they reach the market, if not said."""
+        if self.ssh_public_address:
+            return read_address(self.ssh_public_address, self.ssh_address.port)
+        host = read_address(self.url, DEFAULT_PORT).host
+        return Address(host=host, port=self.ssh_address.port)
+
 
 def load_market_settings(environ: Mapping[str, str] | None = None) -> MarketSettings:
     """Read all of them. Raises `InvalidSetting`."""
@@ -69,6 +77,9 @@ def load_market_settings(environ: Mapping[str, str] | None = None) -> MarketSett
     home = values["home"] or read_home(environ) / "market"
     values |= {"home": home}
     values["database"] = values["database"] or f"sqlite:///{home}/market.db"
+    listens = values["address"]
+    assert isinstance(listens, Address)  # noqa: S101 - its reader gives nothing else
+    values["ssh_address"] = values["ssh_address"] or Address(host=listens.host, port=_SSH_PORT)
     # Each reader gives the type of the field of the same name; a test checks each.
     return MarketSettings(**values)  # type: ignore[arg-type]
 
@@ -77,8 +88,8 @@ def _address(text: str) -> Address:
     return read_address(text, DEFAULT_PORT)
 
 
-def _ssh_address(text: str) -> Address:
-    return read_address(text, _SSH_PORT)
+def _ssh_address(text: str) -> Address | None:
+    return read_address(text, _SSH_PORT) if text else None
 
 
 def _url(text: str) -> str:
@@ -140,8 +151,9 @@ MARKET_ROWS: tuple[Setting, ...] = (
     Setting(
         "market_ssh_address",
         _ssh_address,
-        f"127.0.0.1:{_SSH_PORT}",
-        "where agents open their tunnels and `ssh POD@...` leads to a pod",
+        "",
+        "where agents open tunnels and `ssh POD@...` leads to a pod (as market_address, port"
+        f" {_SSH_PORT})",
     ),
     Setting(
         "market_ssh_public_address",

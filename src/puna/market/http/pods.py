@@ -209,7 +209,7 @@ class PodFacts:
 def doors_of(market: Market) -> Doors:
     """Return how a market is reached."""
     settings = market.settings
-    ssh = settings.ssh_address.for_client()
+    ssh = settings.ssh_door
     return Doors(url=settings.url, domain=settings.domain, ssh_host=ssh.host, ssh_port=ssh.port)
 
 

@@ -124,7 +124,7 @@ def _offer(offer: Offer) -> wire.OfferReply:
 
 def account_reply(market: Market, caller: Caller, stands: Standing) -> wire.AccountReply:
     """Return an account with its money."""
-    lasts, ssh = stands.lasts, market.settings.ssh_address.for_client()
+    lasts, ssh = stands.lasts, market.settings.ssh_door
     return wire.AccountReply(
         id=caller.account.id,
         email=caller.account.email,
