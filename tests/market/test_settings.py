@@ -2,6 +2,7 @@
 
 from dataclasses import fields
 from pathlib import Path
+from types import UnionType
 
 import pytest
 
@@ -26,7 +27,7 @@ def test_each_field_has_the_type_that_it_claims(
     load = load_market_settings if kind is MarketSettings else load_agent_settings
     settings = load({"PUNA_HOME": str(tmp_path)})
     for field in fields(kind):
-        claimed = field.type if isinstance(field.type, type) else tuple
+        claimed = field.type if isinstance(field.type, type | UnionType) else tuple
         assert isinstance(getattr(settings, field.name), claimed), field.name
 
 
