@@ -172,7 +172,8 @@ async def check_bill(cloud: Cloud, pod: str) -> None:
     assert CREDIT - left == sum(line.amount for line in lines) == earned + fees > 0
     assert fees == sum(line.amount // 10 for line in lines)
     assert all(paid == price for paid, price in stretches(lines))
-    assert {line.item for line in lines} == {Item.PROCESSORS, Item.DISK}
+    # A short life owes less than a micro-dollar for its disk, and pays nothing for it.
+    assert Item.PROCESSORS in {line.item for line in lines} <= {Item.PROCESSORS, Item.DISK}
 
 
 def stretches(lines: Sequence[Line]) -> Iterator[tuple[int, int]]:
