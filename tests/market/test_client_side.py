@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 
@@ -43,7 +43,9 @@ async def a_pair() -> AsyncIterator[Pair]:
         yield pair
     finally:
         pair.side.close()
-        writer.close()
+        writer.transport.abort()  # what nobody reads would keep it open
+        with suppress(ConnectionError):
+            await writer.wait_closed()
         server.close()
         await server.wait_closed()
 
