@@ -179,6 +179,16 @@ def test_a_template_fills_in_the_price(runpod: FakeRunPod, tmp_path: Path) -> No
     assert f"{price(Money(690_000 + 5480))} an hour" in ran.err
 
 
+@pytest.mark.parametrize(("status", "name"), [("RUNNING", "last end"), ("ERROR", "reason")])
+def test_how_a_pod_ended_before_is_not_why_it_runs(
+    runpod: FakeRunPod, tmp_path: Path, status: str, name: str
+) -> None:
+    on_runpod(runpod, tmp_path, *CREATE, "--yes", "--detach")
+    runpod.pods["pod1"] |= {"status": status, "puna": {"reason": "the container ended with 1"}}
+    shown = on_runpod(runpod, tmp_path, "pods", "show", "bench")
+    assert f"{name:<16}the container ended with 1" in shown.lines
+
+
 def test_logs_are_printed_as_they_are(runpod: FakeRunPod, tmp_path: Path) -> None:
     on_runpod(runpod, tmp_path, *CREATE, "--yes", "--detach")
     runpod.log = ["one", "two\x1b[31m"]

@@ -183,8 +183,10 @@ async def test_what_is_terminated_cannot_be_terminated_again(market: Stage) -> N
     await market.host()
     pod = await market.rent(ann)
     await market.act(ann, pod, Action.TERMINATE)
-    with pytest.raises(WrongState, match="TERMINATED"):
+    with pytest.raises(NoSuchPod, match=pod.id):
         await market.act(ann, pod, Action.TERMINATE)
+    with pytest.raises(WrongState, match="TERMINATED"):
+        await market.act(ann, pod, Action.START)
     await market.tick(times=2)
     with pytest.raises(NoSuchPod):
         await market.act(ann, pod, Action.TERMINATE)

@@ -248,6 +248,24 @@ async def test_a_name_and_a_lock_change_in_place(serving: MarketServing) -> None
     assert (await serving.ask("DELETE", path, key=key)).status == 409
 
 
+async def test_a_pod_that_goes_is_not_there_to_go_again(serving: MarketServing) -> None:
+    """Its host has not let go: a second request is answered as one after that is."""
+    key, reply = await renting(serving)
+    await serving.tick()
+    path = f"/v2/pods/{reply.json['id']}"
+    assert (await serving.ask("DELETE", path, key=key)).status == 204
+    ways: tuple[tuple[str, str, object], ...] = (
+        ("DELETE", path, None),
+        ("POST", f"{path}/action", {"action": "terminate"}),
+        ("DELETE", path.replace("/v2/", "/v1/"), None),
+    )
+    for method, way, body in ways:
+        assert (await serving.ask(method, way, body, key=key)).status == 404
+    assert (await shown(serving, key, reply.json))["status"] == "TERMINATED"
+    await serving.tick()
+    assert [(await serving.ask(*way, key=key)).status for way in ways] == [404] * 3
+
+
 async def test_what_a_container_is_made_of_resets_it(serving: MarketServing) -> None:
     key, reply = await renting(serving, env={"A": "1"}, ports=["80/http"])
     await serving.tick()

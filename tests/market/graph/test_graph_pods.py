@@ -88,6 +88,7 @@ async def test_a_terminated_pod_leaves_the_list(graphql: Speaking) -> None:
     pod = await graphql.rent()
     await graphql.market.tick()
     assert await graphql.ask(END, id=pod) == {"podTerminate": None}
+    assert (await graphql.error(END, id=pod))["message"] == "pod not found to terminate"
     assert (await graphql.ask(PODS))["myself"]["pods"] == []
     assert (await graphql.ask(POD, id=pod)) == {"pod": None}
 

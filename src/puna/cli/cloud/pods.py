@@ -87,6 +87,7 @@ def show(session: Session, *, pod: str, as_json: bool) -> None:
         ("on", f"{found.count} x {card_name(found.card)}"),
         ("an hour", price(hour_of(found))),
         *((name, extras.text(key)) for name, key in _EXTRAS),
+        (_reason_name(found), extras.text("reason")),
         *(
             (name, f"${extras.text(name)}")
             for name in ("bid", "held", "spent")
@@ -101,9 +102,14 @@ def show(session: Session, *, pod: str, as_json: bool) -> None:
 
 _EXTRAS = (
     *(("tenure", "tenure"), ("project", "project"), ("host", "host")),
-    *(("reason", "reason"), ("progress", "progress"), ("stops", "stopAt")),
+    *(("progress", "progress"), ("stops", "stopAt")),
     *(("is terminated", "terminateAt"), ("paid until", "paidUntil")),
 )
+
+
+def _reason_name(pod: CloudPod) -> str:
+    """Return what a reason is called: of a pod that runs again it is how it ended before."""
+    return "last end" if pod.status == "RUNNING" else "reason"
 
 
 @pods.command()

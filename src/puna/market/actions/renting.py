@@ -252,6 +252,8 @@ async def act_on_pod(
     """
     check_may_act_on(caller, pod)
     found = await must_have(tx, pod, caller.account.id)
+    if action is Action.TERMINATE and found.state.desired is Desired.TERMINATE:
+        raise NoSuchPod(f"there is no pod {pod}")  # as when its host has let go: once is enough
     intent = act(found.state, action)
     if action in (Action.START, Action.RESTART):
         check_may_manage(caller)
