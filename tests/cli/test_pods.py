@@ -1,13 +1,14 @@
 """`puna pods` from offer to bill: on a cloud of RunPod's kind, and on a market of puna's."""
 
 import asyncio
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,11 +18,12 @@ import pytest
 import pytest_asyncio
 
 from puna.cli.cloud.pods import ssh_command
-from puna.cli.cloud.reach import narrow, price, session_on
+from puna.cli.cloud.reach import NoWay, narrow, price, session_on, wait_for_answer
 from puna.cli.session import Session
 from puna.cloud.values import CloudPod
 from puna.node.replies import Fields
-from puna.units import Money
+from puna.settings import Address
+from puna.units import Money, Span
 from tests.fakes.console import Ran, a_terminal, puna
 from tests.fakes.runpod import KEY, FakeRunPod, running_runpod
 from tests.market.serving import MarketServing, market_serving
@@ -406,6 +408,67 @@ async def test_a_model_is_run_where_the_pod_is(ann: Ann) -> None:
     there = await asyncio.to_thread(session_on, session, "bench")
     assert there.settings.host.url == pod["urls"]["11434"].rstrip("/")
     assert there.settings.api_key == ann.environ["PUNA_CLOUD_KEY"]
+
+
+@pytest.mark.parametrize("waits", [0, 2, 500])
+async def test_a_pod_that_starts_is_waited_for(ann: Ann, waits: int) -> None:
+    server = await asyncio.start_server(starting(waits), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    pauses: list[Span] = []
+    terminal = a_terminal()
+    there = Address(host="127.0.0.1", port=port)
+    async with server:
+        waiting = asyncio.to_thread(
+            wait_for_answer,
+            Session(terminal, ann.environ),
+            "bench",
+            there,
+            "k",
+            wait=pauses.append,
+        )
+        if waits == 500:
+            with pytest.raises(NoWay, match="nothing in bench answers"):
+                await waiting
+        else:
+            await waiting
+    assert len(pauses) == min(waits, 120)
+    assert isinstance(terminal.err, io.StringIO)
+    assert ("bench is starting" in terminal.err.getvalue()) is bool(waits)
+
+
+def starting(waits: int) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]:
+    """Answer as a gateway does: so often that nothing is there, then with a page."""
+    left = [waits]
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        left[0] -= 1
+        body = b'{"error": "not yet", "code": "nothing_there"}' if left[0] >= 0 else b"a page"
+        status = b"502 Bad Gateway" if left[0] >= 0 else b"200 OK"
+        head = b"HTTP/1.1 %b\r\nContent-Length: %d\r\nConnection: close\r\n\r\n"
+        writer.write(head % (status, len(body)) + body)
+        writer.close()
+        await writer.wait_closed()
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--cpus", "1"), "--cpus is 2, 4, 8 or so on, and not 1"),
+        (("--cpus", "6"), "--cpus is 2, 4, 8 or so on, and not 6"),
+        (("--cpus", "2", "--volume", "20"), "a pod without a card has no volume"),
+        (("--volume", "5"), "--volume is at least 10 GB"),
+    ],
+    ids=str,
+)
+async def test_sizes_that_cannot_be_had_are_refused_in_words(
+    ann: Ann, words: tuple[str, ...], said: str
+) -> None:
+    ran = await ann.type("pods", "create", "--image", "img", *words, "--yes")
+    assert ran.code == 1
+    assert ran.err.startswith(f"Error: {said}")
 
 
 async def test_a_pod_without_a_port_runs_no_model(ann: Ann) -> None:

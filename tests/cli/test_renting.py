@@ -146,11 +146,23 @@ async def test_offers_are_a_table_of_80_columns(ann: Renter) -> None:
     await ann.market.host("cpu", country="PL", card="", cards=0, card_memory=0)
     ran = await ann.type("offers", "--country", "pl")
     assert ran.lines == [
-        "CARD      FREE    MEMORY  RAM    AT  CLOUD      ON DEMAND  SPOT FROM",
-        "RTX 4090  2 of 2  24 GB   64 GB  PL  COMMUNITY  $0.36      $0.10",
+        "CARD      FREE      MEMORY  RAM    AT  CLOUD      ON DEMAND  SPOT FROM",
+        "RTX 4090  2 of 2    24 GB   64 GB  PL  COMMUNITY  $0.36      $0.10",
+        "16 CPUs   16 of 16  -       64 GB  PL  COMMUNITY  $0.36      $0.10",
     ]
-    assert ran.err == "more do not do: 2; another card (1), another country (1)\n"
+    assert ran.err == "more do not do: 1; another country (1)\n"
     assert fits(ran)
+
+
+async def test_machines_without_cards_are_left_out_where_a_card_is_asked_for(ann: Renter) -> None:
+    await ann.market.host("cpu", card="", cards=0, card_memory=0)
+    await ann.market.host("busy", is_paused=True)
+    for words in (("--count", "1"), ("--memory", "8")):
+        found = await ann.read("offers", *words)
+        assert found["offers"] == []
+    found = await ann.read("offers")
+    assert [each["processors"] for each in found["offers"]] == [16]
+    assert found["refused"] == {"its owner does not offer it now": 1}
 
 
 @TOGETHER

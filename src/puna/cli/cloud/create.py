@@ -85,6 +85,7 @@ def create(session: Session, /, *, yes: bool, detach: bool, as_json: bool, **fla
     client = cloud_of(session)
     template = client.template(flags["template"]) if flags["template"] else Fields({})
     flags = _with_sizes(flags, template)
+    _check_sizes(flags)
     search, known = search_in(client, flags)
     quote = _quote(client, flags, search, known)
     order = _order(flags, search, quote, template, known)
@@ -147,6 +148,20 @@ def _with_sizes(flags: Mapping[str, Any], template: Fields) -> dict[str, Any]:
         return {**flags, **sizes, "ram": max(flags["ram"] or 0, gigabytes)}
     memory = max(flags["ram"] or 0, _MEMORY_GB * flags["count"])
     return {**flags, **sizes, "ram": memory}
+
+
+def _check_sizes(flags: Mapping[str, Any]) -> None:
+    """Refuse sizes that RunPod's version 2 has not. Raises `Invalid`."""
+    processors, volume = flags["cpus"], flags["volume"]
+    if processors and (processors < _PROCESSORS or processors & (processors - 1)):
+        raise Invalid(f"--cpus is 2, 4, 8 or so on, and not {processors}")
+    if processors and volume:
+        raise Invalid("a pod without a card has no volume that survives a stop")
+    if volume and volume < _LEAST_VOLUME_GB:
+        raise Invalid(f"--volume is at least {_LEAST_VOLUME_GB} GB")
+
+
+_LEAST_VOLUME_GB = 10
 
 
 def _flavour(flags: Mapping[str, Any]) -> str:

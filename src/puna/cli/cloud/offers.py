@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from puna.cli.cloud.reach import as_json, cloud_of, narrow, price, print_json
 from puna.cli.language import Language
@@ -108,6 +109,8 @@ def offers(session: Session, /, *, show_all: bool, as_json: bool, **flags: Any) 
         return
     search, _ = search_in(client, flags)
     found = client.offers(search)
+    if not _asks_for_cards(flags):
+        found = _with_processors(found, client.offers(search | {"count": 0}))
     if as_json:
         names = Offer.__dataclass_fields__
         each_offer = [{name: getattr(each, name) for name in names} for each in found.offers]
@@ -119,6 +122,28 @@ def offers(session: Session, /, *, show_all: bool, as_json: bool, **flags: Any) 
     session.terminal.line(narrow(header, rows, session.terminal.screen_language))
     if found.refused:
         session.terminal.say(refusal_words(found, session.terminal.language, is_long=show_all))
+
+
+def _asks_for_cards(flags: Mapping[str, Any]) -> bool:
+    """Tell whether machines without cards cannot be meant, or are the only ones meant."""
+    said = click.get_current_context().get_parameter_source("count")
+    named = any(flags[name] for name in ("cards", "cpus", "memory", "volume", "cuda"))
+    return named or said is not ParameterSource.DEFAULT
+
+
+def _with_processors(cards: Offers, processors: Offers) -> Offers:
+    """Add machines that have no cards, with why they do not do if so."""
+    bare = [each for each in processors.offers if not each.cards]
+    offered = {each.host for each in bare}
+    why_by_host = {
+        host: processors.why_by_host.get(host, why) if why == _ANOTHER_CARD else why
+        for host, why in cards.why_by_host.items()
+        if host not in offered
+    }
+    return Offers(tuple(sorted((*cards.offers, *bare), key=lambda each: each.an_hour)), why_by_host)
+
+
+_ANOTHER_CARD = "another card"
 
 
 def _row(offer: Offer) -> tuple[str, ...]:

@@ -10,13 +10,15 @@ import click
 from puna.cli.language import ENGLISH, Language
 from puna.cli.session import Session
 from puna.cloud.client import CloudClient, client_of
+from puna.cloud.line import pause
 from puna.cloud.settings import load_login
 from puna.cloud.values import CloudPod, money_in
 from puna.errors import Conflict, Invalid
+from puna.net import Caller
 from puna.node.replies import Fields
-from puna.settings import read_address, read_environment
+from puna.settings import Address, read_address, read_environment
 from puna.text import cell_width, one_line
-from puna.units import Money
+from puna.units import Money, Span
 
 WIDTH = 80
 _GAP = "  "
@@ -49,7 +51,9 @@ def session_on(session: Session, name: str) -> Session:
     if pod.status != "RUNNING":
         raise NoWay(f"{pod.name} is {pod.status}", hint=f"start it: puna pods start {pod.name}")
     address = read_address(url.rstrip("/"))
-    given = {"PUNA_HOST": address.url, "PUNA_API_KEY": login.key if login.covers(address) else ""}
+    key = login.key if login.covers(address) else ""
+    wait_for_answer(session, pod.name, address, key)
+    given = {"PUNA_HOST": address.url, "PUNA_API_KEY": key}
     environ = {**read_environment(session.environ), **given}
     return Session(
         session.terminal,
@@ -58,6 +62,27 @@ def session_on(session: Session, name: str) -> Session:
         verbose=session.verbose,
         wordwrap=session.wordwrap,
     )
+
+
+def wait_for_answer(
+    session: Session, name: str, address: Address, key: str, *, wait: Callable[[Span], None] = pause
+) -> None:
+    """Wait while a gateway says that nothing in a pod answers yet. Raises `NoWay` in the end."""
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    asked = Caller(address.scheme, address.host, address.port, prefix=address.path, headers=headers)
+    for turn in range(_TURNS):
+        with asked.request("GET", "/", timeout_s=_PATIENCE_S) as answer:
+            told = answer.read() if answer.status == _BAD_GATEWAY else b""
+        if b'"nothing_there"' not in told:
+            return
+        if not turn:
+            session.terminal.say(f"{name} is starting: waiting until it answers")
+        wait(_TURN)
+    raise NoWay(f"nothing in {name} answers", hint=f"look at its log: puna pods logs {name}")
+
+
+_BAD_GATEWAY, _PATIENCE_S = 502, 60
+_TURNS, _TURN = 120, Span.of(seconds=1)
 
 
 def as_json(command: Callable[..., Any]) -> Callable[..., Any]:
