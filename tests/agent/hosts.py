@@ -39,6 +39,8 @@ class Host:
     folder: Path
     cards: Sequence[str] = ("nvidia.com/gpu=0", "nvidia.com/gpu=1")
     trusts_local: bool = False
+    has_images: bool = False
+    """Whether volumes are file systems that the engine mounts."""
     orders: Orders = field(default_factory=lambda: Orders(version="0"))
     keeper: Keeper = field(init=False)
 
@@ -48,7 +50,7 @@ class Host:
     def new_keeper(self, kept: Kept) -> Keeper:
         clock = MarketClock(self.world)
         estate = Estate(house=House(host=HOST), cards=self.cards)
-        volumes = Volumes(self.engine, HOST, self.folder, has_images=False)
+        volumes = Volumes(self.engine, HOST, self.folder, has_images=self.has_images)
         hands = Hands(clock, self.engine, estate, volumes)
         return Keeper(self.engine, hands, clock, kept, trusts_local=self.trusts_local)
 

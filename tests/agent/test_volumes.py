@@ -1,15 +1,18 @@
 """A volume of a fixed size is a file system in a file, made once and whole."""
 
 import shutil
+import subprocess
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
-from puna.agent.containers import first_user
+from puna.agent.containers import HOST, POD, first_user
 from puna.agent.problems import NoRoom
-from puna.agent.volumes import make_image
+from puna.agent.volumes import can_make_images, make_image
 from puna.errors import Failed
 from puna.units import Size
+from tests.agent.hosts import Host, a_host, an_order
 
 MB = 10**6
 needs_mkfs = pytest.mark.skipif(shutil.which("mkfs.ext4") is None, reason="no mkfs.ext4 here")
@@ -51,3 +54,49 @@ def test_what_mkfs_says_is_said(tmp_path: Path) -> None:
     with pytest.raises(Failed, match="cannot be made"):
         make_image(tmp_path / "p1.ext4", Size(1000), 0)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def mounted(tmp_path: Path) -> Iterator[Path]:
+    if not can_make_images():
+        pytest.skip("volumes cannot be images here")
+    place = tmp_path / "mounted"
+    place.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "none", str(place)], check=True)
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", str(place)], check=False, capture_output=True)
+
+
+@pytest.fixture
+async def left_mounted(tmp_path: Path, mounted: Path) -> AsyncIterator[tuple[Host, Path]]:
+    """A host on which a run has ended and its volume is still mounted."""
+    async with a_host(tmp_path, has_images=True) as host:
+        labels = {POD: "p1", HOST: "h1"}
+        volume = {"Name": "puna-p1", "Labels": labels, "Mountpoint": str(mounted)}
+        host.there.volumes["puna-p1"] = volume
+        yield host, mounted
+
+
+async def test_a_mount_that_the_engine_forgot_holds_up_no_restart(
+    left_mounted: tuple[Host, Path],
+) -> None:
+    host, place = left_mounted
+    host.there.refuses["start"] = ["mount: /v/p1.ext4 is already mounted."]
+    host.order(an_order(run=2, volume=10**9, volume_path="/workspace"))
+    await host.turns(5)
+    assert (await host.report()).observed == "running"
+    assert (host.there.calls["create"], host.there.calls["start"]) == (1, 2)
+    assert not place.is_mount()
+
+
+async def test_a_mount_is_left_alone_when_something_else_is_wrong(
+    left_mounted: tuple[Host, Path],
+) -> None:
+    host, place = left_mounted
+    host.there.refuses["start"] = ["address already in use"]
+    host.order(an_order(volume=10**9, volume_path="/workspace"))
+    await host.turns(20)
+    assert (await host.report()).observed == "running"
+    assert place.is_mount()

@@ -133,6 +133,9 @@ async def test_a_machine_joins_is_killed_and_earns(owner: Owner, podman: Podman)
             while not await owner.shows("running"):
                 pass
         assert podman.run("ps", "--quiet", "--no-trunc") == before
+        await owner.market.act(caller, pod, Action.RESTART)
+        await owner.until(pod, Status.RUNNING)
+        assert podman.run("ps", "--quiet", "--no-trunc") not in {"", before}
         assert "EARNED" in await owner.puna("earnings")
         await owner.puna("pause")
         await owner.market.act(caller, pod, Action.TERMINATE)
@@ -144,6 +147,7 @@ async def test_a_machine_joins_is_killed_and_earns(owner: Owner, podman: Podman)
         assert b"pods go on" in said
         assert b"Traceback" not in said
     lines = await owner.market.log(pod)
-    assert lines.count("started") == 1
+    assert lines.count("started") == 2
+    assert not [line for line in lines if "failed" in line]
     await owner.puna("leave", "--force")
     assert "joined no market" in await owner.puna("status", code=1)

@@ -13,7 +13,7 @@ from puna.agent.deadman import MarketClock
 from puna.agent.engine import Engine
 from puna.agent.notices import give_notice
 from puna.agent.orders import Told
-from puna.agent.problems import AlreadyThere, EngineGone, NoRoom
+from puna.agent.problems import AlreadyThere, EngineGone, EngineRefused, NoRoom
 from puna.agent.progress import Folded
 from puna.agent.shown import Login
 from puna.agent.volumes import Volumes
@@ -21,6 +21,8 @@ from puna.errors import PunaError
 from puna.units import Span
 
 _SAY_EVERY = Span.of(seconds=5)
+_MOUNTED = "already mounted"
+"""What Podman says of a volume that it has mounted and forgotten."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,10 +115,24 @@ class Hands:
     async def _start(self, step: Start) -> str:
         """Start a container. One that cannot start, by a port that is taken say, is made anew."""
         try:
-            await self._engine.start(step.container)
+            await self._start_with_volume(step)
         except EngineGone:
             raise
         except PunaError:
             await self._engine.remove(step.container)
             raise
         return "started"
+
+    async def _start_with_volume(self, step: Start) -> None:
+        """Start it, and again where an earlier run's mount of its volume was in the way.
+
+        Podman is asked first: unmounting what it counts as mounted would leave the container with
+        the bare folder.
+        """
+        try:
+            await self._engine.start(step.container)
+        except EngineRefused as error:
+            is_in_the_way = _MOUNTED in error.message
+            if not is_in_the_way or not await self._volumes.let_go(step.pod):
+                raise
+            await self._engine.start(step.container)

@@ -46,14 +46,19 @@ class Volumes:
             options = {"type": "ext4", "device": str(file), "o": "loop,nodev,nosuid"}
         await self._engine.make_volume(name, {POD: pod, HOST: self._host}, options)
 
-    async def remove(self, pod: str) -> None:
-        """Remove a pod's volume with all that is in it."""
-        name = volume_name(pod)
+    async def let_go(self, pod: str) -> bool:
+        """Unmount a pod's volume that no container has; tell whether it was mounted."""
+        was_mounted = False
         if self._has_images:
             for each in await self._engine.volumes():
-                if each.name == name:
-                    await asyncio.to_thread(_let_go, each.folder)
-        await self._engine.remove_volume(name)
+                if each.name == volume_name(pod):
+                    was_mounted |= await asyncio.to_thread(_let_go, each.folder)
+        return was_mounted
+
+    async def remove(self, pod: str) -> None:
+        """Remove a pod's volume with all that is in it."""
+        await self.let_go(pod)
+        await self._engine.remove_volume(volume_name(pod))
         await asyncio.to_thread((self._folder / f"{pod}.ext4").unlink, missing_ok=True)
 
 
@@ -84,11 +89,13 @@ def make_image(file: Path, size: Size, user: int) -> None:
         draft.unlink(missing_ok=True)
 
 
-def _let_go(folder: Path) -> None:
-    """Unmount a volume that no container has; Podman 4 forgets one after files were put in it."""
+def _let_go(folder: Path) -> bool:
+    """Unmount a volume that no container has; Podman 4 forgets some that it has mounted itself."""
+    was_mounted = folder.is_mount()
     for _ in range(_MOST_MOUNTS):
         if not folder.is_mount() or _run("umount", "--lazy", str(folder)):
-            return
+            break
+    return was_mounted
 
 
 def _format(file: Path, user: int) -> None:
