@@ -40,6 +40,8 @@ class Made:
     ended: datetime | None = None
     code: int = 0
     said: list[str] = field(default_factory=list)
+    processor_s: float = 0
+    received: int = 0
 
 
 class ContainerEngine:
@@ -101,6 +103,7 @@ class ContainerEngine:
             ("POST", "/containers/create", self._create),
             ("GET", "/containers/{id}/json", self._inspect),
             ("GET", "/containers/{id}/logs", self._logs),
+            ("GET", "/containers/{id}/stats", self._stats),
             ("POST", "/containers/{id}/start", self._start),
             ("POST", "/containers/{id}/stop", self._stop),
             ("POST", "/containers/{id}/kill", self._kill),
@@ -210,6 +213,14 @@ class ContainerEngine:
             return _no(404, "no such container")
         lines = [f"{_when(made.started)} {line}\n".encode() for line in made.said]
         return web.Response(body=b"".join(struct.pack(">BxxxL", 1, len(x)) + x for x in lines))
+
+    async def _stats(self, request: web.Request) -> web.Response:
+        made = self._found(request)
+        if made is None:
+            return _no(404, "no such container")
+        processor = {"cpu_usage": {"total_usage": int(made.processor_s * 10**9)}}
+        network = {"eth0": {"rx_bytes": made.received, "tx_bytes": 0}}
+        return web.json_response({"cpu_stats": processor, "networks": network})
 
     async def _start(self, request: web.Request) -> web.Response:
         made = self._found(request)

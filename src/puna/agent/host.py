@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from filelock import FileLock, Timeout
 
 from puna.agent import walls
+from puna.agent.activity import Activity
 from puna.agent.agent import Agent, Surroundings
 from puna.agent.containers import House
 from puna.agent.deadman import MarketClock
@@ -164,16 +165,23 @@ class Host:
         keeper, clock = self._keeper(identity, nature, means)
         keeper.last_words = self._keep_log
         disk = DiskWatch(self._engine, keeper, is_needed=not means.limits_disk)
-        reach = PodReach(self._world, self._engine, keeper)
+        activity = Activity(self._world, self._engine, keeper)
+        reach = PodReach(self._world, self._engine, keeper, activity.note)
         tunnel = Tunnel(self._world, reach, self._find_door)
         duties: list[Callable[[], Awaitable[None]]] = [
             self._every(_STATUS, self._look_at_the_owner),
             self._every(_LOOK, disk.look),
+            self._every(_LOOK, activity.look),
             tunnel.run,
         ]
         if not means.why_no_walls:
             duties.append(self._every(_LOOK, self._see_to_walls))
-        around = Surroundings(machine=lambda: self._offer.machine, terms=self._terms, duties=duties)
+        around = Surroundings(
+            machine=lambda: self._offer.machine,
+            terms=self._terms,
+            duties=duties,
+            active=activity.active,
+        )
         agent = Agent(keeper, self._link, clock, self._notebook, around)
         async with asyncio.TaskGroup() as group:
             group.create_task(agent.run())

@@ -2,8 +2,9 @@
 
 import os
 import signal
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
+from functools import partial
 
 from puna.agent.engine import Engine
 from puna.agent.execs import Exec, TerminalSize
@@ -24,14 +25,23 @@ _KILLED = 137
 class PodReach:
     """Finds pods by what the keeper last saw."""
 
-    def __init__(self, world: World, engine: Engine, keeper: Keeper) -> None:
+    def __init__(
+        self,
+        world: World,
+        engine: Engine,
+        keeper: Keeper,
+        note: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self._world = world
         self._engine = engine
         self._keeper = keeper
+        self._note = note
 
     async def address(self, pod: str, port: int) -> tuple[str, int]:
         """Return where a port of a pod is on this machine. Raises `NoSuchPod`, `NotOnEngine`."""
-        return await self._engine.address(self._running(pod).container.id, port)
+        found = self._running(pod).container.id
+        self._note(pod)
+        return await self._engine.address(found, port)
 
     async def shell(self, pod: str, ask: Ask) -> Shell:
         """Begin a shell or a command in a pod. Raises `NoSuchPod`, and what the engine says."""
@@ -45,7 +55,8 @@ class PodReach:
             size=_size(ask.size),
             env=env,
         )
-        return PodShell(self._world, began)
+        self._note(pod)
+        return PodShell(self._world, began, partial(self._note, pod))
 
     async def logs(self, pod: str, ask: Ask) -> AsyncIterator[LogLine]:
         """Return what the pod's container wrote, and writes. Raises as `shell`."""
@@ -76,9 +87,10 @@ class PodReach:
 class PodShell:
     """A program in a pod, ended with whoever listened to it."""
 
-    def __init__(self, world: World, began: Exec) -> None:
+    def __init__(self, world: World, began: Exec, note: Callable[[], None]) -> None:
         self._world = world
         self._began = began
+        self._note = note
 
     async def read(self) -> tuple[bool, bytes] | None:
         """Return whether it is an error output and what it wrote; None at the end."""
@@ -86,6 +98,7 @@ class PodShell:
 
     async def write(self, data: bytes) -> None:
         """Let it read some bytes."""
+        self._note()
         await self._began.write(data)
 
     async def end_input(self) -> None:
