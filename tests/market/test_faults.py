@@ -10,7 +10,7 @@ from puna.market.actions.renting import NoCapacity, NoSuchPod
 from puna.market.db import pods
 from puna.market.domain.hosts import Tenure
 from puna.market.domain.ledger import BookKind
-from puna.market.domain.pods import Action, Status, WrongState
+from puna.market.domain.pods import Action, Status
 from puna.units import Money, Span
 from puna.wire.agent import TermsReport
 from tests.market.stage import Stage
@@ -59,7 +59,7 @@ async def test_terminating_twice_is_as_terminating_once(market: Stage) -> None:
     pod = await market.rent(ann)
     await market.tick(times=2)
     await market.act(ann, pod, Action.TERMINATE)
-    with pytest.raises(WrongState):
+    with pytest.raises(NoSuchPod):  # though its host has not let go of it yet
         await market.act(ann, pod, Action.TERMINATE)
     await market.tick(times=2)
     spent = sum(each.line.amount for each in await market.bill(ann))
