@@ -7,7 +7,8 @@ import pytest
 
 from puna.market.domain.hosts import Tenure
 from puna.market.domain.pods import Desired, Observed, PodState
-from puna.market.http.pods import OpenPort, dollars, exact
+from puna.market.http.money import dollars, exact
+from puna.market.http.pods import OpenPort
 from puna.market.http.rest_v2.words import pod_told, puna_told, ssh_ways
 from puna.units import Money
 from tests.market.lots import CARD

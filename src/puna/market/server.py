@@ -30,6 +30,7 @@ from puna.market.market import Market, seal_of, tariff_of
 from puna.market.settings import MarketSettings
 from puna.node.api.listening import (
     BACKLOG,
+    IDLE_CONNECTION_S,
     PortInUse,
     allow_many_connections,
     bound,
@@ -43,7 +44,6 @@ from puna.version import __version__
 from puna.world import RealWorld, World
 
 FINISHING = Span.of(seconds=2)
-_IDLE_CONNECTION_S = 120
 
 
 def serve(
@@ -162,7 +162,7 @@ def uvicorn_config(market: Market, gateway: Gateway, *first: APIRouter) -> uvico
         log_level=logging.ERROR,
         server_header=False,
         headers=[("server", f"puna-market/{__version__}")],
-        timeout_keep_alive=_IDLE_CONNECTION_S,
+        timeout_keep_alive=IDLE_CONNECTION_S,
         timeout_graceful_shutdown=round(FINISHING.seconds),
         backlog=BACKLOG,
     )

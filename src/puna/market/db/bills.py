@@ -197,15 +197,19 @@ def _meter(row: Row[Any]) -> Meter:
     )
 
 
-def _line(row: Row[Any]) -> BillLine:
-    line = Line(
+def as_line(row: Row[Any]) -> Line:
+    """Return the line in a row of `bill_lines`, or of what is joined with it."""
+    return Line(
         item=Item(row.item),
         start=row.start,
         end=row.end,
         an_hour=Money(row.an_hour),
         amount=Money(row.amount),
     )
-    return BillLine(pod=row.pod, project=row.project, host=row.host, line=line)
+
+
+def _line(row: Row[Any]) -> BillLine:
+    return BillLine(pod=row.pod, project=row.project, host=row.host, line=as_line(row))
 
 
 def _budget(row: Row[Any]) -> Budget:

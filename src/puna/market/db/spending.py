@@ -23,6 +23,7 @@ from sqlalchemy import (
     type_coerce,
 )
 
+from puna.market.db.bills import as_line
 from puna.market.db.database import Transaction
 from puna.market.db.tables import balances, bill_lines, entries, hosts, keys, pods, postings
 from puna.market.domain.billing import Bucket
@@ -298,13 +299,6 @@ def _added(one: Sum, other: Sum) -> Sum:
 
 
 def _line(row: Row[Any]) -> BilledLine:
-    line = Line(
-        item=Item(row.item),
-        start=row.start,
-        end=row.end,
-        an_hour=Money(row.an_hour),
-        amount=Money(row.amount),
-    )
     return BilledLine(
         entry=row.entry,
         pod=row.pod,
@@ -312,5 +306,5 @@ def _line(row: Row[Any]) -> BilledLine:
         project=row.project,
         key=row.key,
         host=row.host,
-        line=line,
+        line=as_line(row),
     )

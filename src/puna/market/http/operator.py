@@ -21,6 +21,7 @@ from puna.market.db.ledger import balance_of, imbalance, renter
 from puna.market.db.notices import Notice
 from puna.market.domain.hosts import Cloud, Host
 from puna.market.http.auth import ThisMarket, operator, reading, writing
+from puna.market.http.money import exact
 from puna.market.market import Market
 from puna.units import Money
 from puna.version import __version__
@@ -63,8 +64,8 @@ async def status(market: ThisMarket) -> wire.Status:
         hosts_fresh=sums.hosts_fresh,
         hosts_waiting=market.waiting.count,
         pods=dict(sums.pods),
-        money={kind: _dollars(amount) for kind, amount in sums.money.items()},
-        imbalance=_dollars(apart),
+        money={kind: exact(amount) for kind, amount in sums.money.items()},
+        imbalance=exact(apart),
         orphans=sums.orphans,
         loops={name: f"{taken:%Y-%m-%dT%H:%M:%SZ}" for name, taken in sums.loops.items()},
     )
@@ -131,7 +132,7 @@ async def grant(market: ThisMarket, wanted: wire.GrantCredit) -> wire.Granted:
             tx, market.world, wanted.account, amount, key=wanted.once
         )
         balance = await balance_of(tx, renter(account.id))
-    return wire.Granted(account=account.id, email=account.email, balance=_dollars(balance))
+    return wire.Granted(account=account.id, email=account.email, balance=exact(balance))
 
 
 @router.get("/hosts")
@@ -231,18 +232,14 @@ def _next(ids: Sequence[str], limit: int) -> str:
     return ids[-1] if len(ids) == limit else ""
 
 
-def _dollars(amount: Money) -> str:
-    return str(amount).replace("$", "")
-
-
 def _account(row: Line) -> wire.AccountShown:
     return wire.AccountShown(
         id=row.id,
         email=row.email,
         is_admin=row.is_admin,
         created=row.created,
-        balance=_dollars(Money(row.balance)),
-        earned=_dollars(Money(row.earned)),
+        balance=exact(Money(row.balance)),
+        earned=exact(Money(row.earned)),
         keys=row.keys,
         pods=row.pods,
     )
@@ -290,8 +287,8 @@ async def _host(tx: Transaction, market: Market, row: Line) -> wire.HostShown:
         cards=host.machine.cards,
         cards_free=host.free.cards,
         pods=len(host.tenants),
-        price=_dollars(host.terms.price),
-        least_bid=None if bid is None else _dollars(bid),
+        price=exact(host.terms.price),
+        least_bid=None if bid is None else exact(bid),
         is_fresh=host.is_fresh(market.world.now()),
         is_paused=host.terms.is_paused,
         is_draining=host.is_draining,

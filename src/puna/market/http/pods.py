@@ -255,13 +255,3 @@ def _long_date(moment: datetime) -> str:
     """Write a moment as JavaScript does, which RunPod's clients take apart."""
     text = moment.astimezone(UTC).strftime("%a %b %d %Y %H:%M:%S")
     return f"{text} GMT+0000 (Coordinated Universal Time)"
-
-
-def dollars(amount: Money) -> float:
-    """Return money as RunPod writes it."""
-    return amount / 10**6
-
-
-def exact(amount: Money) -> str:
-    """Return money as this market writes it: a decimal number of dollars."""
-    return str(amount).replace("$", "")

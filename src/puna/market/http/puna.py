@@ -17,7 +17,8 @@ from puna.market.domain.billing import Bucket
 from puna.market.domain.pods import Observed
 from puna.market.http import words
 from puna.market.http.auth import Renter, ThisMarket, reading, writing
-from puna.market.http.words import InvalidQuery, dollars
+from puna.market.http.money import exact
+from puna.market.http.words import InvalidQuery
 from puna.units import Money
 from puna.wire import cloud as wire
 
@@ -93,7 +94,7 @@ async def spend(
         start=when.start,
         end=when.end,
         rows=rows,
-        total=dollars(Money(sum(each.total for each in whole))),
+        total=exact(Money(sum(each.total for each in whole))),
         after=rows[-1].id if len(rows) == query.limit and not bucket else "",
     )
 
@@ -200,8 +201,8 @@ async def events(
         status=str(found.state.status),
         runs=found.state.observed is Observed.RUNNING and not is_closed,
         is_gone=is_closed,
-        an_hour=dollars(spending.hour_now(found, market.tariff.storage)),
-        spent=dollars(spent),
+        an_hour=exact(spending.hour_now(found, market.tariff.storage)),
+        spent=exact(spent),
     )
 
 

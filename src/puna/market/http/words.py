@@ -14,6 +14,7 @@ from puna.market.domain.budgets import Period, Scope, Spent
 from puna.market.domain.cards import name_of
 from puna.market.domain.hosts import Cloud, Tenure
 from puna.market.domain.specs import PodSpec
+from puna.market.http.money import exact
 from puna.market.market import Market
 from puna.units import Money, Size
 from puna.wire import cloud as wire
@@ -27,11 +28,6 @@ class InvalidQuery(Invalid):
     """What was asked for makes no sense."""
 
     code = "invalid_query"
-
-
-def dollars(money: Money) -> str:
-    """Write money as a decimal number of dollars."""
-    return str(money).replace("$", "")
 
 
 def search_of(query: wire.OfferQuery) -> Search:
@@ -113,9 +109,9 @@ def _offer(offer: Offer) -> wire.OfferReply:
         disk_mbps=machine.disk_mbps,
         public_ip=machine.has_public_ip,
         runtimes=list(machine.runtimes),
-        on_demand=dollars(terms.price),
-        spot=None if terms.least_bid is None else dollars(terms.least_bid),
-        an_hour=dollars(offer.hour),
+        on_demand=exact(terms.price),
+        spot=None if terms.least_bid is None else exact(terms.least_bid),
+        an_hour=exact(offer.hour),
         free=offer.free,
         within_reach=offer.within_reach,
         displaces=offer.displaces,
@@ -130,9 +126,9 @@ def account_reply(market: Market, caller: Caller, stands: Standing) -> wire.Acco
         email=caller.account.email,
         is_admin=caller.account.is_admin,
         may_write=caller.key.may_write,
-        balance=dollars(stands.balance),
-        held=dollars(stands.held),
-        an_hour=dollars(stands.an_hour),
+        balance=exact(stands.balance),
+        held=exact(stands.held),
+        an_hour=exact(stands.an_hour),
         runway_seconds=None if lasts is None else int(lasts.seconds),
         pods=stands.pods,
         running=stands.running,
@@ -174,8 +170,8 @@ def line_reply(billed: BilledLine) -> wire.LineReply:
         item=str(line.item),
         start=line.start,
         end=line.end,
-        an_hour=dollars(line.an_hour),
-        amount=dollars(line.amount),
+        an_hour=exact(line.an_hour),
+        amount=exact(line.amount),
     )
 
 
@@ -187,7 +183,7 @@ def explained_reply(found: Explained) -> wire.ExplainedReply:
         reason=found.posted.reason,
         at=found.posted.at,
         postings=[
-            wire.PostingReply(book=book, amount=dollars(amount))
+            wire.PostingReply(book=book, amount=exact(amount))
             for book, amount in found.posted.postings
         ],
     )
@@ -198,10 +194,10 @@ def spend_row(each: Sum, name: str, *, id_: str = "") -> wire.SpendRow:
     return wire.SpendRow(
         id=id_ or each.name,
         name=name,
-        amount=dollars(each.total),
-        cards=dollars(each.cards),
-        processors=dollars(each.processors),
-        disk=dollars(each.disk),
+        amount=exact(each.total),
+        cards=exact(each.cards),
+        processors=exact(each.processors),
+        disk=exact(each.disk),
         seconds=each.span.total_seconds(),
     )
 
@@ -243,10 +239,10 @@ def budget_reply(stands: Spent) -> wire.BudgetReply:
         scope=str(budget.scope),
         owner=budget.owner,
         period=str(budget.period),
-        limit=dollars(budget.limit),
-        charged=dollars(stands.charged),
-        held=dollars(stands.held),
-        left=dollars(stands.left),
+        limit=exact(budget.limit),
+        charged=exact(stands.charged),
+        held=exact(stands.held),
+        left=exact(stands.left),
     )
 
 

@@ -11,6 +11,8 @@ from puna.errors import Conflict, Failed
 from puna.settings import Address
 
 BACKLOG = 2048
+IDLE_CONNECTION_S = 120
+"""Longer than clients keep theirs (httpx 5 s, Go 90 s), so that they close first."""
 
 
 class PortInUse(Conflict):

@@ -21,6 +21,7 @@ from puna.node.api.desk import Desk
 from puna.node.api.guard import check_exposure
 from puna.node.api.listening import (
     BACKLOG,
+    IDLE_CONNECTION_S,
     PortInUse,
     allow_many_connections,
     bound,
@@ -39,8 +40,6 @@ FINISHING = Span.of(seconds=2)
 """How long answers may go on after a signal to stop."""
 _LAST_WORDS = Span.of(seconds=1)
 _ENGINES_END = Span.of(seconds=1)
-_IDLE_CONNECTION_S = 120
-"""Longer than clients keep theirs (httpx 5 s, Go 90 s), so that they close first."""
 _CONNECTION = "puna.node.api.connection:ClientConnection"  # needs what does not exist on Windows
 _PROBE_S = 1.0
 
@@ -136,7 +135,7 @@ def uvicorn_config(desk: Desk) -> uvicorn.Config:
         log_level=logging.ERROR,  # its warnings are what any stranger's bytes can provoke
         server_header=False,
         headers=[("server", f"puna/{__version__}")],
-        timeout_keep_alive=_IDLE_CONNECTION_S,
+        timeout_keep_alive=IDLE_CONNECTION_S,
         timeout_graceful_shutdown=round(FINISHING.seconds + _LAST_WORDS.seconds),
         backlog=BACKLOG,
     )

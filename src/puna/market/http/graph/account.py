@@ -8,7 +8,7 @@ from puna.market.db.ledger import balance_of, renter
 from puna.market.domain.ledger import Book, BookKind
 from puna.market.http.graph.asked import Asked, Field, Shape, Words
 from puna.market.http.graph.pods import pods_of_account
-from puna.market.http.pods import dollars
+from puna.market.http.money import dollars
 from puna.units import Money
 
 _BLANK = "\n\n"

@@ -21,7 +21,7 @@ from puna.market.domain.specs import PodSpec
 from puna.market.http.graph.asked import Asked, Field, Shape, Words
 from puna.market.http.graph.prices import Lowest, lowest
 from puna.market.http.graph.wishes import demand_of, instance_of
-from puna.market.http.pods import dollars as to_dollars
+from puna.market.http.money import dollars as to_dollars
 from puna.units import Money, Span
 
 _GB, _GIB = 10**9, 2**30

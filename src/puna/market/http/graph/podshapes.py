@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from puna.market.domain.cards import name_of
 from puna.market.domain.hosts import Cloud
 from puna.market.http.graph.asked import Shape
-from puna.market.http.pods import PodFacts, dollars
+from puna.market.http.money import dollars
+from puna.market.http.pods import PodFacts
 from puna.market.http.rest_v2.words import puna_told
 
 _HTTP = "http"

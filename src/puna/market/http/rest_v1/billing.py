@@ -10,7 +10,7 @@ from pydantic.alias_generators import to_camel
 from puna.market.db.spending import By, Spending, Sum, sums_of
 from puna.market.domain.billing import Bucket, Window, moment, window
 from puna.market.http.auth import Renter, ThisMarket, reading
-from puna.market.http.pods import dollars
+from puna.market.http.money import dollars
 from puna.wire.runpod_v1 import BillingV1
 
 router = APIRouter(prefix="/v1/billing", tags=["v1 billing"])

@@ -15,7 +15,8 @@ from puna.market.domain.cards import FLAVOURS, name_of
 from puna.market.domain.hosts import Cloud, Tenure
 from puna.market.domain.specs import PodSpec, version_of
 from puna.market.domain.templates import Preset, TemplateWish
-from puna.market.http.pods import PodFacts, dollars
+from puna.market.http.money import dollars
+from puna.market.http.pods import PodFacts
 from puna.market.http.rest_v2.words import (
     InvalidWish,
     NoSuchVolume,

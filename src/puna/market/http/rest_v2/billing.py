@@ -16,8 +16,8 @@ from puna.market.db.accounts import Caller
 from puna.market.db.spending import By, Spending, Sum, sums_of
 from puna.market.domain.billing import Bucket, InvalidWindow, Window, last, moment, window
 from puna.market.http.auth import Renter, ThisMarket, reading
+from puna.market.http.money import dollars
 from puna.market.market import Market
-from puna.units import Money
 
 router = APIRouter(prefix="/v2/billing")
 _ALL = (
@@ -108,19 +108,19 @@ def _record(each: Sum, query: BillingQuery, amounts: Mapping[str, object]) -> di
 
 def _amounts(each: Sum) -> dict[str, float]:
     return {
-        "totalAmount": _dollars(each.total),
-        "gpuAmount": _dollars(each.cards),
-        "cpuAmount": _dollars(each.processors),
-        "diskAmount": _dollars(each.disk),
+        "totalAmount": dollars(each.total),
+        "gpuAmount": dollars(each.cards),
+        "cpuAmount": dollars(each.processors),
+        "diskAmount": dollars(each.disk),
     }
 
 
 def _all_amounts(each: Sum) -> dict[str, float]:
     return dict.fromkeys(_ALL, 0.0) | {
-        "totalAmount": _dollars(each.total),
-        "podGpuAmount": _dollars(each.cards),
-        "podCpuAmount": _dollars(each.processors),
-        "podDiskAmount": _dollars(each.disk),
+        "totalAmount": dollars(each.total),
+        "podGpuAmount": dollars(each.cards),
+        "podCpuAmount": dollars(each.processors),
+        "podDiskAmount": dollars(each.disk),
     }
 
 
@@ -154,10 +154,6 @@ def _total(records: Sequence[Mapping[str, object]], name: str) -> float:
     """Sum floats of whole micro-dollars, exactly."""
     amounts = (record[name] for record in records)
     return sum(round(each * 10**6) for each in amounts if isinstance(each, float)) / 10**6
-
-
-def _dollars(money: Money) -> float:
-    return money / 10**6
 
 
 def _time(moment_: datetime) -> str:

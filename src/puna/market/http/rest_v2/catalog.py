@@ -28,9 +28,9 @@ from puna.market.domain.cards import (
 )
 from puna.market.domain.hosts import Cloud
 from puna.market.http.auth import Renter, ThisMarket, reading
+from puna.market.http.money import dollars
 from puna.market.http.rest_v2.changes import template_told
 from puna.market.market import Market
-from puna.units import Money
 
 router = APIRouter(prefix="/v2/catalog")
 _GB = 10**9
@@ -269,15 +269,11 @@ def _lowest(found: Sequence[Shelf], cloud: Cloud | None) -> float | None:
     prices = [
         each.price for each in found if each.price is not None and cloud in (None, each.cloud)
     ]
-    return _dollars(min(prices)) if prices else None
+    return dollars(min(prices)) if prices else None
 
 
 def _most(found: Sequence[Shelf], cloud: Cloud) -> int:
     return max((each.most for each in found if each.cloud is cloud), default=0)
-
-
-def _dollars(money: Money) -> float:
-    return money / 10**6
 
 
 def _cuda(version: tuple[int, int]) -> str:

@@ -15,7 +15,8 @@ from puna.market.domain.cards import FLAVOURS
 from puna.market.domain.hosts import Cloud, Tenure
 from puna.market.domain.pods import Desired
 from puna.market.domain.specs import PodSpec, version_of
-from puna.market.http.pods import PodFacts, dollars, exact
+from puna.market.http.money import dollars, exact
+from puna.market.http.pods import PodFacts
 from puna.units import Money, Span
 from puna.wire.runpod_rest import (
     CpuTold,
