@@ -27,13 +27,14 @@ from puna.settings import read_desk
 
 def talk(session: Session, client: NodeClient, wish: Wish) -> None:
     """Load the model and talk until the person leaves. Raises what the load raises."""
-    load(session, client, wish.load_question)
-    settings = session.settings
-    history = HistoryFile(settings.home / "history", is_on=not settings.no_history)
-    conversation = Conversation.of(wish)
-    dialogue = Dialogue(session, client, conversation, history)
-    _show_stored_messages(dialogue)
-    run_dialogue(dialogue, _reader(session, history))
+    with quiet_keys(session.terminal):
+        load(session, client, wish.load_question)
+        settings = session.settings
+        history = HistoryFile(settings.home / "history", is_on=not settings.no_history)
+        conversation = Conversation.of(wish)
+        dialogue = Dialogue(session, client, conversation, history)
+        _show_stored_messages(dialogue)
+        run_dialogue(dialogue, _reader(session, history))
 
 
 def run_dialogue(dialogue: Dialogue, reader: Reader) -> None:
@@ -51,8 +52,7 @@ def run_dialogue(dialogue: Dialogue, reader: Reader) -> None:
             continue
         if text.split()[:1] and text.split()[0] in LEAVE:
             return
-        with quiet_keys(dialogue.session.terminal):
-            _take(dialogue, text)
+        _take(dialogue, text)
 
 
 def _take(dialogue: Dialogue, text: str) -> None:

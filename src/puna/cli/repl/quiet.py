@@ -1,7 +1,8 @@
-"""Keys pressed while the model answers: unseen, kept for the next prompt, Ctrl-C excepted.
+"""Keys pressed between two prompts: unseen, kept for the next prompt, Ctrl-C excepted.
 
 Left alone, the terminal would write them into the middle of the answer, and turn Enter into the
-line end that the prompt takes for Ctrl-J.
+line end that the prompt takes for Ctrl-J. It holds from the load to the last message: switched for
+each answer, it would miss what is pressed just before a prompt begins to read.
 """
 
 import termios
@@ -15,7 +16,7 @@ _INPUT, _LOCAL = 0, 3  # places in the list that termios gives
 
 @contextmanager
 def quiet_keys(terminal: Terminal) -> Iterator[None]:
-    """Keep keys for the next prompt while the block runs."""
+    """Keep keys for the next prompt while the block runs; a prompt reads in its own way within."""
     if not (terminal.moves_out and terminal.reads_keys):
         yield
         return
