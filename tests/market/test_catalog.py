@@ -46,7 +46,7 @@ async def test_a_card_has_runpods_fields(cloud: MarketServing, key: str) -> None
         "memory": 24,
         "secure": False,
         "community": True,
-        "price": {"secure": None, "community": 0.36},
+        "price": {"secure": 0.0, "community": 0.36},
         "maxCount": {"secure": 0, "community": 2},
     }
 
@@ -68,7 +68,7 @@ async def test_what_is_closed_has_no_price(cloud: MarketServing, key: str) -> No
     await cloud.host("night", opens="23:00", closes="01:00")
     assert 1 < now.hour < 23
     (card,) = (await get(cloud, key, "/catalog/gpus"))["gpus"]
-    assert card["price"] == {"secure": None, "community": None}
+    assert card["price"] == {"secure": 0.0, "community": 0.0}
     await cloud.host("day", opens="11:00", closes="13:00", price=500_000)
     (card,) = (await get(cloud, key, "/catalog/gpus"))["gpus"]
     assert card["price"]["community"] == 0.5
@@ -79,7 +79,7 @@ async def test_machines_without_cards_are_kinds_of_cpus(cloud: MarketServing, ke
     found = await get(cloud, key, "/catalog/cpus?include=AVAILABILITY&product=POD&vcpuCount=16")
     named = {each["id"]: each for each in found["cpus"]}
     assert named["cpu3g"]["ramGbPerVcpu"] == 4
-    assert named["cpu3g"]["price"] == {"securePerVcpu": 0.02}
+    assert named["cpu3g"]["price"] == {"securePerVcpu": 0.02, "serverlessPerVcpu": 0.0}
     assert (named["cpu3g"]["vcpu"], named["cpu3g"]["availability"]) == (
         {"min": 2, "max": 16},
         "LOW",
@@ -90,7 +90,7 @@ async def test_machines_without_cards_are_kinds_of_cpus(cloud: MarketServing, ke
         "group": "cpu5",
         "vcpu": {"min": 2, "max": 16},
         "ramGbPerVcpu": 2,
-        "price": {"securePerVcpu": 0.02},
+        "price": {"securePerVcpu": 0.02, "serverlessPerVcpu": 0.0},
     }
 
 
@@ -139,6 +139,22 @@ async def test_the_whole_bill_is_the_same_in_every_bucket(
     assert totals["totalAmount"] == paid / 10**6
     assert totals["podGpuAmount"] + totals["podDiskAmount"] == pytest.approx(paid / 10**6)
     assert found["metadata"]["query"]["bucketSize"] == bucket
+
+
+async def test_bills_of_network_volumes_go_by_their_old_name_too(
+    cloud: MarketServing, key: str
+) -> None:
+    found = await get(cloud, key, "/billing/networkvolumes?lastN=1")
+    assert found == await get(cloud, key, "/billing/network-volumes?lastN=1")
+    nothing = await cloud.ask("GET", "/v2/billing/nothing", key=key)
+    assert (nothing.status, nothing.json["code"]) == (404, "nothing_billed")
+
+
+async def test_runpods_own_template_goes_by_its_id(cloud: MarketServing, key: str) -> None:
+    told = (await cloud.ask("GET", "/v1/templates/runpod-torch-v21", key=key)).json
+    assert "pytorch" in told["imageName"]
+    assert told["readme"]
+    assert told["ports"] == ["8888/http", "22/tcp"]
 
 
 async def test_one_pods_bill_is_found_by_its_id(cloud: MarketServing, key: str) -> None:

@@ -92,8 +92,7 @@ async def test_a_run_keeps_what_it_was_given_and_the_next_has_the_new(market: St
     await keep_secret(market, ann, "old")
     pod, before = await ordered(market, ann, env={"T": "{{ RUNPOD_SECRET_token }}"})
     async with market.database.transaction() as tx:
-        wish = SecretWish(name="token", value="new")
-        await secrets.update_secret(tx, SEAL, ann.account.id, wish)
+        await secrets.update_secret(tx, SEAL, ann.account.id, "token", "new")
     await market.tick()
     assert market.hosts[0].orders.pods[0].env == before.env
     await market.act(ann, pod, Action.RESTART)

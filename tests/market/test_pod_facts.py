@@ -130,14 +130,14 @@ def test_without_a_public_address_there_is_one_way() -> None:
     assert ssh_ways(facts(state=STOPPED)).proxy is None
 
 
-def test_what_no_host_measures_is_null_and_not_zero() -> None:
+def test_what_no_host_measures_is_left_out_and_not_zero() -> None:
     runtime = pod_told(facts()).runtime
     assert runtime is not None
     assert runtime.model_dump(mode="json", by_alias=True) == {
         "uptime": 60,
-        "gpus": [{"util": None, "memoryUtil": None}] * 2,
-        "cpu": {"util": None},
-        "memory": {"util": None},
+        "gpus": [{}] * 2,
+        "cpu": {},
+        "memory": {},
         "ports": [
             {"private": 8888, "public": 60001, "type": "http", "ip": "203.0.113.7"},
             {"private": 22, "public": 17740, "type": "tcp", "ip": "203.0.113.7"},

@@ -52,6 +52,8 @@ async def test_both_ways_to_change_a_pod(serving: MarketServing) -> None:
     path = f"/v1/pods/{made.json['id']}"
     told = await serving.ask("PATCH", path, {"name": "a", "locked": True, "x": 1}, key=key)
     assert (told.status, told.json["name"], told.json["locked"]) == (200, "a", True)
+    told = await serving.ask("PUT", path, {"name": "c"}, key=key)
+    assert told.json["name"] == "c"
     told = await serving.ask("POST", f"{path}/update", {"locked": False, "name": "b"}, key=key)
     assert (told.json["name"], told.json["locked"]) == ("b", False)
 

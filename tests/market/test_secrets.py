@@ -69,8 +69,7 @@ async def test_a_secret_is_replaced_and_forgotten(market: Stage) -> None:
     made = await keep(market, ann)
     env = {"A": "{{ RUNPOD_SECRET_token }}"}
     async with market.database.transaction() as tx:
-        wish = SecretWish(name="token", value="new")
-        changed = await secrets.update_secret(tx, SEAL, ann.account.id, wish)
+        changed = await secrets.update_secret(tx, SEAL, ann.account.id, "token", "new")
         assert changed == made
         found = await secrets.with_secrets(tx, SEAL, ann.account.id, env)
         assert found == {"A": "new"}

@@ -275,7 +275,6 @@ def test_a_pod_is_told_in_the_words_of_version_1() -> None:
         "volumeEncrypted": False,
         "containerRegistryAuthId": "",
         "templateId": "",
-        "endpointId": None,
         "dockerEntrypoint": [],
         "dockerStartCmd": ["sh", "-c", "a b"],
         "env": {},
@@ -284,9 +283,7 @@ def test_a_pod_is_told_in_the_words_of_version_1() -> None:
         "portMappings": {"22": 17740, "8888": 60001},
         "machineId": "host",
         "machine": {},
-        "networkVolume": None,
         "savingsPlans": [],
-        "template": None,
     }
 
 

@@ -287,10 +287,10 @@ class SshTold(Told):
 
 
 class SshWays(Told):
-    """Through the market, and past it."""
+    """Through the market, and past it; null while there is no such way."""
 
-    proxy: SshTold | None = absent()
-    direct: SshTold | None = absent()
+    proxy: SshTold | None = None
+    direct: SshTold | None = None
 
 
 class GlobalNetworking(Told):
@@ -300,16 +300,16 @@ class GlobalNetworking(Told):
 
 
 class GpuUse(Told):
-    """Percentages of one card."""
+    """Percentages of one card; what its host does not measure is left out."""
 
-    util: float | None
-    memory_util: float | None
+    util: int | None = absent()
+    memory_util: int | None = absent()
 
 
 class Use(Told):
-    """A percentage; null where the host does not measure it."""
+    """A percentage, left out where the host does not measure it."""
 
-    util: float | None
+    util: int | None = absent()
 
 
 class PortTold(Told):

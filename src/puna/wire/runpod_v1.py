@@ -24,6 +24,7 @@ from puna.wire.runpod_rest import (
     Rate,
     Text,
     Word,
+    absent,
 )
 
 Priority = Literal["availability", "custom"]
@@ -141,7 +142,7 @@ class PodV1(Told):
     name: str
     desired_status: str
     last_status_change: str
-    last_started_at: datetime | None
+    last_started_at: datetime | None = absent()
     created_at: datetime
     uptime_seconds: int
     image: str
@@ -151,7 +152,7 @@ class PodV1(Told):
     cost_per_hr: float
     adjusted_cost_per_hr: float
     consumer_user_id: str
-    gpu: GpuV1 | None
+    gpu: GpuV1 | None = absent()
     gpu_type_id: str
     gpu_count: int
     cpu_flavor_id: str
@@ -163,7 +164,6 @@ class PodV1(Told):
     volume_encrypted: bool = False
     container_registry_auth_id: str
     template_id: str
-    endpoint_id: str | None = None
     docker_entrypoint: list[str]
     docker_start_cmd: list[str]
     env: dict[str, str]
@@ -172,9 +172,8 @@ class PodV1(Told):
     port_mappings: dict[str, int] | None
     machine_id: str
     machine: dict[str, Any]
-    network_volume: None = None
     savings_plans: list[None] = []
-    template: "TemplateV1 | None" = None
+    template: "TemplateV1 | None" = absent()
     puna: PunaPod
 
 
@@ -243,7 +242,5 @@ class BillingV1(Told):
     time: datetime
     amount: float
     time_billed_ms: int
-    disk_space_billed_gb: int | None
-    """Unknown: what is kept is what it cost."""
-    pod_id: str | None = Field(default=None, exclude_if=lambda value: value is None)
-    gpu_type_id: str | None = Field(default=None, exclude_if=lambda value: value is None)
+    pod_id: str | None = absent()
+    gpu_type_id: str | None = absent()

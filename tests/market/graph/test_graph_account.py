@@ -128,8 +128,27 @@ async def test_a_secret_is_kept_and_never_shown(graphql: Speaking) -> None:
     listed = await graphql.reply("{ myself { secrets { id name description createdAt } } }")
     assert listed.json["data"]["myself"]["secrets"][0]["createdAt"] == "2026-08-01T12:00:00Z"
     assert b"s3cret" not in listed.body
-    delete = "mutation ($id: String) { secretDelete(id: $id) }"
+    delete = "mutation ($id: ID!) { secretDelete(id: $id) }"
     assert await graphql.ask(delete, id=made["id"]) == {"secretDelete": True}
+
+
+async def test_what_a_secret_is_and_what_is_said_of_it_change_apart(graphql: Speaking) -> None:
+    create = """mutation { secretCreate(input: {name: "token", value: "s3cret"}) { id } }"""
+    made = (await graphql.ask(create))["secretCreate"]
+    renew = """mutation ($id: ID!, $value: String!) {
+      secretValueUpdate(input: {id: $id, value: $value}) { id name description } }"""
+    told = {"id": made["id"], "name": "token", "description": ""}
+    assert (await graphql.ask(renew, id=made["id"], value="n3w"))["secretValueUpdate"] == told
+    assert "needs a value" in (await graphql.error(renew, id=made["id"], value=""))["message"]
+    say = """mutation ($id: ID!, $words: String!) {
+      secretDescriptionUpdate(input: {id: $id, description: $words}) { description } }"""
+    said = await graphql.ask(say, id=made["id"], words="of the hub")
+    assert said == {"secretDescriptionUpdate": {"description": "of the hub"}}
+    for query, words in ((renew, {"value": "x"}), (say, {"words": "x"})):
+        assert "there is no secret" in (await graphql.error(query, id="other", **words))["message"]
+    assert (
+        "longer than 1000" in (await graphql.error(say, id=made["id"], words="x" * 1001))["message"]
+    )
 
 
 async def test_an_owner_sees_the_machines_that_are_lent(graphql: Speaking) -> None:

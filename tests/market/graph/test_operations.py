@@ -77,6 +77,9 @@ QUESTIONS: Mapping[str, str] = {
         listingFromRepo(repoOwner: "a", repoName: "b") {{ {LISTING} }} }}""",
     "runpodctl model list": f"""{{ myModels {{ {MODEL} }}
         myModel(owner: "a", name: "b") {{ {MODEL} }} }}""",
+    "pulumi places": """{ dataCenters { id name location listed storageSupport globalNetwork region
+        compliance } myself { networkVolumes { id name size dataCenterId storageClusterId
+        storageType } } }""",
     "terraform machines": """{ machines { id name location listed gpuType { id displayName }
         gpuTotal secureCloud dataCenterId } }""",
     "terraform machine": f'{{ machine(input: {{machineId: "a"}}) {{ {MACHINE} }} }}',
@@ -182,6 +185,10 @@ ORDERS: Mapping[str, str] = {
         containerRegistryAuthId: "c" }) { id } }""",
     "secrets": """mutation { secretCreate(input: { name: "n", value: "v", description: "d" }) {
         id name } secretDelete(id: "a") }""",
+    "pulumi secrets": """mutation ($value: SecretValueUpdateInput!, $id: ID!,
+        $words: SecretDescriptionUpdateInput!) { secretDelete(id: $id)
+        secretValueUpdate(input: $value) { id name description createdAt updatedAt }
+        secretDescriptionUpdate(input: $words) { id name description createdAt updatedAt } }""",
     "dstack cluster": """mutation { createCluster(input: { clusterName: "c", gpuTypeId: "g",
         podCount: 2, gpuCountPerPod: 8, imageName: "i", type: "TRAINING", deployCost: 1.0,
         throughput: 1, startSsh: true, env: [] }) { id name pods { id clusterIp } } }""",

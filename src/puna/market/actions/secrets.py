@@ -18,6 +18,7 @@ from puna.world import World
 _REFERENCE = re.compile(r"\{\{\s*RUNPOD_SECRET_([A-Za-z0-9_.\-]+)\s*\}\}")
 _NAME = re.compile(r"[A-Za-z0-9_.\-]{1,191}")
 _LONGEST = 65_536
+_LONGEST_DESCRIPTION = 1000
 
 
 class NoSuchSecret(NotFound):
@@ -84,15 +85,26 @@ async def secret_of(tx: Transaction, account: str, id_or_name: str) -> Secret:
     return found
 
 
-async def update_secret(tx: Transaction, seal: Seal, account: str, wish: SecretWish) -> Secret:
+async def update_secret(
+    tx: Transaction, seal: Seal, account: str, id_or_name: str, value: str
+) -> Secret:
     """Replace the value of a secret; pods get it at their next start.
 
     Raises `NoSuchSecret`, `InvalidSecret`.
     """
-    _check(wish)
-    found = await secret_of(tx, account, wish.name)
-    sealed = seal.close(wish.value, _place(found.id))
-    await db.set_secret(tx, found.id, sealed, wish.description or found.description)
+    found = await secret_of(tx, account, id_or_name)
+    _check(SecretWish(name=found.name, value=value))
+    await db.set_secret(tx, found.id, seal.close(value, _place(found.id)))
+    return found
+
+
+async def describe_secret(
+    tx: Transaction, account: str, id_or_name: str, description: str
+) -> Secret:
+    """Replace the description of a secret. Raises `NoSuchSecret`, `InvalidSecret`."""
+    found = await secret_of(tx, account, id_or_name)
+    _check_description(found.name, description)
+    await db.describe_secret(tx, found.id, description)
     return await secret_of(tx, account, found.id)
 
 
@@ -136,6 +148,15 @@ def _check(wish: SecretWish) -> None:
         raise InvalidSecret(f'a secret cannot be named "{wish.name}": use letters, digits, _ . -')
     if not wish.value or len(wish.value) > _LONGEST or "\0" in wish.value:
         raise InvalidSecret(f'the secret "{wish.name}" needs a value of 1 to {_LONGEST} characters')
+    _check_description(wish.name, wish.description)
+
+
+def _check_description(name: str, description: str) -> None:
+    if len(description) > _LONGEST_DESCRIPTION:
+        raise InvalidSecret(
+            f'the secret "{name}" is described in {len(description)} characters, which is longer '
+            f"than {_LONGEST_DESCRIPTION}"
+        )
 
 
 def _place(secret: str) -> str:

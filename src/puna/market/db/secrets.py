@@ -59,10 +59,14 @@ async def secrets_page(
     return [_secret(row) for row in await _page(tx, secrets, account, after, limit)]
 
 
-async def set_secret(tx: Transaction, secret: str, sealed: str, description: str) -> None:
-    """Replace a secret."""
-    change = update(secrets).where(secrets.c.id == secret)
-    await tx.execute(change.values(sealed=sealed, description=description))
+async def set_secret(tx: Transaction, secret: str, sealed: str) -> None:
+    """Replace what a secret is."""
+    await tx.execute(update(secrets).where(secrets.c.id == secret).values(sealed=sealed))
+
+
+async def describe_secret(tx: Transaction, secret: str, description: str) -> None:
+    """Replace what is said of a secret."""
+    await tx.execute(update(secrets).where(secrets.c.id == secret).values(description=description))
 
 
 async def remove_secret(tx: Transaction, secret: str) -> None:

@@ -1,5 +1,7 @@
 """The market's HTTP application: every dialect over the same actions, and one border for errors."""
 
+from typing import Any
+
 from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp
 
@@ -47,9 +49,19 @@ _ROUTERS = (
 """In this order: of two that match a path, the first answers."""
 
 
-def build_api(market: Market, gateway: Gateway, *first: APIRouter) -> FastAPI:
+class Api(FastAPI):
+    """The routes, which describe themselves as RunPod's do."""
+
+    def openapi(self) -> dict[str, Any]:
+        """Return the description, made once."""
+        if self.openapi_schema is None:
+            self.openapi_schema = descriptions.complete(super().openapi())
+        return self.openapi_schema
+
+
+def build_api(market: Market, gateway: Gateway, *first: APIRouter) -> Api:
     """Return the routes alone; those of `first` go before the market's own."""
-    api = FastAPI(title="puna market", version=__version__, redirect_slashes=False)
+    api = Api(title="puna market", version=__version__, redirect_slashes=False)
     api.state.market = market
     api.state.gateway = gateway
     for router in (*first, *_ROUTERS):

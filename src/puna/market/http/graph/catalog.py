@@ -117,6 +117,7 @@ async def _data_centers(asked: Asked, _words: Words) -> Sequence[Shape]:
             "id": place,
             "name": place,
             "location": region_of(by_place[place].country).replace("_", " ").title(),
+            "region": str(region_of(by_place[place].country)),
             "listed": True,
             "storageSupport": False,
             "globalNetwork": False,

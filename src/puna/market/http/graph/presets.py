@@ -190,6 +190,21 @@ async def _create_secret(asked: Asked, words: Words) -> Shape:
     return secret_shape(made)
 
 
+async def _update_secret(asked: Asked, words: Words) -> Shape:
+    async with asked.writing() as tx:
+        changed = await secrets.update_secret(
+            tx, asked.market.seal, asked.account, words["id"], words["value"]
+        )
+    return secret_shape(changed)
+
+
+async def _describe_secret(asked: Asked, words: Words) -> Shape:
+    async with asked.writing() as tx:
+        said = words["description"]
+        changed = await secrets.describe_secret(tx, asked.account, words["id"], said)
+    return secret_shape(changed)
+
+
 async def _delete_secret(asked: Asked, words: Words) -> bool:
     async with asked.writing() as tx:
         await secrets.delete_secret(tx, asked.account, words.get("id") or "")
@@ -227,5 +242,7 @@ FIELDS: Mapping[str, Field] = {
     "Mutation.deleteRegistryAuth": _delete_registry,
     "User.secrets": _secrets,
     "Mutation.secretCreate": _create_secret,
+    "Mutation.secretValueUpdate": _update_secret,
+    "Mutation.secretDescriptionUpdate": _describe_secret,
     "Mutation.secretDelete": _delete_secret,
 }

@@ -59,6 +59,7 @@ async def get_pod(pod: Id, request: Request, market: ThisMarket, caller: Renter)
 
 
 @router.patch("/{pod}")
+@router.put("/{pod}")  # as one provider of Terraform asks
 @router.post("/{pod}/update")
 async def update_pod(pod: Id, body: UpdatePodV1, market: ThisMarket, caller: Renter) -> PodV1:
     """Change a pod: name and lock in place, anything else resets it."""

@@ -12,12 +12,14 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
+from puna.errors import NotFound
 from puna.market.db.accounts import Caller
 from puna.market.db.spending import By, Spending, Sum, sums_of
 from puna.market.domain.billing import Bucket, InvalidWindow, Window, last, moment, window
 from puna.market.http.auth import Renter, ThisMarket, reading
 from puna.market.http.money import dollars
 from puna.market.market import Market
+from puna.wire.runpod_catalog import BillTold
 
 router = APIRouter(prefix="/v2/billing")
 _ALL = (
@@ -39,6 +41,12 @@ _EMPTY = {
         ("totalAmount", "gpuAmount", "diskAmount", "networkingAmount"),
     ),
 }
+
+
+class NothingBilled(NotFound):
+    """There is no bill of this name."""
+
+    code = "nothing_billed"
 
 
 class BillingQuery(BaseModel):
@@ -65,7 +73,7 @@ Asked = Annotated[BillingQuery, Query()]
 Reply = Mapping[str, object]
 
 
-@router.get("")
+@router.get("", response_model=BillTold)
 async def whole_bill(market: ThisMarket, caller: Renter, query: Asked) -> Reply:
     """Return one record for each stretch in which anything was spent."""
     when, sums = await _sums(market, caller, query, By.NOTHING)
@@ -73,7 +81,7 @@ async def whole_bill(market: ThisMarket, caller: Renter, query: Asked) -> Reply:
     return _reply(records, when, query, names=_ALL)
 
 
-@router.get("/pods")
+@router.get("/pods", response_model=BillTold)
 async def bill_of_pods(market: ThisMarket, caller: Renter, query: Asked) -> Reply:
     """Return one record for each pod and stretch."""
     when, sums = await _sums(market, caller, query, By.POD)
@@ -82,12 +90,13 @@ async def bill_of_pods(market: ThisMarket, caller: Renter, query: Asked) -> Repl
     return _reply(records, when, query, names=_PODS, count=count)
 
 
-@router.get("/{what}")
+@router.get("/{what}", response_model=BillTold)
 async def bill_of_the_rest(market: ThisMarket, _: Renter, what: str, query: Asked) -> Reply:
     """Return no records of what this market does not have yet."""
-    if what not in _EMPTY:
-        raise InvalidWindow(f'nothing is billed as "{what}"')
-    unique, names = _EMPTY[what]
+    named = {"networkvolumes": "network-volumes"}.get(what, what)  # as its first clients ask
+    if named not in _EMPTY:
+        raise NothingBilled(f'nothing is billed as "{what}"')
+    unique, names = _EMPTY[named]
     when = query.window(market.world.now())
     return _reply([], when, query, names=names, count={unique: 0} if unique else {})
 

@@ -31,6 +31,15 @@ from puna.market.http.auth import Renter, ThisMarket, reading
 from puna.market.http.money import dollars
 from puna.market.http.rest_v2.changes import template_told
 from puna.market.market import Market
+from puna.wire.runpod_catalog import (
+    CatalogTemplates,
+    CpusTold,
+    CpuType,
+    DataCenter,
+    DataCentersTold,
+    GpusTold,
+    GpuType,
+)
 
 router = APIRouter(prefix="/v2/catalog")
 _GB = 10**9
@@ -81,7 +90,7 @@ class CatalogQuery(BaseModel):
 Asked = Annotated[CatalogQuery, Query()]
 
 
-@router.get("/gpus")
+@router.get("/gpus", response_model=GpusTold)
 async def gpus(market: ThisMarket, _: Renter, query: Asked) -> Mapping[str, object]:
     """Return every card that some machine has."""
     query.includes("AVAILABILITY")
@@ -90,7 +99,7 @@ async def gpus(market: ThisMarket, _: Renter, query: Asked) -> Mapping[str, obje
     return {"gpus": [_gpu(card, list(each), query) for card, each in groups]}
 
 
-@router.get("/gpus/{card:path}")
+@router.get("/gpus/{card:path}", response_model=GpuType)
 async def gpu(market: ThisMarket, _: Renter, card: str, query: Asked) -> Mapping[str, object]:
     """Return one card, by its id."""
     found = await _shelves(market, query, card)
@@ -99,14 +108,14 @@ async def gpu(market: ThisMarket, _: Renter, card: str, query: Asked) -> Mapping
     return _gpu(card, found, query)
 
 
-@router.get("/cpus")
+@router.get("/cpus", response_model=CpusTold)
 async def cpus(market: ThisMarket, _: Renter, query: Asked) -> Mapping[str, object]:
     """Return the kinds of pods without a card."""
     found = await _shelves(market, query, "")
     return {"cpus": [_cpu(each, found, query) for each in FLAVOURS.values()]}
 
 
-@router.get("/cpus/{flavour}")
+@router.get("/cpus/{flavour}", response_model=CpuType)
 async def cpu(market: ThisMarket, _: Renter, flavour: str, query: Asked) -> Mapping[str, object]:
     """Return one kind."""
     if flavour not in FLAVOURS:
@@ -114,13 +123,13 @@ async def cpu(market: ThisMarket, _: Renter, flavour: str, query: Asked) -> Mapp
     return _cpu(FLAVOURS[flavour], await _shelves(market, query, ""), query)
 
 
-@router.get("/datacenters")
+@router.get("/datacenters", response_model=DataCentersTold)
 async def data_centers(market: ThisMarket, _: Renter, query: Asked) -> Mapping[str, object]:
     """Return the places in which machines stand."""
     return {"dataCenters": await _data_centers(market, query)}
 
 
-@router.get("/datacenters/{place}")
+@router.get("/datacenters/{place}", response_model=DataCenter)
 async def data_center(
     market: ThisMarket, _: Renter, place: str, query: Asked
 ) -> Mapping[str, object]:
@@ -132,7 +141,7 @@ async def data_center(
     return named
 
 
-@router.get("/templates")
+@router.get("/templates", response_model=CatalogTemplates)
 async def catalog_templates(
     market: ThisMarket, _: Renter, source: str = "official"
 ) -> Mapping[str, object]:
@@ -166,15 +175,14 @@ def _has_cuda(shelf: Shelf, query: CatalogQuery) -> bool:
 
 
 def _gpu(card: str, found: Sequence[Shelf], query: CatalogQuery) -> dict[str, object]:
-    pool = pool_of(card)
     reply: dict[str, object] = {
         "id": card,
         "name": name_of(card),
-        **({"pool": pool} if pool else {}),
+        "pool": pool_of(card),
         "manufacturer": maker_of(card),
         "memory": round(max(each.memory for each in found) / _GB),
-        "secure": any(each.cloud is Cloud.SECURE for each in found),
-        "community": any(each.cloud is Cloud.COMMUNITY for each in found),
+        "secure": _lowest(found, Cloud.SECURE) > 0,
+        "community": _lowest(found, Cloud.COMMUNITY) > 0,
         "price": {
             "secure": _lowest(found, Cloud.SECURE),
             "community": _lowest(found, Cloud.COMMUNITY),
@@ -204,7 +212,7 @@ def _cpu(flavour: Flavour, found: Sequence[Shelf], query: CatalogQuery) -> dict[
         "group": flavour.id[:4],
         "vcpu": {"min": 2, "max": max((each.most for each in found), default=MOST_PROCESSORS)},
         "ramGbPerVcpu": flavour.gb_per_processor,
-        "price": {"securePerVcpu": _lowest(found, None)},
+        "price": {"securePerVcpu": _lowest(found, None), "serverlessPerVcpu": 0.0},
     }
     if query.includes("AVAILABILITY"):
         reply |= {"availability": _stock(found, query), "dataCenters": _places(found, query)}
@@ -265,11 +273,12 @@ def _stock(found: Sequence[Shelf], query: CatalogQuery) -> Stock:
     return stock_of(sum(each.fits for each in found))
 
 
-def _lowest(found: Sequence[Shelf], cloud: Cloud | None) -> float | None:
+def _lowest(found: Sequence[Shelf], cloud: Cloud | None) -> float:
+    """Return the lowest price; zero beside `"secure": false`, since typed clients want a number."""
     prices = [
         each.price for each in found if each.price is not None and cloud in (None, each.cloud)
     ]
-    return dollars(min(prices)) if prices else None
+    return dollars(min(prices)) if prices else 0.0
 
 
 def _most(found: Sequence[Shelf], cloud: Cloud) -> int:

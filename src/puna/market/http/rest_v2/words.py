@@ -293,19 +293,18 @@ def ssh_ways(facts: PodFacts) -> SshWays:
 
 
 def _runtime(facts: PodFacts) -> RuntimeTold | None:
-    """Return what is seen of it; what its host does not measure is null, not zero."""
+    """Return what is seen of it; what its host does not measure is left out, and not zero."""
     if not facts.is_running:
         return None
-    unknown = GpuUse(util=None, memory_util=None)
     ports = [
         PortTold(private=port.inside, public=port.outside, type=port.kind, ip=port.ip or None)
         for port in facts.open_ports
     ]
     return RuntimeTold(
         uptime=facts.uptime_s,
-        gpus=[unknown] * facts.pod.spec.cards,
-        cpu=Use(util=None),
-        memory=Use(util=None),
+        gpus=[GpuUse()] * facts.pod.spec.cards,
+        cpu=Use(),
+        memory=Use(),
         ports=ports,
     )
 
