@@ -1,13 +1,16 @@
 """What the gateway believes of pods and keys, and for how long."""
 
+import asyncio
 from dataclasses import replace
 
 import pytest
+import pytest_asyncio
 
 from puna.market.actions.accounts import KeyWish, make_key
 from puna.market.actions.tunnels import register_tunnel
 from puna.market.db import accounts, tunnels
 from puna.market.db.accounts import set_public_keys
+from puna.market.db.database import DatabaseAway
 from puna.market.domain.pods import Action, Status
 from puna.market.domain.specs import InvalidPod, check
 from puna.market.gateway.directory import Directory, Memory, NoSuchPod, check_runs, pod_in, reach
@@ -90,6 +93,74 @@ async def test_a_key_that_was_revoked_is_believed_for_two_seconds_at_most(market
     assert await directory.caller(made.secret) == found
     await market.world.advance(Span.of(seconds=3))
     assert await directory.caller(made.secret) is None
+
+
+class Books:
+    """A database that answers when it is told to, and counts what it is asked."""
+
+    def __init__(self) -> None:
+        self.world = FakeWorld()
+        self.memory: Memory[int] = Memory(self.world)
+        self.asked = 0
+        self.may_answer = asyncio.Event()
+
+    async def look_up(self, name: str) -> int | None:
+        del name
+        self.asked += 1
+        await self.may_answer.wait()
+        return self.asked
+
+    async def find(self) -> int | None:
+        return await self.memory.find("pod", self.look_up)
+
+
+@pytest_asyncio.fixture
+async def books() -> Books:
+    return Books()
+
+
+async def test_a_crowd_that_wants_to_know_the_same_asks_once(books: Books) -> None:
+    crowd = [asyncio.ensure_future(books.find()) for _ in range(1000)]
+    await asyncio.sleep(0)
+    crowd[0].cancel()  # one who goes away takes the answer from nobody else
+    books.may_answer.set()
+    found = await asyncio.gather(*crowd, return_exceptions=True)
+    assert found[1:] == [1] * 999
+    assert books.asked == 1
+
+
+async def test_what_is_soon_too_old_is_looked_up_while_it_is_still_told(books: Books) -> None:
+    books.may_answer.set()
+    assert await books.find() == 1
+    books.may_answer.clear()
+    await books.world.advance(Span.of(ms=1500))
+    assert [await books.find() for _ in range(3)] == [1] * 3
+    books.may_answer.set()
+    await books.world.advance(Span.of(ms=400))
+    assert (await books.find(), books.asked) == (2, 2)
+
+
+async def test_what_is_gone_is_not_told_again(books: Books) -> None:
+    async def nothing(name: str) -> None:
+        del name
+
+    books.may_answer.set()
+    await books.find()
+    await books.world.advance(Span.of(ms=1500))
+    assert await books.memory.find("pod", nothing) == 1
+    await books.world.advance(Span.of(ms=1))
+    assert await books.memory.find("pod", nothing) is None
+
+
+async def test_a_failed_look_up_is_told_to_all_and_tried_again(books: Books) -> None:
+    async def fails(name: str) -> int | None:
+        raise DatabaseAway(name)
+
+    crowd = [books.memory.find("pod", fails) for _ in range(3)]
+    found = await asyncio.gather(*crowd, return_exceptions=True)
+    assert [type(each) for each in found] == [DatabaseAway] * 3
+    books.may_answer.set()
+    assert await books.find() == 1
 
 
 async def test_what_is_remembered_has_an_end() -> None:

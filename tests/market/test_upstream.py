@@ -185,9 +185,10 @@ async def test_the_last_that_was_given_back_is_the_first_to_be_used(scene: Scene
 
 
 async def test_no_more_than_some_wait(scene: Scene) -> None:
-    taken = [await scene.streams.take(scene.route(), 80) for _ in range(510)]
+    scene.streams.most_per_pod = 1010
+    taken = [await scene.streams.take(scene.route(), 80) for _ in range(1010)]
     for each in taken:
         scene.streams.give_back(each)
-    assert sum(not ends.is_closed for ends in scene.link.opened) == 500
+    assert sum(not ends.is_closed for ends in scene.link.opened) == 1000
     scene.streams.close()
     assert all(ends.is_closed for ends in scene.link.opened)

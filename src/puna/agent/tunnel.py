@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from puna.errors import NotFound, PunaError, Unavailable
 from puna.text import one_line
 from puna.units import Span
+from puna.wire.links import make_lean, notice_silence
 from puna.wire.tunnel import (
     AGENT,
     CIPHERS,
@@ -177,6 +178,8 @@ class Tunnel:
             keepalive_count_max=MISSES,
             login_timeout=_LOGIN_S,
         )
+        notice_silence(connection)
+        make_lean(connection)
         try:
             streams = _Streams(connection, self._reach)
             await connection.create_server(

@@ -20,7 +20,8 @@ AGENT = "host-"
 """An agent's user name is this and its host's id."""
 CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "chacha20-poly1305@openssh.com")
 """The first takes half the processor time of the last."""
-KEEPALIVE_S, MISSES = 15, 3
+KEEPALIVE_S, MISSES = 7, 3
+"""A peer that answers nothing is given up after 28 seconds."""
 WINDOW = 256 * 1024
 """What a stream may hold that its reader has not read."""
 PACKET = 32 * 1024

@@ -144,15 +144,14 @@ class Admission:
         name, _, signature = token.partition(".")
         if not signature:
             return None
-        share = self._shares.get(name)
-        if share is None:
-            async with self._database.reading() as tx:
-                share = await db.share_of(tx, name)
-            if share is not None:
-                self._shares.keep(name, share)
+        share = await self._shares.find(name, self._look_up)
         if share is None or share.revoked is not None or share.expires <= self._world.now():
             return None
         return share if compare_digest(self.token(share).encode(), token.encode()) else None
+
+    async def _look_up(self, name: str) -> Share | None:
+        async with self._database.reading() as tx:
+            return await db.share_of(tx, name)
 
 
 def _key_in(request: Request) -> str:

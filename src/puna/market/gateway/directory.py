@@ -1,10 +1,12 @@
 """What the gateway knows of pods and keys, asked of the database at most every two seconds.
 
 So a request costs no transaction, and what was revoked, stopped or moved is known two seconds later
-at the latest. Only good answers are kept for keys: a wrong one is looked up each time.
+at the latest. Only good answers are kept for keys: a wrong one is looked up each time. A thousand
+that want to know the same at once ask once, and a database that says nothing is not waited for.
 """
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -12,7 +14,7 @@ from puna.errors import NotFound
 from puna.market.actions.accounts import digest_of
 from puna.market.db import accounts, pods
 from puna.market.db.accounts import Caller
-from puna.market.db.database import Database, Transaction
+from puna.market.db.database import Database, DatabaseAway, Transaction
 from puna.market.db.pods import Pod
 from puna.market.domain.pods import Status
 from puna.market.gateway.tunnels import NothingThere, Stream, Tunnels
@@ -22,7 +24,10 @@ from puna.world import World
 FRESH = Span.of(seconds=2)
 _MOST = 10_000
 _MARK = "-"
+_PATIENCE_S = 15.0
+_AHEAD = Span.of(seconds=1)
 Kept = TypeVar("Kept")
+LookUp = Callable[[str], Awaitable[Kept | None]]
 
 
 class NoSuchPod(NotFound):
@@ -62,25 +67,23 @@ class Directory:
 
     async def route(self, pod: str) -> Route:
         """Return the way to a pod. Raises `NoSuchPod`."""
-        known = self._routes.get(pod)
+        known = await self._routes.find(pod, self._look_up)
         if known is None:
-            async with self._database.reading() as tx:
-                known = await _route(tx, pod)
-            if known is None:
-                raise NoSuchPod(f"there is no pod {pod}")
-            self._routes.keep(pod, known)
+            raise NoSuchPod(f"there is no pod {pod}")
         return known
 
     async def caller(self, secret: str) -> Caller | None:
         """Return whose key this is, None for a key that is not good."""
         digest = digest_of(secret)
-        known = self._callers.get(digest)
-        if known is None:
-            async with self._database.reading() as tx:
-                known = await accounts.caller_by(tx, digest, self._world.now())
-            if known is not None:
-                self._callers.keep(digest, known)
-        return known
+        return await self._callers.find(digest, self._identify)
+
+    async def _look_up(self, pod: str) -> Route | None:
+        async with self._database.reading() as tx:
+            return await _route(tx, pod)
+
+    async def _identify(self, digest: str) -> Caller | None:
+        async with self._database.reading() as tx:
+            return await accounts.caller_by(tx, digest, self._world.now())
 
 
 class Memory(Generic[Kept]):
@@ -89,6 +92,7 @@ class Memory(Generic[Kept]):
     def __init__(self, world: World) -> None:
         self._elapsed: Callable[[], Span] = world.elapsed
         self._kept: dict[str, tuple[Span, Kept]] = {}
+        self._asked: dict[str, asyncio.Future[Kept | None]] = {}
 
     def get(self, name: str) -> Kept | None:
         """Return what is known and fresh."""
@@ -102,6 +106,41 @@ class Memory(Generic[Kept]):
         if len(self._kept) >= _MOST:
             self._kept.clear()
         self._kept[name] = (self._elapsed(), value)
+
+    async def find(self, name: str, look_up: LookUp[Kept]) -> Kept | None:
+        """Return what is known, or look it up; others who want it wait for the same answer.
+
+        What will soon be too old is looked up ahead, so that a crowd need not wait for it. Raises
+        `DatabaseAway` where no answer comes in time, and what `look_up` raises.
+        """
+        kept = self._kept.get(name)
+        age = FRESH + 1 if kept is None else self._elapsed() - kept[0]
+        if kept is not None and age <= _AHEAD:
+            return kept[1]
+        asked = self._asked.get(name)
+        if asked is None:
+            asked = self._asked[name] = asyncio.ensure_future(self._ask(name, look_up))
+            asked.add_done_callback(lambda done: self._end(name, done))
+        if kept is not None and age <= FRESH:
+            return kept[1]
+        return await asyncio.shield(asked)  # one who goes away takes it from nobody else
+
+    async def _ask(self, name: str, look_up: LookUp[Kept]) -> Kept | None:
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                value = await look_up(name)
+        except TimeoutError as error:
+            raise DatabaseAway("the database does not answer") from error
+        if value is None:
+            self._kept.pop(name, None)
+        if value is not None:
+            self.keep(name, value)
+        return value
+
+    def _end(self, name: str, done: asyncio.Future[Kept | None]) -> None:
+        del self._asked[name]
+        if not done.cancelled():
+            done.exception()  # told to whoever waits, if anybody still does
 
 
 async def reach(tunnels: Tunnels, route: Route, port: int) -> Stream:

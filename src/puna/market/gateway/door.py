@@ -19,6 +19,7 @@ from puna.market.gateway.keys import public_line
 from puna.market.gateway.peers import USER as MARKET, Peers
 from puna.market.gateway.pump import join
 from puna.market.gateway.tunnels import HostAway, SshLink, Stream, Tunnels
+from puna.wire.links import make_lean, notice_silence
 from puna.wire.tunnel import AGENT, CIPHERS, KEEPALIVE_S, LISTEN, MISSES, PACKET, WINDOW
 from puna.world import World
 
@@ -123,6 +124,7 @@ class _Visitor(asyncssh.SSHServer):
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
         self._connection = conn
         self._door.visitors.add(conn)
+        notice_silence(conn)
 
     def connection_lost(self, exc: Exception | None) -> None:
         del exc
@@ -130,6 +132,13 @@ class _Visitor(asyncssh.SSHServer):
             self._door.visitors.discard(self._connection)
         if self._link is not None:
             self._door.end(self._host, self._link)
+
+    def auth_completed(self) -> None:
+        if (
+            self._connection is not None
+            and self._connection.get_extra_info("send_cipher") in CIPHERS
+        ):
+            make_lean(self._connection)
 
     def public_key_auth_supported(self) -> bool:
         return True

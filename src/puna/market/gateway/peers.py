@@ -16,6 +16,7 @@ from puna.market.db.database import Database
 from puna.market.gateway.keys import GatewayKeys
 from puna.market.gateway.tunnels import HostAway, Stream, opened
 from puna.settings import read_address
+from puna.wire.links import make_lean, notice_silence
 from puna.wire.tunnel import CIPHERS, KEEPALIVE_S, MISSES, PACKET, WINDOW
 
 USER = "market"
@@ -60,7 +61,7 @@ class Peers:
     async def _dial(self, address: str) -> asyncssh.SSHClientConnection:
         with suppress(OSError, asyncssh.Error, Invalid):
             place = read_address(address)
-            return await asyncssh.connect(
+            made = await asyncssh.connect(
                 place.host,
                 place.port,
                 username=USER,
@@ -75,6 +76,9 @@ class Peers:
                 login_timeout=_LOGIN_S,
                 connect_timeout=_LOGIN_S,
             )
+            notice_silence(made)
+            make_lean(made)
+            return made
         raise HostAway("the process of the market that reaches the pod's host does not answer")
 
 

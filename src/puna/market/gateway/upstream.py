@@ -18,7 +18,7 @@ from puna.units import Span
 
 _MOST_PER_POD = 1000
 _MOST = 8000
-_MOST_IDLE = 500
+_MOST_IDLE = _MOST_PER_POD  # or a crowd that asks at once would have its streams opened anew
 _IDLE_S = 20.0
 _SURELY_OPEN = Span.of(seconds=2)
 """Servers wait for another request for some seconds; within two none has given up."""
