@@ -72,3 +72,8 @@ async def test_the_docs_page_needs_no_other_server(stage: Stage) -> None:
     assert b"openapi.json" in reply.body
     assert b"http://" not in reply.body
     assert b"https://" not in reply.body
+
+
+async def test_there_is_no_cloud_behind_a_node(stage: Stage) -> None:
+    reply = await stage.ask("GET", "/api/status")
+    assert reply.json == {"cloud": {"disabled": True, "source": "env"}}

@@ -18,6 +18,13 @@ LLAMA_OSLO = '{"name": "get_weather", "parameters": {"city": "Oslo", "days": 2}}
 ARGUMENTS = '{"city": "Oslo", "days": 2}'
 CALL = ("get_weather", {"city": "Oslo", "days": 2})
 
+GLIMMER = "<|message|><|eom|> tools"
+ATEM = (
+    '<atem:function_calls>\n<atem:invoke name="get_weather">\n'
+    '<atem:parameter name="city">Oslo</atem:parameter>\n'
+    '<atem:parameter name="days">2</atem:parameter>\n</atem:invoke>\n</atem:function_calls>'
+)
+
 Heard = tuple[str, str, list[tuple[str, object]]]
 
 
@@ -157,6 +164,23 @@ CALLS = {
         "tools <function_calls>",
         '<function_calls>\nget_weather(city="Oslo", days=2)\n</function_calls>',
     ),
+    "gemma-4-unclosed": (
+        "tools <|tool_call>",
+        '<|tool_call>call:get_weather{city:<|"|>Oslo<|"|>,days:2}',
+    ),
+    "gemma-4-closed-twice": (
+        "tools <|tool_call><tool_call|><|tool_response>",
+        (
+            '<|tool_call>call:get_weather{city:<|"|>Oslo<|"|>,days:2}<tool_call|><tool_call|>'
+            "<|tool_response>"
+        ),
+    ),
+    "laguna": ("tools <tool_call>", f"<tool_call>get_weather\n{ARGUMENTS}</tool_call>"),
+    "glimmer": (GLIMMER, f" to=get_weather<|message|>{ATEM}<|eot|>"),
+    "glimmer-namespace": (
+        GLIMMER,
+        f" to=user<|message|>{ATEM.replace('get_weather', 'get_weather.get_weather')}",
+    ),
     "nemotron": ("tools <TOOLCALL>", f"<TOOLCALL>[{OSLO}]</TOOLCALL>"),
     "gpt-oss": (
         HARMONY,
@@ -184,6 +208,21 @@ THOUGHTS = {
         "<|START_THINKING|>Hm, so.<|END_THINKING|><|START_RESPONSE|>It rains.<|END_RESPONSE|>",
     ),
     "gemma-4": ("<|channel>thought", "", "<|channel>thought\nHm, so.<channel|>It rains."),
+    "gemma-4-bare": (
+        "<|channel>thought",
+        "",
+        "<|channel>Hm, so.<channel|><|channel>thought<channel|>It rains.",
+    ),
+    "command-a-text": (
+        "<|START_THINKING|><|START_TEXT|><|END_TEXT|><|END_OF_TURN_TOKEN|>",
+        "<|START_THINKING|>",
+        "Hm, so.<|END_THINKING|><|START_TEXT|>It rains.<|END_TEXT|><|END_OF_TURN_TOKEN|>",
+    ),
+    "glimmer": (
+        GLIMMER,
+        "",
+        " to=self<|message|>Hm, so.<|eom|><|start|>assistant to=user<|message|>It rains.<|eot|>",
+    ),
     "granite-3.2": (
         "Here is my thought process:",
         "",
@@ -216,6 +255,7 @@ BROKEN = {
     "no-python": ("tools <|tool_call_start|>", "<|tool_call_start|>[f(1)]<|tool_call_end|>"),
     "deep": (QWEN, f'<tool_call>{{"name": "f", "arguments": {{"a": {"[" * 300}'),
     "channel": (HARMONY, "no channels at all"),
+    "recipient": (GLIMMER, "no recipients at all"),
 }
 
 
@@ -289,6 +329,26 @@ def test_code_is_a_call_of_the_tool_that_runs_it() -> None:
     text = "<|python_tag|>print(1 +"
     expected = ("", "", [("python", {"code": "print(1 +"})])
     assert heard(parser("tools <|python_tag|>"), text) == expected
+
+
+def test_a_function_that_nobody_offered_is_content() -> None:
+    text = ATEM.replace("get_weather", "other")
+    assert heard(parser(GLIMMER), f" to=user<|message|>{text}<|eot|>") == (text, "", [])
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ('f(from="Oslo", to="Rome")', {"from": "Oslo", "to": "Rome"}),
+        (
+            'f(data={"on": true, "off": [false, null]})',
+            {"data": {"on": True, "off": [False, None]}},
+        ),
+    ],
+)
+def test_words_of_python_and_of_json_are_arguments(written: str, expected: object) -> None:
+    text = f"<function_calls>{written}</function_calls>"
+    assert heard(parser("tools <function_calls>"), text) == ("", "", [("f", expected)])
 
 
 def test_without_tools_their_tags_are_content() -> None:

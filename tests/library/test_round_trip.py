@@ -149,3 +149,18 @@ async def test_a_licence_that_is_said_twice_is_kept_once(library: Library) -> No
         assert [step async for step in steps]
     assert library.find(ModelName("again")).licenses == ("MIT",)
     assert len(library.find(ModelName("again")).manifest.layers) == 2
+
+
+async def test_a_new_model_has_the_bytes_that_ollama_gives_it(library: Library) -> None:
+    put_blob(library.store.root, WEIGHTS)
+    recipe = Recipe(
+        name=ModelName("made"),
+        files={"a.gguf": digest_of(WEIGHTS)},
+        claims={"renderer": "qwen3.5", "parser": "qwen3.5"},
+    )
+    async with aclosing(library.create(recipe, "")) as steps:
+        assert [str(step.status) async for step in steps][-1] == "success"
+    made = library.find(ModelName("made"))
+    config = made.contents.read(made.manifest.config.digest)
+    assert [*json.loads(config)][-4:] == ["renderer", "parser", "architecture", "os"]
+    assert config.endswith(b'"os":"linux"}\n')

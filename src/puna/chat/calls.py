@@ -5,6 +5,7 @@ The formats are those of the models' own chat templates. Whatever is written oth
 """
 
 import ast
+import keyword
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import NoReturn
@@ -19,6 +20,8 @@ _NAME_KEYS = ("name", "tool_name", "function", "tool")
 _ARGUMENT_KEYS = ("arguments", "parameters", "args", "input")
 _FIRST_KEY = re.compile(r'[\[{\s]*"(\w*)("?)')
 _KNOWN_KEYS = (*_NAME_KEYS, *_ARGUMENT_KEYS, "type", "id", "tool_call_id")
+_KEYWORD = re.compile(rf"([(,]\s*)({'|'.join(keyword.kwlist)})\s*=(?!=)")
+"""A word of Python's own where an argument's name stands, as in `f(from="Oslo")`."""
 _CODE_TOOLS = ("python", "ipython", "code_interpreter")
 _LONGEST_NAME = 300
 
@@ -167,10 +170,13 @@ def _function(tape: Tape, tools: Sequence[Tool]) -> Reading[Call]:
 
 
 def _keys_and_values(tape: Tape, tools: Sequence[Tool]) -> Reading[Sequence[Call]]:
-    """Read GLM's `name`, then `<arg_key>key</arg_key><arg_value>value</arg_value>`."""
+    """Read GLM's `name`, then `<arg_key>key</arg_key><arg_value>value</arg_value>`, or JSON."""
     ends = ("<arg_key>", "</tool_call>")
-    name, end = yield from tape.until(*ends, most=_LONGEST_NAME)
+    name, end = yield from tape.until(*ends, "{", most=_LONGEST_NAME)
     name = _checked(name)
+    if end == "{":
+        tape.at -= 1
+        return [(name, _object((yield from tape.json())))]
     arguments: dict[str, object] = {}
     while end == "<arg_key>":
         key, _ = yield from tape.until("</arg_key>", most=_LONGEST_NAME)
@@ -278,14 +284,7 @@ def _pythonic(*ends: str) -> "Reader":
     """Read `f(a=1, b="x")`, alone, line by line or in a list; or JSON."""
 
     def read(tape: Tape, _tools: Sequence[Tool]) -> Reading[Sequence[Call]]:
-        start = tape.at
-        try:
-            text, _ = yield from tape.until(*ends)
-        except Broken:
-            if not tape.is_over:
-                raise
-            tape.at = start
-            text = tape.take(len(tape.rest))
+        text = yield from _until_end(tape, ends)
         try:
             return calls_in(parsed(text.strip()))
         except Broken:
@@ -294,10 +293,23 @@ def _pythonic(*ends: str) -> "Reader":
     return read
 
 
+def _until_end(tape: Tape, ends: Sequence[str]) -> Reading[str]:
+    """Read up to one of `ends`, or all there is: some models stop before they close a call."""
+    start = tape.at
+    try:
+        text, _ = yield from tape.until(*ends)
+    except Broken:
+        if not tape.is_over:
+            raise
+        tape.at = start
+        return tape.take(len(tape.rest))
+    return text
+
+
 def python_calls(text: str) -> Sequence[Call]:
     """Return the calls in a text of Python. Raises `Broken`."""
     try:
-        body = ast.parse(text.strip()).body
+        body = ast.parse(_KEYWORD.sub(r"\1\2_=", text.strip())).body
         found: list[ast.expr] = []
         for line in body:
             value = line.value if isinstance(line, ast.Expr) else _broken("no expression")
@@ -315,13 +327,26 @@ def _python_call(node: ast.expr) -> Call:
     if any(each.arg is None for each in node.keywords):
         _broken("arguments without names")
     name = ast.unparse(node.func).removesuffix(".call")
-    return _checked(name), {str(each.arg): _literal(each.value) for each in node.keywords}
+    return _checked(name), {_unmarked(each.arg): _literal(each.value) for each in node.keywords}
+
+
+def _unmarked(name: str | None) -> str:
+    """Return an argument's name: a word of Python's own was given a mark to be read at all."""
+    text = str(name)
+    return text[:-1] if keyword.iskeyword(text[:-1]) else text
+
+
+class _Constants(ast.NodeTransformer):
+    """Turns JSON's constants into Python's, wherever they stand in a value."""
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        """Return the constant, or the name that means none."""
+        found = {"true": True, "false": False, "null": None}
+        return ast.Constant(found[node.id]) if node.id in found else node
 
 
 def _literal(node: ast.expr) -> Json:
-    if isinstance(node, ast.Name) and node.id in {"true", "false", "null"}:
-        return {"true": True, "false": False, "null": None}[node.id]
-    value = ast.literal_eval(node)
+    value = ast.literal_eval(_Constants().visit(node))
     return value if isinstance(value, str | int | float | bool | list | dict | None) else str(value)
 
 
@@ -354,7 +379,7 @@ def _colon(quote: str, *ends: str) -> "Reader":
         yield from tape.space()
         yield from tape.expect("call:")
         name, _ = yield from tape.until("{", most=_LONGEST_NAME)
-        text, _ = yield from tape.until(*ends)
+        text = yield from _until_end(tape, ends)
         parts = ("{" + text).split(quote)
         # Between quotes is text; outside, keys without quotes and JSON.
         body = "".join(
@@ -386,6 +411,7 @@ READERS: Mapping[str, Reader] = {
     "<｜tool▁calls▁begin｜>": _deepseek,
     "<|tool_calls_section_begin|>": _kimi,
     "<minimax:tool_call>": _invoked("", "</minimax:tool_call>"),
+    "<atem:function_calls>": _invoked("atem:", "</atem:function_calls>"),
     "<｜DSML｜function_calls>": _invoked("｜DSML｜", "</｜DSML｜function_calls>"),
     "<|tool_call_start|>": _pythonic("<|tool_call_end|>"),
     "<function_calls>": _pythonic("</function_calls>"),

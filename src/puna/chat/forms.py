@@ -16,6 +16,7 @@ _THOUGHTS = (
     ("<|START_THINKING|>", "<|END_THINKING|>"),
     ("<|inner_prefix|>", "<|inner_suffix|>"),
     ("<|channel>thought", "<channel|>"),
+    ("<|channel>", "<channel|>"),
     ("◁think▷", "◁/think▷"),
     ("Here is my thought process:", "Here is my response:"),
 )
@@ -26,9 +27,14 @@ _NOISE = (
     "<|END_TEXT|>",
     "<response>",
     "</response>",
+    "<|END_OF_TURN_TOKEN|>",
+    "<tool_call|>",
+    "<|tool_response>",
 )
 _TOOLS = re.compile(r"\btools\b|\.Tools\b")
 _QWEN = "<think></think><tool_call>"
+_GEMMA_CALLS = "<|tool_call><tool_call|><|tool_response>"
+_COHERE_TEXTS = "<|START_RESPONSE|><|END_RESPONSE|><|START_TEXT|><|END_TEXT|><|END_OF_TURN_TOKEN|>"
 _NAMED: Mapping[str, str] = {
     # Ollama's names of parsers, each with the texts by which a template of the family is known.
     "qwen3": _QWEN,
@@ -52,14 +58,14 @@ _NAMED: Mapping[str, str] = {
     "functiongemma": "<start_function_call>",
     "glm-4.7": _QWEN,
     "glm-ocr": _QWEN,
-    "gemma4": "<|channel>thought<|tool_call>",
-    "gemma4-no-thinking": "<|tool_call>",
+    "gemma4": "<|channel>thought" + _GEMMA_CALLS,
+    "gemma4-no-thinking": _GEMMA_CALLS,
     "lfm2": "<|tool_call_start|>",
     "lfm2-thinking": "<think><|tool_call_start|>",
-    "laguna": _QWEN,
+    "laguna": _QWEN + "tools",
     "poolside-v1": _QWEN,
-    "cohere": "<|START_THINKING|><|START_ACTION|><|START_RESPONSE|>",
-    "glimmer": _QWEN,
+    "cohere": "<|START_THINKING|><|START_ACTION|>" + _COHERE_TEXTS,
+    "glimmer": "<|message|><|eom|>tools",
 }
 PARSER_NAMES = frozenset(_NAMED)
 
@@ -80,6 +86,7 @@ def form_of(template: str) -> Form:
         noise=tuple(tag for tag in _NOISE if tag in template),
         is_bare=takes_tools(template) and not set(marks) - {"<|python_tag|>"},
         is_harmony=is_harmony,
+        has_recipients="<|message|>" in template and "<|eom|>" in template and not is_harmony,
         names_first=">>>all" in template or "'>>>'" in template or '">>>"' in template,
     )
 
@@ -108,7 +115,7 @@ def choose_parser(form: Form, tools: ToolUse = NO_TOOLS, *, tail: str = "") -> O
     """Return a parser for an answer after a prompt that ends in `tail`; None if none is needed."""
     offered = tools.tools if tools.mode is not ToolMode.NONE else ()
     inside = opened_thought(form, tail)
-    if not (inside or form.thoughts or form.noise or form.is_harmony or offered):
+    if not (inside or form.has_tags or offered):
         return None
     return OutputParser(form, offered, inside=inside)
 

@@ -13,6 +13,8 @@ from puna.chat.messages import Tool, ToolCall
 from puna.chat.tape import Broken, Reading, Tape, first_of, held_back, written
 
 _HARMONY_ENDS = ("<|end|>", "<|return|>", "<|call|>", "<|start|>")
+_RECIPIENT_ENDS = ("<|eom|>", "<|eot|>", "<|start|>assistant")
+_ATEM = "<atem:function_calls>"
 _RECIPIENT = re.compile(r"to=(?:functions\.)?([^\s<]+)")
 _CHANNEL = re.compile(r"<\|channel\|>\s*(\w+)")
 _LONGEST_HEADER = 400
@@ -37,13 +39,33 @@ class Form:
     names_first: bool = False
     """Whether each part begins with a line that names its recipient, as functionary's do."""
 
+    has_recipients: bool = False
+    """Whether each part names who it is for: the model itself, the user, or a function."""
+
+    @property
+    def opening(self) -> str:
+        """What stands before the answer itself, where that begins at once."""
+        return " to=user<|message|>" if self.has_recipients else ""
+
+    @property
+    def may_think(self) -> bool:
+        """Whether thoughts can be told from the rest."""
+        return bool(self.thoughts) or self.is_harmony or self.has_recipients
+
+    @property
+    def has_tags(self) -> bool:
+        """Whether anything but calls has to be told apart."""
+        return self.may_think or bool(self.noise)
+
     @property
     def tags(self) -> tuple[str, ...]:
         """Every tag, for an engine that would leave out those that are special tokens."""
         pairs = (tag for pair in self.thoughts for tag in pair)
         own = ("<|channel|>", "<|message|>", "<|constrain|>", *_HARMONY_ENDS)
         inner = tuple(tag for mark in self.marks for tag in INNER_TAGS.get(mark, ()))
-        return (*pairs, *self.marks, *inner, *self.noise, *(own if self.is_harmony else ()))
+        named = ("<|start|>", "<|message|>", "<|eom|>", "<|eot|>") if self.has_recipients else ()
+        channels = own if self.is_harmony else ()
+        return (*pairs, *self.marks, *inner, *self.noise, *channels, *named)
 
 
 INNER_TAGS = {
@@ -133,18 +155,20 @@ class OutputParser:
         if self._form.is_harmony:
             yield from self._harmony()
             return
+        if self._form.has_recipients:
+            yield from self._recipients()
+            return
         if self._form.names_first and self._tools:
             yield from self._named_parts()
             return
-        closer = self._inside
-        if not closer:
-            before = yield from self._tape.space()
-            pairs = dict(self._form.thoughts)
-            closer = pairs.get((yield from self._tape.accept(*pairs)), "")
-            if not closer:
-                self._say(before)
-        if closer:
+        pairs = dict(self._form.thoughts)
+        if self._inside:
+            yield from self._think(self._inside)
+        before = yield from self._tape.space()
+        while closer := pairs.get((yield from self._tape.accept(*pairs)), ""):
             yield from self._think(closer)
+            before = yield from self._tape.space()
+        self._say(before)
         self.thought_end = self._seen - len(self._tape.rest)
         yield from self._speak()
 
@@ -233,6 +257,44 @@ class OutputParser:
         yield from tape.space()
         yield from tape.accept(*_HARMONY_ENDS)
 
+    def _recipients(self) -> Reading[None]:
+        """Read ` to=self<|message|>text<|eom|><|start|>assistant to=user<|message|>` and so on."""
+        tape = self._tape
+        while not (tape.is_over and not tape.rest.strip()):
+            start = tape.at
+            try:
+                header, _ = yield from tape.until("<|message|>", most=_LONGEST_HEADER)
+            except Broken:
+                tape.at = start
+                yield from self._stream((), Said)
+                return
+            self._trim()
+            if header.rpartition("to=")[2].strip() == "self":
+                yield from self._stream(_RECIPIENT_ENDS, Mused)
+                continue
+            if self.thought_end is None:
+                self.thought_end = self._seen - len(tape.text) + start
+            yield from self._atem()
+            yield from self._stream(_RECIPIENT_ENDS, Said)
+
+    def _atem(self) -> Reading[None]:
+        """Read calls of known functions, if the part begins with them."""
+        tape, start = self._tape, self._tape.at
+        names = {tool.name for tool in self._tools}
+        yield from tape.space()
+        if not (names and (yield from tape.accept(_ATEM))):
+            tape.at = start
+            return
+        try:
+            found = yield from read_calls(tape, _ATEM, self._tools)
+        except Broken:
+            found = ()
+        calls = [(_own_name(name, names), arguments) for name, arguments in found]
+        if calls and all(name in names for name, _ in calls):
+            self._call(calls)
+        else:
+            tape.at = start
+
     def _named_parts(self) -> Reading[None]:
         """Read `all`, a line's end and content, or a function's name, a line's end and JSON."""
         tape = self._tape
@@ -306,3 +368,9 @@ class OutputParser:
     def _call(self, calls: Sequence[Call]) -> None:
         self._trim()
         self._out += [ToolCall(name, written(arguments)) for name, arguments in calls]
+
+
+def _own_name(name: str, names: set[str]) -> str:
+    """Return the function that is meant: `read.read` is `read`, in a space of its own name."""
+    space, _, own = name.partition(".")
+    return own if name not in names and space == own else name

@@ -44,6 +44,12 @@ _REPLACED = {
 _HEAVY = frozenset(
     {MediaType.MODEL, MediaType.PROJECTOR, MediaType.ADAPTER, MediaType.DRAFT, MediaType.TENSOR}
 )
+_MACHINE = ("architecture", "os")
+_CONFIG_FIELDS = (
+    *("model_format", "model_family", "model_families", "model_type", "file_type"),
+    *("renderer", "parser", "requires", "capabilities", "context_length", "embedding_length"),
+    *("base_name", "draft"),
+)
 _NEVER = datetime.fromtimestamp(0, UTC)
 
 
@@ -250,7 +256,15 @@ def _config(
         config |= {"model_families": [*families, *sorted(new)]}
     config |= {name: value for name, value in recipe.claims.items() if value}
     config |= {"architecture": "amd64", "os": "linux"}
-    return json.dumps(config, separators=(",", ":"), ensure_ascii=False).encode()
+    return _go_json(cast("Value", _in_order(config)))
+
+
+def _in_order(config: Json) -> GoStruct:
+    """Return a config with its fields in Ollama's order, so that equal models have equal ids."""
+    known = {*_CONFIG_FIELDS, *_MACHINE, "rootfs"}
+    names = [*_CONFIG_FIELDS, *(name for name in config if name not in known), *_MACHINE]
+    fields = {name: cast("Value", config[name]) for name in names if name in config}
+    return GoStruct("ConfigV2", fields)
 
 
 def _families_of_eyes(store: ModelStore, layers: list[Layer], facts: Facts) -> Iterator[str]:

@@ -33,7 +33,7 @@ class Digest(str):
         match = _FORM.fullmatch(text)
         if match is None:
             raise InvalidDigest(
-                f'"{one_line(text, 90)}" is not a digest',
+                f'invalid digest format: "{one_line(text, 90)}"',
                 hint="a digest is sha256: and 64 hexadecimal digits",
             )
         return super().__new__(cls, f"sha256:{match[1].lower()}")

@@ -66,14 +66,12 @@ class Speech:
     @property
     def is_plain(self) -> bool:
         """Whether the answer is what the engine generates, without anything to tell apart."""
-        has_tags = bool(self.form.thoughts or self.form.noise) or self.form.is_harmony
-        return not (has_tags or self.tools.tools)
+        return not (self.form.has_tags or self.tools.tools)
 
     @property
     def may_think(self) -> bool:
         """Whether the answer may begin with a thought."""
-        has_tags = bool(self.form.thoughts) or self.form.is_harmony
-        return has_tags and (self.think is None or self.think.on)
+        return self.form.may_think and (self.think is None or self.think.on)
 
     @property
     def silencer(self) -> str:
@@ -165,6 +163,8 @@ class _Talk:
                 return
             opening = _thought_so_far(first, form, said) + opening
             self._earlier_tokens = self._tokens
+        else:
+            opening = form.opening + opening
         left = max(0, self._first.max_tokens - self._tokens)
         self._now = replace(self._first, max_tokens=left, grammar=grammar)
         if opening:
@@ -278,6 +278,10 @@ def _thought_so_far(parser: OutputParser, form: Form, said: str) -> str:
             return _FINAL
         closed = thought if thought.endswith("<|end|>") else f"{thought}<|end|>"
         return f"{closed}<|start|>assistant{_FINAL}"
+    if form.has_recipients:
+        thought = said if end is None else said[:end]
+        closed = thought if thought.endswith("<|eom|>") else f"{thought}<|eom|>"
+        return f"{closed}<|start|>assistant{form.opening}" if thought else form.opening
     if end is None:
         return f"{said}\n{form.thoughts[0][1]}\n\n" if said.strip() else ""
     return f"{said[:end]}\n\n" if said[:end].strip() else ""

@@ -217,6 +217,19 @@ class Version(Reply):
     puna: str
 
 
+class CloudStatus(Reply):
+    """Whether models of Ollama's cloud are left out, and what says so: `env` or `config`."""
+
+    disabled: bool
+    source: str
+
+
+class Status(Reply):
+    """`GET /api/status`."""
+
+    cloud: CloudStatus
+
+
 class Details(Reply):
     """Short facts of a model."""
 
