@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,9 @@ from puna.agent.deadman import MarketClock
 from puna.agent.engine import Engine
 from puna.agent.link import MarketGone, MarketLink, MarketRefused, NotAHost
 from puna.agent.notebook import Notebook
+from puna.agent.usage import Usage
 from puna.market.db.accounts import Caller
-from puna.market.db.pods import Pod
+from puna.market.db.pods import Pod, pay_until
 from puna.market.domain.pods import Action, Status
 from puna.wire.agent import Join, Orders, Report
 from tests.agent.hosts import IMAGE, Host
@@ -38,6 +40,8 @@ class Together:
     joined: FakeHost
     host: Host
     folder: Path
+    usage: dict[str, Usage] = field(default_factory=dict)
+    """What the agent knows of its pods' use."""
 
     @asynccontextmanager
     async def agent(self, market: str = "") -> AsyncIterator[Agent]:
@@ -46,7 +50,9 @@ class Together:
         notebook = Notebook(self.folder)
         async with MarketLink(market or self.market.url, self.joined.key) as link:
             keeper = self.host.new_keeper(notebook.kept())
-            around = Surroundings(machine=lambda: MACHINE, terms=lambda: TERMS)
+            around = Surroundings(
+                machine=lambda: MACHINE, terms=lambda: TERMS, usage=lambda: self.usage
+            )
             agent = Agent(keeper, link, MarketClock(world), notebook, around)
             running = asyncio.ensure_future(agent.run())
             try:
@@ -65,6 +71,9 @@ class Together:
     async def has(self, pod: str, *, running: int) -> bool:
         return len(self.host.there.running(pod)) == running
 
+    async def was_used_at(self, pod: Pod, moment: datetime) -> bool:
+        return (await self.market.look(pod)).active == moment
+
     async def is_gone(self, pod: Pod) -> bool:
         return (await self.market.look(pod)).state.is_gone
 
@@ -73,6 +82,9 @@ class Together:
 
     async def has_trouble(self, agent: Agent) -> bool:
         return bool(agent.contact.trouble)
+
+    async def waits_for_orders(self, agent: Agent) -> bool:
+        return agent.is_waiting
 
     async def was_heard(self, agent: Agent) -> bool:
         return agent.contact.heard is not None
@@ -122,6 +134,21 @@ async def test_an_agent_that_is_killed_and_started_again_finds_its_pod(together:
         assert together.host.there.of(pod.id) == [made]
     lines = await together.market.log(pod)
     assert lines.count("started") == 1
+
+
+async def test_an_agent_with_no_other_news_tells_of_use(together: Together) -> None:
+    """Else a pod that somebody uses all the time would count as idle."""
+    _, pod = await rented(together)
+    market = together.market
+    async with together.agent() as agent:
+        await together.becomes(pod, Status.RUNNING)
+        await until(lambda: together.waits_for_orders(agent))
+        used = market.world.now()
+        together.usage[pod.id] = Usage(active=used)
+        async with market.database.transaction() as tx:
+            await pay_until(tx, await market.look_in(tx, pod), used + timedelta(hours=1))
+        market.market.nudge()
+        await until(lambda: together.was_used_at(pod, used))
 
 
 async def test_a_market_that_is_away_is_asked_again(together: Together) -> None:

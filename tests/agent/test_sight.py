@@ -12,6 +12,7 @@ from puna.agent.orders import told_of
 from puna.agent.progress import Folded
 from puna.agent.shown import Pulling, Shown
 from puna.agent.sight import Sight, reports_of
+from puna.agent.usage import Usage
 from puna.units import Span
 from puna.wire.agent import PodReport
 from tests.agent.hosts import IMAGE, an_order
@@ -29,7 +30,7 @@ def report(sight: Sight) -> PodReport:
 
 def test_a_running_container() -> None:
     shown = Shown(container=RUNNING, ports={8888: 40001, 22: 40002})
-    said = report(Sight(shown=[shown], told=TOLD, active={"p1": NOON}))
+    said = report(Sight(shown=[shown], told=TOLD, usage={"p1": Usage(active=NOON)}))
     assert (said.observed, said.started, said.ended, said.active) == ("running", NOON, None, NOON)
     assert [(port.inside, port.outside) for port in said.ports] == [(22, 40002), (8888, 40001)]
 
@@ -40,6 +41,20 @@ def test_a_container_that_ended_says_how() -> None:
     assert said.reason == "the container ended with 3"
     short = Shown(container=ENDED, was_short_of_memory=True)
     assert "more memory" in report(Sight(shown=[short], told=TOLD)).reason
+
+
+def test_a_run_that_nobody_used_is_told_once_it_has_ended() -> None:
+    idle = Sight(told=TOLD, idle={"p1": 1})
+    assert not report(replace(idle, shown=[Shown(container=RUNNING)])).is_idle
+    for shown in ([Shown(container=ENDED)], []):
+        said = report(replace(idle, shown=shown))
+        assert (said.observed, said.run, said.is_idle, said.reason) == ("exited", 1, True, "")
+
+
+@pytest.mark.parametrize(("run", "want"), [(2, "run"), (1, "stop"), (1, "terminate")])
+def test_a_new_run_and_a_pod_that_is_to_stop_are_not_idle(run: int, want: str) -> None:
+    told = {"p1": told_of(an_order(run=run, want=want))}
+    assert not report(Sight(told=told, idle={"p1": 1})).is_idle
 
 
 def test_of_two_containers_the_newest_is_shown() -> None:

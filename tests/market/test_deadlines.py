@@ -110,6 +110,57 @@ async def test_an_order_tells_the_agent_when_to_end_a_pod_by_itself(
     assert order.idle_stop_s == 300
 
 
+async def rested(market: Stage, host: FakeHost, pod: Pod) -> None:
+    """Let a host say that it stopped a pod because nobody used it."""
+    said = {"observed": "exited", "is_idle": True, "ended": market.world.now()}
+    shown = host.shown[pod.id].model_copy(update=said)
+    await market.report(host, pods=[shown])
+
+
+async def test_an_agent_that_stopped_an_idle_pod_by_itself_is_believed(market: Stage) -> None:
+    host, pod = await a_pod(market, idle_stop=timedelta(minutes=30))
+    await rested(market, host, pod)
+    found = await market.look(pod)
+    assert (found.state.status, found.reason) == (
+        Status.EXITED,
+        "nothing happened in it for 0:30:00",
+    )
+    await market.tick(times=2)
+    assert await market.status(pod) is Status.EXITED
+
+
+async def test_a_pod_without_an_idle_stop_is_not_stopped_by_its_host(market: Stage) -> None:
+    host, pod = await a_pod(market)
+    await rested(market, host, pod)
+    await market.tick()
+    assert await market.status(pod) is Status.RUNNING
+
+
+async def test_a_pod_whose_host_says_nothing_any_more_counts_as_idle(market: Stage) -> None:
+    _, pod = await a_pod(market, idle_stop=timedelta(minutes=5), volume_gb=1)
+    market.hosts.clear()
+    await market.tick(times=3)
+    assert await market.status(pod) is Status.RUNNING
+    await market.tick(times=3)
+    assert await market.status(pod) is Status.EXITED
+
+
+async def test_activity_before_a_pod_began_shortens_nothing(market: Stage) -> None:
+    host, pod = await a_pod(market, idle_stop=timedelta(minutes=5))
+    early = market.world.now() - timedelta(days=9)
+    await market.report(host, pods=[host.shown[pod.id].model_copy(update={"active": early})])
+    await market.tick(times=2)
+    assert await market.status(pod) is Status.RUNNING
+
+
+async def test_what_a_container_said_at_its_end_is_not_why_it_was_stopped(market: Stage) -> None:
+    host, pod = await a_pod(market, idle_stop=timedelta(minutes=5))
+    await market.tick(times=5)
+    said = {"observed": "exited", "reason": "the container ended with 143"}
+    await market.report(host, pods=[host.shown[pod.id].model_copy(update=said)])
+    assert (await market.look(pod)).reason == "nothing happened in it for 0:05:00"
+
+
 async def test_what_happens_in_a_pod_keeps_it_running(market: Stage) -> None:
     host, pod = await a_pod(market, idle_stop=timedelta(minutes=5))
     for _ in range(4):

@@ -63,6 +63,7 @@ def test_what_can_be_a_pod_is_taken_as_it_is(spec: PodSpec) -> None:
         ({"stop_after": timedelta(0)}, "no time after which to stop"),
         ({"terminate_after": timedelta(seconds=-1)}, "no time after which to terminate"),
         ({"idle_stop": timedelta(days=4000)}, "stop an idle pod"),
+        ({"idle_stop": timedelta(seconds=59)}, "a minute or longer, not 0:00:59"),
     ],
 )
 def test_what_cannot_be_a_pod_says_why(changes: dict[str, object], complaint: str) -> None:

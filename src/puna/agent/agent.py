@@ -15,6 +15,7 @@ from puna.agent.keeper import Keeper
 from puna.agent.link import MarketGone, MarketLink, MarketRefused, NotAHost
 from puna.agent.notebook import Kept, Notebook
 from puna.agent.problems import EngineGone
+from puna.agent.usage import Usage
 from puna.agent.waiting import first_of, with_chance
 from puna.errors import PunaError
 from puna.units import Span
@@ -39,7 +40,7 @@ class Surroundings:
     terms: Callable[[], TermsReport]
     duties: Sequence[Duty] = ()
     """What runs beside the two loops, until the end."""
-    active: Callable[[], Mapping[str, datetime]] = dict
+    usage: Callable[[], Mapping[str, Usage]] = dict
 
 
 @dataclass(slots=True)
@@ -75,6 +76,8 @@ class Agent:
         self._orders = Orders(version="")
         self.contact = Contact()
         self.turns = 0
+        self.is_waiting = False
+        """Whether nothing is new here, and it waits at the market for orders."""
 
     async def run(self) -> None:
         """Keep this machine's pods until cancelled."""
@@ -141,14 +144,17 @@ class Agent:
 
     async def _wait_for_orders(self) -> Orders | None:
         """Wait at the market until it has others; None when something happens here meanwhile."""
-        silent = [each.model_copy(update={"log": []}) for each in self._keeper.reports()]
+        seen = self._keeper.reports(self._around.usage())
+        silent = [each.model_copy(update={"log": []}) for each in seen]
         self._sequence += 1
         asking = asyncio.ensure_future(self._link.report(self._report(silent, wait_s=_WAIT_S)))
         change = asyncio.ensure_future(self._keeper.changed.wait())
+        self.is_waiting = True
         try:
             await asyncio.wait({asking, change}, return_when=asyncio.FIRST_COMPLETED)
             return asking.result() if asking.done() else None
         finally:
+            self.is_waiting = False
             asking.cancel()
             change.cancel()
             await asyncio.gather(asking, change, return_exceptions=True)
@@ -158,7 +164,7 @@ class Agent:
 
         The market ignores a number that it knows, so no line is lost and none is said twice.
         """
-        reports = self._keeper.reports(self._around.active())
+        reports = self._keeper.reports(self._around.usage())
         if self._unsure is None:
             self._sequence += 1
             self._unsure = {each.pod: list(each.log) for each in reports}

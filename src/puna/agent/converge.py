@@ -45,6 +45,8 @@ class Order:
     terminate_at: datetime | None = None
     paid_until: datetime | None = None
     """The market moves it on with every tick; when it lies behind, the pod stops by itself."""
+    idle_stop: timedelta | None = None
+    """It stops when it was used by nobody for so long; whoever looks at its use sees to it."""
 
 
 class Phase(StrEnum):

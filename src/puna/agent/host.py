@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from filelock import FileLock, Timeout
 
 from puna.agent import walls
-from puna.agent.activity import Activity
+from puna.agent.activity import LOOK, Activity
 from puna.agent.agent import Agent, Surroundings
 from puna.agent.containers import House
 from puna.agent.deadman import MarketClock
@@ -171,7 +171,7 @@ class Host:
         duties: list[Callable[[], Awaitable[None]]] = [
             self._every(_STATUS, self._look_at_the_owner),
             self._every(_LOOK, disk.look),
-            self._every(_LOOK, activity.look),
+            self._every(LOOK, activity.look),
             tunnel.run,
         ]
         if not means.why_no_walls:
@@ -180,7 +180,7 @@ class Host:
             machine=lambda: self._offer.machine,
             terms=self._terms,
             duties=duties,
-            active=activity.active,
+            usage=activity.usage,
         )
         agent = Agent(keeper, self._link, clock, self._notebook, around)
         async with asyncio.TaskGroup() as group:

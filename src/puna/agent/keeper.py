@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from puna.agent.converge import (
     Create,
@@ -38,6 +38,7 @@ from puna.agent.orders import Told, told_by_pod
 from puna.agent.problems import EngineGone, NotOnEngine
 from puna.agent.shown import LogLine, Shown
 from puna.agent.sight import Sight, reports_of
+from puna.agent.usage import Usage
 from puna.errors import PunaError
 from puna.text import one_line
 from puna.units import Size
@@ -76,6 +77,8 @@ class _Memory:
     given_up: dict[str, tuple[int, str]] = field(default_factory=dict)
     barred: dict[str, int] = field(default_factory=dict)
     """By pod: a run that is to end although it is ordered."""
+    idle: dict[str, int] = field(default_factory=dict)
+    """By pod: a run that ends because nobody used it."""
     lines: dict[str, deque[str]] = field(default_factory=dict)
 
 
@@ -90,7 +93,15 @@ class Keeper:
         self._clock = clock
         self._trusts_local = trusts_local
         self._doing: dict[str, asyncio.Task[None]] = {}
-        self._memory = _Memory(kept=[recall(each) for each in kept.orders], pulled=set(kept.pulled))
+        self._memory = _Memory(
+            kept=[recall(each) for each in kept.orders],
+            pulled=set(kept.pulled),
+            idle={each.pod: each.run for each in kept.orders if each.is_idle},
+        )
+        self.idled: Mapping[tuple[str, int], timedelta] = {
+            (each.pod, each.run): timedelta(seconds=each.idled_s) for each in kept.orders
+        }
+        """By pod and run, for how long nobody used it; whoever looks after pods writes it."""
         self.engine_is_gone = False
         self.nudged = asyncio.Event()
         """Set when a turn should be taken at once."""
@@ -103,7 +114,8 @@ class Keeper:
         """Take the market's orders as what should be."""
         self._memory.told = told_by_pod(orders.pods)
         self._memory.kept = [told.order for told in self._memory.told.values()]
-        for pod in {*self._memory.tries, *self._memory.given_up, *self._memory.lines}:
+        memory = self._memory
+        for pod in {*memory.tries, *memory.given_up, *memory.lines, *memory.idle}:
             told = self._memory.told.get(pod)
             if told is None:
                 self._forget(pod)
@@ -113,7 +125,14 @@ class Keeper:
 
     def kept(self, sequence: int) -> Kept:
         """Return what the notebook should hold: deadlines, and which images were fetched."""
-        orders = [keep(each) for each in self._memory.kept]
+        orders = [
+            keep(
+                each,
+                self.idled.get((each.pod, each.run), timedelta(0)),
+                is_idle=self._memory.idle.get(each.pod) == each.run,
+            )
+            for each in self._memory.kept
+        ]
         return Kept(sequence=sequence, orders=orders, pulled=sorted(self._memory.pulled))
 
     @property
@@ -145,11 +164,29 @@ class Keeper:
             self.nudged.set()
 
     @property
+    def idle_stops(self) -> Mapping[str, timedelta]:
+        """After how long of being used by nobody pods stop, of those that do."""
+        return {each.pod: each.idle_stop for each in self._memory.kept if each.idle_stop}
+
+    def rented(self, pod: str) -> tuple[int, int]:
+        """Return the processors and the memory of a pod; none where its order is not known."""
+        told = (self._memory.told or {}).get(pod)
+        return (told.design.processors, told.design.memory) if told else (0, 0)
+
+    def rest(self, pod: str) -> None:
+        """Let a run end because nobody used it. It is written down before anything is done."""
+        order = next((each for each in self._memory.kept if each.pod == pod), None)
+        if order is not None and self._memory.idle.get(pod) != order.run:
+            self._memory.idle[pod] = order.run
+            self.say(pod, f"nothing happened in it for {order.idle_stop}")
+            self.nudged.set()
+
+    @property
     def is_busy(self) -> bool:
         """Whether steps are under way."""
         return bool(self._doing)
 
-    def reports(self, active: Mapping[str, datetime] | None = None) -> tuple[PodReport, ...]:
+    def reports(self, usage: Mapping[str, Usage] | None = None) -> tuple[PodReport, ...]:
         """Return what to report, with the log lines that were not taken yet."""
         memory = self._memory
         sight = Sight(
@@ -158,7 +195,8 @@ class Keeper:
             pulls=memory.pulls,
             given_up=memory.given_up,
             volumes=memory.volumes,
-            active=active or {},
+            usage=usage or {},
+            idle=memory.idle,
         )
         return tuple(
             each.model_copy(update={"log": list(memory.lines.get(each.pod, ()))})
@@ -208,7 +246,8 @@ class Keeper:
         memory, now = self._memory, self._clock.now()
         containers = [each.container for each in memory.shown]
         if memory.told is None:
-            over = {o.pod: o for o in memory.kept if wish_now(o, now) is not Want.RUN}
+            kept = [self._barred(each) for each in memory.kept]
+            over = {o.pod: o for o in kept if wish_now(o, now) is not Want.RUN}
             mine = [each for each in containers if each.pod in over]
             return steps(over.values(), Scene(containers=mine), now)
         scene = Scene(
@@ -220,8 +259,10 @@ class Keeper:
         return steps([self._barred(told.order) for told in memory.told.values()], scene, now)
 
     def _barred(self, order: Order) -> Order:
-        is_barred = self._memory.barred.get(order.pod) == order.run
-        return replace(order, want=Want.STOP) if is_barred and order.want is Want.RUN else order
+        """Return an order as it is kept to: a run that must not go on is stopped."""
+        memory = self._memory
+        ends = order.run in {memory.barred.get(order.pod), memory.idle.get(order.pod)}
+        return replace(order, want=Want.STOP) if ends and order.want is Want.RUN else order
 
     def _begin(self, step: Step, group: asyncio.TaskGroup) -> None:
         if isinstance(step, GiveUp):
@@ -360,6 +401,7 @@ class Keeper:
 
     def _forget(self, pod: str) -> None:
         memory = self._memory
+        memory.idle.pop(pod, None)
         for known in (memory.tries, memory.given_up, memory.lines, memory.barred):
             known.pop(pod, None)
 

@@ -18,6 +18,7 @@ from puna.errors import Conflict, Failed, NotFound
 from puna.node.private import make_folder, write_private
 from puna.wire.agent import MachineReport
 
+_MINUTE_S = 60
 _IDENTITY, _OFFER, _KEPT, _STATUS = "identity.json", "offer.json", "kept.json", "status.json"
 
 
@@ -84,6 +85,11 @@ class KeptOrder(Page):
     stop_at: datetime | None = None
     terminate_at: datetime | None = None
     paid_until: datetime | None = None
+    idle_stop_s: int | None = None
+    idled_s: int = 0
+    """For how long nobody has used it, as far as it was looked at, in whole minutes."""
+    is_idle: bool = False
+    """This run of it was stopped for that, and does not begin again."""
 
 
 class Kept(Page):
@@ -172,8 +178,9 @@ def _not_joined() -> NotJoined:
     )
 
 
-def keep(order: Order) -> KeptOrder:
+def keep(order: Order, idled: timedelta = timedelta(0), *, is_idle: bool = False) -> KeptOrder:
     """Return what is written of an order."""
+    stop = order.idle_stop
     return KeptOrder(
         pod=order.pod,
         run=order.run,
@@ -183,6 +190,9 @@ def keep(order: Order) -> KeptOrder:
         stop_at=order.stop_at,
         terminate_at=order.terminate_at,
         paid_until=order.paid_until,
+        idle_stop_s=None if stop is None else int(stop.total_seconds()),
+        idled_s=int(idled.total_seconds()) // _MINUTE_S * _MINUTE_S,
+        is_idle=is_idle,
     )
 
 
@@ -198,4 +208,5 @@ def recall(kept: KeptOrder) -> Order:
         stop_at=kept.stop_at,
         terminate_at=kept.terminate_at,
         paid_until=kept.paid_until,
+        idle_stop=None if kept.idle_stop_s is None else timedelta(seconds=kept.idle_stop_s),
     )

@@ -12,6 +12,7 @@ from puna.units import Size
 from puna.wire.agent import PodOrder
 
 _LONGEST_GRACE = timedelta(minutes=10)
+_LONGEST_S = 100 * 365 * 86_400
 _RUNC = "runc"
 _NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")
 _LONGEST_NAME = 64
@@ -33,7 +34,6 @@ class Told:
     leave_by: datetime | None = None
     """When the grace of a pod that was displaced is over."""
     reason: str = ""
-    idle_stop: timedelta | None = None
     flaw: str = ""
     """Why no container can be made of it; it is given up at once."""
 
@@ -51,6 +51,7 @@ def told_of(pod: PodOrder) -> Told:
         stop_at=pod.stop_at,
         terminate_at=pod.terminate_at,
         paid_until=pod.paid_until,
+        idle_stop=_span_of(pod.idle_stop_s),
     )
     return Told(
         order=order,
@@ -60,9 +61,13 @@ def told_of(pod: PodOrder) -> Told:
         login=login,
         leave_by=pod.leave_by,
         reason=pod.reason,
-        idle_stop=None if pod.idle_stop_s is None else timedelta(seconds=pod.idle_stop_s),
         flaw=flaw_of(pod),
     )
+
+
+def _span_of(seconds: int | None) -> timedelta | None:
+    """Return a length of time that was ordered; one that no clock can hold is for ever."""
+    return None if seconds is None or seconds > _LONGEST_S else timedelta(seconds=seconds)
 
 
 def told_by_pod(pods: Sequence[PodOrder]) -> Mapping[str, Told]:

@@ -45,6 +45,8 @@ class Shown:
     """Whose it is, where several agents share an engine."""
     devices: tuple[str, ...] = ()
     """The cards that it has, by their CDI names."""
+    pid: int = 0
+    """Its first process, as this machine counts them; 0 while it does not run."""
 
     @property
     def is_running(self) -> bool:
@@ -198,6 +200,7 @@ def shown_of(about: Mapping[str, Any]) -> Shown | None:
         was_short_of_memory=bool(state.get("OOMKilled")),
         host=labels.get(HOST, ""),
         devices=tuple(filter(None, labels.get(CARDS, "").split(","))),
+        pid=int(state.get("Pid") or 0),
     )
 
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from puna.agent.converge import Container, Phase, Pulled
 from puna.agent.orders import Told
 from puna.agent.shown import Shown
+from puna.agent.usage import Usage
 from puna.wire.agent import PodReport, PortReport
 
 _OBSERVED = {Phase.CREATED: "created", Phase.RUNNING: "running", Phase.EXITED: "exited"}
@@ -23,7 +23,9 @@ class Sight:
     given_up: Mapping[str, tuple[int, str]] = field(default_factory=dict)
     """By pod: the run that cannot be here, and why."""
     volumes: frozenset[str] = frozenset()
-    active: Mapping[str, datetime] = field(default_factory=dict)
+    usage: Mapping[str, Usage] = field(default_factory=dict)
+    idle: Mapping[str, int] = field(default_factory=dict)
+    """By pod: the run that was stopped because nobody used it."""
 
 
 def reports_of(sight: Sight) -> tuple[PodReport, ...]:
@@ -32,7 +34,19 @@ def reports_of(sight: Sight) -> tuple[PodReport, ...]:
     for each in sorted(sight.shown, key=lambda one: _rank(one.container)):
         shown_by_pod[each.container.pod] = each
     pods = sorted({*sight.told, *shown_by_pod})
-    return tuple(_report(pod, sight, shown_by_pod.get(pod)) for pod in pods)
+    reports = (_report(pod, sight, shown_by_pod.get(pod)) for pod in pods)
+    return tuple(_with_idleness(each, sight) for each in reports)
+
+
+def _with_idleness(report: PodReport, sight: Sight) -> PodReport:
+    """Say of a run that was stopped because nobody used it that it was; the market stops it too."""
+    told, run = sight.told.get(report.pod), sight.idle.get(report.pod)
+    if told is None or (told.order.want, told.order.run) != ("run", run):
+        return report
+    if report.observed == "running":
+        return report
+    said = {"run": run, "observed": "exited", "is_idle": True, "reason": ""}
+    return report.model_copy(update=said)
 
 
 def _rank(container: Container) -> tuple[int, int, bool]:
@@ -48,7 +62,7 @@ def _report(pod: str, sight: Sight, shown: Shown | None) -> PodReport:
         return PodReport(pod=pod, run=run, observed="failed", reason=given_up[1][:_LONGEST])
     if shown is None:
         return _without_container(pod, sight, told)
-    container = shown.container
+    container, usage = shown.container, sight.usage.get(pod)
     has_ended = container.phase is Phase.EXITED
     return PodReport(
         pod=pod,
@@ -58,7 +72,8 @@ def _report(pod: str, sight: Sight, shown: Shown | None) -> PodReport:
         exit_code=container.exit_code if has_ended else None,
         started=container.started,
         ended=container.ended if has_ended else None,
-        active=sight.active.get(pod),
+        active=usage.active if usage else None,
+        use=usage.use if usage else None,
         ports=[PortReport(inside=each, outside=to) for each, to in sorted(shown.ports.items())],
     )
 

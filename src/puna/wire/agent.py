@@ -74,6 +74,22 @@ class PortReport(Message):
     outside: int
 
 
+class CardUse(Message):
+    """What a card does, in hundredths: of the time, and of its memory."""
+
+    busy: float = Field(ge=0, le=100)
+    memory: float = Field(ge=0, le=100)
+
+
+class UseReport(Message):
+    """What a pod uses, in hundredths of the processors and of the memory that it rented."""
+
+    processor: float = Field(ge=0, le=100)
+    memory: float = Field(ge=0, le=100)
+    cards: list[CardUse] = Field(default=[], max_length=64)
+    """In the order of its cards; empty where their driver does not tell."""
+
+
 class PodReport(Message):
     """What the host shows of one pod."""
 
@@ -88,6 +104,10 @@ class PodReport(Message):
     ended: datetime | None = None
     active: datetime | None = None
     """When something last happened in it: processor, card, network or a terminal."""
+    is_idle: bool = False
+    """It was stopped here because it was used by nobody for as long as its order allows."""
+    use: UseReport | None = None
+    """What it used lately; None where that is not measured."""
     ports: list[PortReport] = []
     log: list[str] = Field(default=[], max_length=1000)
     """New lines for the system log: image, create, start, stop."""

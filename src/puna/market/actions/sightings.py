@@ -16,7 +16,8 @@ from puna.market.db.hosts import Known
 from puna.market.db.notices import Kind
 from puna.market.db.orphans import Orphan
 from puna.market.db.pods import Pod, Sighting
-from puna.market.domain.pods import Desired, Observed
+from puna.market.domain.limits import why_idle
+from puna.market.domain.pods import Desired, Intent, Observed
 from puna.market.domain.witness import Witness
 from puna.wire.agent import PodReport
 
@@ -24,6 +25,7 @@ _OVERRUN = timedelta(minutes=3)
 """How long after it had to stop a pod may be shown running before that is noted."""
 _MOST_LINES = 100
 """Lines of a pod's log that one report may bring: a host cannot fill the market's disk."""
+_RUN = Desired.RUN
 _THERE = frozenset({Observed.CREATED, Observed.RUNNING, Observed.EXITED})
 
 
@@ -83,11 +85,22 @@ async def _is_believable(
 async def _see(tx: Transaction, witness: Witness, host: Known, pod: Pod, report: PodReport) -> bool:
     sighting = _sighting(witness, pod, report)
     is_news = _is_news(pod, sighting)
+    is_rested = await _rest(tx, witness, pod, report)
     if is_news and not await pods.see(tx, host.id, sighting):
         return False
     for line in report.log[-_MOST_LINES:]:
         await pods.say(tx, pod.id, line, witness.now)
-    return is_news
+    return is_news or is_rested
+
+
+async def _rest(tx: Transaction, witness: Witness, pod: Pod, report: PodReport) -> bool:
+    """Stop a pod that its host has stopped because nobody used it, if that was asked for."""
+    after, state = pod.spec.idle_stop, pod.state
+    if not report.is_idle or after is None or (state.desired, state.run) != (_RUN, report.run):
+        return False
+    return await pods.want(
+        tx, pod, Intent(Desired.STOP, state.run), witness.now, reason=why_idle(after)
+    )
 
 
 def _is_news(pod: Pod, seen: Sighting) -> bool:
@@ -123,7 +136,7 @@ def _sighting(witness: Witness, pod: Pod, report: PodReport) -> Sighting:
         pod=report.pod,
         run=report.run,
         observed=observed,
-        reason=report.reason,
+        reason=report.reason if pod.state.desired is _RUN else "",
         started=started,
         told_started=report.started,
         ended=ended,

@@ -56,7 +56,12 @@ def _why_terminate(pod: Deadlines, now: datetime, rules: Rules) -> str:
 def _why_stop(pod: Deadlines, now: datetime) -> str:
     if pod.stop_at is not None and now >= pod.stop_at:
         return "the time to stop came"
-    return f"nothing happened in it for {pod.idle_after}" if _is_idle(pod, now) else ""
+    return why_idle(pod.idle_after) if pod.idle_after and _is_idle(pod, now) else ""
+
+
+def why_idle(after: timedelta) -> str:
+    """Return why a pod was stopped that nobody used for so long."""
+    return f"nothing happened in it for {after}"
 
 
 def _is_idle(pod: Deadlines, now: datetime) -> bool:

@@ -16,6 +16,8 @@ _MOST_HTTP_PORTS = 10
 _MOST_PORT = 65535
 _SHORTEST = timedelta(seconds=1)
 _LONGEST = timedelta(days=3650)
+_LEAST_IDLE = timedelta(minutes=1)
+"""Whether a pod is used is looked at four times a minute, and told within half a minute."""
 
 
 class InvalidPod(Invalid):
@@ -186,6 +188,8 @@ def _complaints(spec: PodSpec) -> Iterator[str]:
         )
         if span is not None and not _SHORTEST <= span <= _LONGEST
     )
+    if spec.idle_stop is not None and spec.idle_stop < _LEAST_IDLE:
+        yield f"a pod is stopped when it idled for a minute or longer, not {spec.idle_stop}"
 
 
 def _bad(port: str) -> bool:
