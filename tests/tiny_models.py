@@ -78,7 +78,7 @@ def write_tiny(path: Path, tiny: Tiny, **extra: object) -> Path:
     writer.add_layer_norm_rms_eps(1e-5)
     for name, value in extra.items():
         writer.add_string(f"{tiny.kind}.{name.replace('__', '.')}", str(value))
-    _add_tokens(writer)
+    add_tokens(writer)
     chance = np.random.default_rng(7)
     for name, shape in tiny.tensors.items():
         size = 1.0 if "embd" in name else 1.4 / np.sqrt(shape[-1])
@@ -95,7 +95,7 @@ def write_tiny(path: Path, tiny: Tiny, **extra: object) -> Path:
     return path
 
 
-def _add_tokens(writer: gguf.GGUFWriter) -> None:
+def add_tokens(writer: gguf.GGUFWriter) -> None:
     plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
     odd = [byte for byte in range(256) if byte not in plain]
     letters = {byte: chr(byte) for byte in plain} | {

@@ -7,6 +7,7 @@ import pytest
 
 from tests.builders import LLAMA, a_gguf
 from tests.fakes.console import Ran, puna
+from tests.former import write_old
 from tests.stores import put
 
 
@@ -112,3 +113,18 @@ def test_what_makes_a_model_see_is_counted(file: Path) -> None:
         return int(json.loads(ran.out)["plans"][0]["total"])
 
     assert needed("seeing") - needed("blind") > 170_000_000
+
+
+def test_a_file_that_cannot_be_loaded_is_refused_with_one_that_works(tmp_path: Path) -> None:
+    path = tmp_path / "old.gguf"
+    path.write_bytes(a_gguf({**LLAMA, "general.architecture": "mllama"}))
+    ran = fit(path)
+    assert ran.code == 1
+    assert "a file of the form mllama" in ran.err
+    assert "such as hf.co/" in ran.err
+
+
+def test_an_old_file_that_sees_is_measured_in_both_its_parts(tmp_path: Path) -> None:
+    path = write_old(tmp_path / "gemma3.gguf", "gemma3")
+    plain = json.loads(fit(path, "--json", PUNA_MEMORY_LIMIT="16GB").out)
+    assert plain["fits"]

@@ -9,7 +9,7 @@ from puna.models.old_blobs import OldBlob, check_loadable
 from tests.builders import a_gguf
 
 
-@pytest.mark.parametrize("family", ["gptoss", "qwen25vl", "mllama"])
+@pytest.mark.parametrize("family", ["deepseekocr", "nemotron_h_omni", "mllama"])
 def test_a_file_that_llama_cpp_cannot_load_is_refused(tmp_path: Path, family: str) -> None:
     (tmp_path / "old.gguf").write_bytes(a_gguf({"general.architecture": family}))
     with pytest.raises(OldBlob, match=f'model "old" is a file of the form {family}'):

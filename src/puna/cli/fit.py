@@ -21,7 +21,9 @@ from puna.models.fit import (
     fit_plan,
 )
 from puna.models.fit_projector import projector_size
+from puna.models.former.forms import former_of
 from puna.models.gguf import GgufHeader
+from puna.models.old_blobs import check_loadable
 from puna.node.placing import DEFAULT_BATCH, DEFAULT_CONTEXT
 from puna.node.rooms import rooms_of, verdict_words
 from puna.settings import NodeSettings
@@ -62,8 +64,8 @@ def fit(session: Session, /, model: str, *, as_json: bool, **wish: int | str | N
     """
     found = open_store(session).open(model)
     devices = detect_devices()
-    header, rooms = found.header(), rooms_of(devices, session.settings)
-    eyes = found.projector()
+    header, eyes = parts_of(found)
+    rooms = rooms_of(devices, session.settings)
     beside = projector_size(eyes) if eyes else Size(0)
     asked = Wish(**wish, beside=beside)  # type: ignore[arg-type]
     plans = plans_of(header, session.settings, rooms[0], asked)
@@ -71,6 +73,20 @@ def fit(session: Session, /, model: str, *, as_json: bool, **wish: int | str | N
     language = session.terminal.screen_language
     text = as_data(found, devices, fits) if as_json else as_text(found, devices, fits, language)
     session.terminal.line(text)
+
+
+def parts_of(model: LocalModel) -> tuple[GgufHeader, GgufHeader | None]:
+    """Return what would be loaded: the weights, and the part that sees images if there is one.
+
+    Raises `OldBlob` for a file that llama.cpp cannot load.
+    """
+    header, eyes = model.header(), model.projector()
+    check_loadable(header, model.label)
+    former = former_of(header)
+    if former is None:
+        return header, eyes
+    own = former.eyes.header(header.path) if former.eyes else None
+    return former.text.header(header.path), eyes or own
 
 
 def plans_of(

@@ -9,6 +9,7 @@ from puna.cli.shelf import shelf_of
 from puna.cli.show import SELECTORS, card_text, selected_text
 from puna.errors import Invalid
 from puna.models.name import DEFAULT_HOST, DEFAULT_TAG, ModelName
+from puna.models.refused_forms import refusal
 from puna.node.client import NodeRefused
 
 
@@ -30,6 +31,9 @@ def show(session: Session, /, model: str, *, verbose: bool, **selected: bool) ->
             " can be specified"
         )
     card = shelf_of(session).show(model_text(session, model), verbose=verbose)
+    if not chosen and (refused := refusal(card.family, model)):
+        session.terminal.say(f"Warning: {refused.message}")
+        session.terminal.say(refused.hint)
     text = (
         selected_text(card, chosen[0])
         if chosen

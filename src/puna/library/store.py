@@ -27,6 +27,7 @@ from puna.library.disk import disk_errors, remove_tree
 from puna.library.draft import Draft
 from puna.library.lock import exclusive
 from puna.library.manifests import ManifestFile, Manifests, UnreadableManifest
+from puna.library.recast_folder import RecastFolder
 from puna.library.seals import Seals
 from puna.models.digest import Digest, InvalidDigest
 from puna.models.manifest import DamagedManifest, Manifest
@@ -81,6 +82,7 @@ class ModelStore:
         self._own = root / ".puna"
         self._claims = Claims(self._own / "claims")
         self._world = world
+        self.recast_folder = RecastFolder(root)
 
     @contextmanager
     def draft(self) -> Iterator[Draft]:
@@ -168,6 +170,7 @@ class ModelStore:
         unused = prunable(self.blobs.files(), used=self._used(), held=held, now=self._world.now())
         freed = Size(sum(self.blobs.remove(file.name) for file in unused))
         self.seals.forget_removed()
+        self.recast_folder.forget_removed()
         self.manifests.remove_empty_folders()
         return Pruned(len(unused), Size(freed))
 
@@ -177,7 +180,9 @@ class ModelStore:
             unused = names - self._used() - held
         except (UnreadableManifest, DamagedManifest):
             return Size(0)  # it may need them: a later prune decides
-        return Size(sum(self.blobs.remove(name) for name in sorted(unused)))
+        freed = Size(sum(self.blobs.remove(name) for name in sorted(unused)))
+        self.recast_folder.forget_removed()
+        return freed
 
     def _used(self) -> frozenset[str]:
         """Return the names of all blobs that a manifest names. Raises `UnreadableManifest`."""

@@ -42,7 +42,7 @@ def head_bytes(entries: Sequence[bytes], tensors: Sequence[NewTensor], *, alignm
     parts = [b"GGUF", struct.pack("<IQQ", _VERSION, len(tensors), len(entries)), *entries]
     offset = 0
     for tensor in tensors:
-        parts.append(_text(tensor.name))
+        parts.append(text_bytes(tensor.name))
         parts.append(struct.pack(f"<I{len(tensor.shape)}Q", len(tensor.shape), *tensor.shape))
         parts.append(struct.pack("<IQ", tensor.type.number, offset))
         offset += padded(tensor.size, alignment)
@@ -52,13 +52,13 @@ def head_bytes(entries: Sequence[bytes], tensors: Sequence[NewTensor], *, alignm
 
 def entry_bytes(key: str, kind: ValueKind, value: Scalar) -> bytes:
     """Return one entry that holds one value."""
-    return _text(key) + struct.pack("<I", kind) + _value(kind, value)
+    return text_bytes(key) + struct.pack("<I", kind) + _value(kind, value)
 
 
 def array_bytes(key: str, several: Several) -> bytes:
     """Return one entry that holds an array."""
     kind, items = several
-    head = _text(key) + struct.pack("<IIQ", ValueKind.ARRAY, kind, len(items))
+    head = text_bytes(key) + struct.pack("<IIQ", ValueKind.ARRAY, kind, len(items))
     return head + b"".join(_value(kind, item) for item in items)
 
 
@@ -68,9 +68,10 @@ def padded(size: int, alignment: int) -> int:
 
 
 def _value(kind: ValueKind, value: Scalar) -> bytes:
-    return _text(str(value)) if kind is ValueKind.STRING else SCALAR_FORMATS[kind].pack(value)
+    return text_bytes(str(value)) if kind is ValueKind.STRING else SCALAR_FORMATS[kind].pack(value)
 
 
-def _text(text: str) -> bytes:
+def text_bytes(text: str) -> bytes:
+    """Return a text as the format has it, such as a key: its length and its letters."""
     raw = text.encode("utf-8")
     return struct.pack("<Q", len(raw)) + raw

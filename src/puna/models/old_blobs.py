@@ -1,52 +1,27 @@
 """Model files made for Ollama's former engine, which stock llama.cpp cannot load.
 
-They are told from the header, so that the refusal comes before the load and names a file that
-works. Ollama's own copy of llama.cpp is patched to translate them.
+They are told from the header. Most are put into llama.cpp's form once (`models.former`); what
+cannot be is refused before a load, with the name of a file that works.
 """
 
-from puna.errors import Unsupported
+from puna.models.former.forms import former_of, projector_of
 from puna.models.gguf import GgufHeader
+from puna.models.refused_forms import OldBlob, advice, refusal
 
-_NAMES = {
-    "gptoss": "hf.co/ggml-org/gpt-oss-20b-GGUF",
-    "qwen25vl": "hf.co/ggml-org/Qwen2.5-VL-7B-Instruct-GGUF",
-    "mllama": "",
-    "deepseekocr": "",
-    "glmocr": "",
-    "glm4moelite": "",
-}
-"""Architectures that llama.cpp does not know by this name, each with a file that it loads."""
-_WITH_EYES = {"gemma3": "hf.co/ggml-org/gemma-3-4b-it-GGUF", "mistral3": "", "llama4": ""}
-"""Those that llama.cpp knows, but not with the vision part in the same file."""
-
-
-class OldBlob(Unsupported):
-    """The file is in a form that only Ollama's former engine reads."""
-
-    code = "old_blob"
+__all__ = ["OldBlob", "check_loadable", "check_projector", "way_out"]
 
 
 def check_loadable(header: GgufHeader, label: str) -> None:
-    """Raise `OldBlob` for a file that llama.cpp would refuse."""
-    family = header.architecture
-    if family in _NAMES:
-        instead = _NAMES[family]
-    elif family in _WITH_EYES and _has_eyes(header):
-        instead = _WITH_EYES[family]
-    else:
-        return
-    way = f"such as {instead}" if instead else "which hf.co has for most models"
-    raise OldBlob(
-        f'model "{label}" is a file of the form {family} made for Ollama\'s former engine, which '
-        "llama.cpp cannot load",
-        hint=f"get it in llama.cpp's own form, {way}",
-    )
+    """Raise `OldBlob` for a file that llama.cpp would refuse and that is not translated."""
+    if refused := refusal(header.architecture, label):
+        raise refused
 
 
 def check_projector(header: GgufHeader, label: str) -> None:
-    """Raise `OldBlob` for a projector that does not say of which kind it is, as LLaVA's first."""
+    """Raise `OldBlob` for a projector that does not say of which kind it is, nor is LLaVA's."""
     keys = ("clip.projector_type", "clip.vision.projector_type")
-    if header.architecture == "clip" and not any(header.text(key) for key in keys):
+    is_kindless = header.architecture == "clip" and not any(header.text(key) for key in keys)
+    if is_kindless and projector_of(header) is None:
         raise OldBlob(
             f'the projector of model "{label}" does not say of which kind it is, and llama.cpp '
             "cannot load it",
@@ -54,5 +29,7 @@ def check_projector(header: GgufHeader, label: str) -> None:
         )
 
 
-def _has_eyes(header: GgufHeader) -> bool:
-    return any(tensor.name.startswith("v.") for tensor in header.tensors)
+def way_out(header: GgufHeader) -> str:
+    """Return what to do about a file that cannot be put into llama.cpp's form."""
+    found = former_of(header)
+    return advice(found.form if found else header.architecture)

@@ -27,6 +27,7 @@ from puna.node.engine.process import engine_factory
 from puna.node.engine.request import Finish, Purpose
 from puna.node.placing import LoadWish, Plans, can_guess, without_effect
 from puna.node.prompt import count, prepare
+from puna.node.recasting import recasting
 from puna.node.reranking import RerankAsk, Reranking, rerank
 from puna.node.scheduler.crowd import Crowd
 from puna.node.scheduler.scheduler import Scheduler
@@ -283,7 +284,8 @@ async def open_node(settings: NodeSettings, world: World) -> Node:
     library = open_library(settings, world)
     if not settings.no_prune:
         await asyncio.to_thread(library.prune)
-    factory = checked(engine_factory(settings, world), library.store)
+    translated = recasting(engine_factory(settings, world), library.store)
+    factory = checked(translated, library.store)
     return Node(settings, library, factory, world)
 
 

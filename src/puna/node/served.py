@@ -21,6 +21,7 @@ from puna.chat.template import GoPrompt, choose_template
 from puna.library.library import Library
 from puna.library.local import LocalModel
 from puna.models.details import Capability
+from puna.models.former.forms import former_of
 from puna.models.gguf import GgufArray, GgufHeader, read_array
 from puna.models.manifest import ConfigBlob
 from puna.models.name import ModelName
@@ -69,10 +70,12 @@ class ServedModel:
         jinja = local.header().text("tokenizer.chat_template") or ""
         config = local.config
         go = choose_template(local.template, jinja, prefers_go=prefers_go)
+        former = former_of(local.header())
+        eyes = former.eyes.header(local.weights) if former and former.eyes else None
         return cls(
             local=local,
             weights=local.weights,
-            header=local.header(),
+            header=former.text.header(local.weights) if former else local.header(),
             abilities=local.details.capabilities,
             system=local.system,
             messages=local.messages,
@@ -80,7 +83,7 @@ class ServedModel:
             go_template=go,
             adapters=tuple(local.facts.header(path) for path in local.adapters),
             draft=local.facts.header(local.draft) if local.draft else None,
-            projector=local.projector(),
+            projector=local.projector() or eyes,
             config=config,
             form=named_form(config.parser) or (tags_form(go) if go else None),
         )
