@@ -40,7 +40,7 @@ async def clash_in_version_2(market: ThisMarket) -> None:
 async def serving(tmp_path: Path) -> AsyncIterator[MarketServing]:
     clashes.clear()
     bodies.clear()
-    async with market_serving(tmp_path, extra=router) as market:
+    async with market_serving(tmp_path, extra=router, in_real_time=True) as market:
         yield market
 
 
@@ -64,7 +64,7 @@ async def test_one_that_goes_on_is_told_in_the_end(serving: MarketServing) -> No
     reply = await serving.ask("POST", "/v2/test/clash", {})
     assert (reply.status, reply.headers["Retry-After"]) == (503, "1")
     assert reply.json["detail"] == "another transaction was in the way"
-    assert len(bodies) == 4
+    assert len(bodies) == 6
 
 
 async def test_each_request_is_counted_once(serving: MarketServing) -> None:

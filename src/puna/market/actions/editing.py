@@ -12,7 +12,7 @@ from puna.market.actions.renting import NoCapacity, Wish, check_mentions, must_h
 from puna.market.db import pods as db
 from puna.market.db.accounts import Caller
 from puna.market.db.database import Transaction
-from puna.market.db.hosts import host_of, take_turn
+from puna.market.db.hosts import host_of, take_turn_at_once
 from puna.market.db.pods import Pod, Shape
 from puna.market.domain.hosts import Room
 from puna.market.domain.placement import Refusal, Why
@@ -148,5 +148,5 @@ async def _make_room(tx: Transaction, pod: Pod, after: PodSpec) -> None:
         return
     host = await host_of(tx, pod.host)
     room: Room = host.free
-    if room.disk < more or not await take_turn(tx, host.id, host.turn):
+    if room.disk < more or not await take_turn_at_once(tx, host.id, host.turn):
         raise NoCapacity((Refusal(host.id, Why.TOO_SMALL),))

@@ -4,6 +4,7 @@ A pod is seated in the transaction that makes it where something is free. Where 
 first, they are told to and the pod waits for them without a host; `place_pods` seats it then.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -16,7 +17,15 @@ from puna.market.actions.templates import template_of
 from puna.market.db import bills, pods as db
 from puna.market.db.accounts import Caller
 from puna.market.db.database import Transaction
-from puna.market.db.hosts import Cheapest, cheapest_hosts, host_of, hosts_for, take_turn
+from puna.market.db.hosts import (
+    Cheapest,
+    cheapest_hosts,
+    host_of,
+    hosts_for,
+    take_free_turn,
+    take_turn,
+    take_turn_at_once,
+)
 from puna.market.db.ledger import balance_of, renter
 from puna.market.db.notices import is_renting_stopped
 from puna.market.db.pods import NewPod, Pod
@@ -24,7 +33,16 @@ from puna.market.domain.budgets import Budget, Period, Scope, check_hold
 from puna.market.domain.hosts import STALE_AFTER, Host, Tenure
 from puna.market.domain.ledger import NotEnoughMoney
 from puna.market.domain.metering import RUNPODS_STORAGE, rates
-from puna.market.domain.placement import Demand, Placement, Refusal, Seat, Why, best_seat, place
+from puna.market.domain.placement import (
+    Demand,
+    Placement,
+    Refusal,
+    Seat,
+    Why,
+    best_seat,
+    best_seats,
+    place,
+)
 from puna.market.domain.pods import Action, Desired, Intent, WrongState, act
 from puna.market.domain.specs import InvalidPod, PodSpec, check
 from puna.units import Money
@@ -84,8 +102,9 @@ async def rent_pod(tx: Transaction, world: World, caller: Caller, wish: Wish) ->
     spec, now = _with_password(world, check(wish.spec)), world.now()
     await check_mentions(tx, caller.account.id, wish)
     await check_renting(tx)
-    seat = await _must_find(tx, world, spec)
-    await _check_hour(tx, caller.account.id, hour_of(spec, seat.price))
+    seats = await _must_find(tx, world, spec)
+    hour = hour_of(spec, seats[0].price)
+    await _check_hour(tx, caller.account.id, hour)
     new = NewPod(
         id=ids.new_id(world, ids.POD),
         account=caller.account.id,
@@ -101,11 +120,11 @@ async def rent_pod(tx: Transaction, world: World, caller: Caller, wish: Wish) ->
     await db.say(tx, new.id, f"rented by {caller.account.email}", now)
     if wish.budget is not None:
         await bound_pod(tx, world, new, wish.budget)
-    await _check_budgets(tx, new.id, hour_of(spec, seat.price), now)
+    await _check_budgets(tx, new.id, hour, now)
     for _ in range(_TRIES):
-        if await take_seat(tx, world, new.id, seat):
+        if await _take_any(tx, world, new.id, seats):
             break
-        seat = await _must_find(tx, world, spec)
+        seats = await _must_find(tx, world, spec)
     return await must_have(tx, new.id, caller.account.id)
 
 
@@ -173,32 +192,31 @@ async def find_place(
     return place(spec.demand(avoid=avoid), hosts, world.now())
 
 
-async def _must_find(tx: Transaction, world: World, spec: PodSpec) -> Seat:
-    """Return the best seat; where there is none, every offer is looked at for its reason."""
-    seat = await find_seat(tx, spec.demand(), world.now())
-    if seat is None:
+async def _must_find(tx: Transaction, world: World, spec: PodSpec) -> Sequence[Seat]:
+    """Return the best seats; where there are none, every offer is looked at for its reason."""
+    seats = await find_seats(tx, spec.demand(), world.now())
+    if not seats:
         raise NoCapacity((await find_place(tx, world, spec)).refusals)
-    return seat
+    return seats
 
 
-async def find_seat(tx: Transaction, demand: Demand, now: datetime) -> Seat | None:
-    """Return the seat that `place` would find, without looking at every offer.
+async def find_seats(tx: Transaction, demand: Demand, now: datetime) -> Sequence[Seat]:
+    """Return the seat that `place` would find, and others as good, without looking at every offer.
 
     Offers come from the cheapest on: once one is free, none that asks more can be better.
     """
     wishes = [(card,) for card in demand.cards] if demand.in_order else [demand.cards]
     displacing: list[Host] = []
     for cards in wishes or [()]:
-        free = await _first_free(tx, demand, cards, now, displacing)
-        if free is not None:
+        if free := await _first_free(tx, demand, cards, now, displacing):
             return free
-    return best_seat(demand, displacing, now)
+    return best_seats(demand, displacing, now)
 
 
 async def _first_free(
     tx: Transaction, demand: Demand, cards: tuple[str, ...], now: datetime, others: list[Host]
-) -> Seat | None:
-    """Return the best seat that nobody has to leave for; keep the hosts where somebody had to."""
+) -> Sequence[Seat]:
+    """Return the best seats that nobody has to leave for; keep the hosts where somebody had to."""
     is_spot = demand.tenure is Tenure.SPOT
     which = Cheapest(
         cards=cards,
@@ -210,7 +228,7 @@ async def _first_free(
     while page := await cheapest_hosts(tx, which, after=after, limit=_PAGE):
         for asks, host in page:
             if asked is not None and asks > asked:
-                return best_seat(demand, able, now)
+                return best_seats(demand, able, now)
             seat = best_seat(demand, [host], now)
             if seat is None:
                 continue
@@ -220,26 +238,39 @@ async def _first_free(
                 able.append(host)
                 asked = asks
         after = (page[-1][0], page[-1][1].id)
-    return best_seat(demand, able, now)
+    return best_seats(demand, able, now)
 
 
 async def take_seat(tx: Transaction, world: World, pod: str, seat: Seat) -> bool:
     """Seat a pod, or tell the pods in its way to go; False where another was faster."""
     if not await take_turn(tx, seat.host, seat.turn):
         return False
+    await _sit_down(tx, world, pod, seat)
+    return True
+
+
+async def _take_any(tx: Transaction, world: World, pod: str, seats: Sequence[Seat]) -> bool:
+    """Seat a pod where nobody else is at work; where all have somebody, wait for the best."""
+    host = await take_free_turn(tx, {seat.host: seat.turn for seat in seats})
+    if host is None:
+        return await take_seat(tx, world, pod, seats[0])
+    await _sit_down(tx, world, pod, next(seat for seat in seats if seat.host == host))
+    return True
+
+
+async def _sit_down(tx: Transaction, world: World, pod: str, seat: Seat) -> None:
     now = world.now()
     if not seat.displaces:
         await db.say(tx, pod, f"placed on host {seat.host} at {seat.price} an hour", now)
         await db.seat_pod(tx, pod, seat.host, seat.price)
-        return True
-    for each in seat.displaces:
+        return
+    for each in sorted(seat.displaces):
         displaced = await db.pod_of(tx, each)
         if displaced is not None and displaced.state.desired is Desired.RUN:
             stopped = Intent(Desired.STOP, displaced.state.run)
             await db.want(tx, displaced, stopped, now, reason=db.OUTBID)
             await db.say(tx, each, "another pod pays more for this place: it has to stop", now)
     await db.say(tx, pod, f"waits for {len(seat.displaces)} spot pods to leave", now)
-    return True
 
 
 async def act_on_pod(
@@ -288,7 +319,7 @@ async def return_to_place(tx: Transaction, world: World, pod: Pod) -> None:
     host = await host_of(tx, pod.host)
     placement = place(pod.spec.demand(), [host.without(pod.id)], world.now())
     is_free = placement.seat is not None and not placement.seat.displaces
-    if not is_free or not await take_turn(tx, host.id, host.turn):
+    if not is_free or not await take_turn_at_once(tx, host.id, host.turn):
         raise NoCapacity(placement.refusals or (Refusal(pod.host, Why.TAKEN),))
 
 

@@ -5,7 +5,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, exists, insert, select, true, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    Select,
+    case,
+    exists,
+    insert,
+    select,
+    true,
+    tuple_,
+    update,
+)
 
 from puna.market.db.database import Transaction
 from puna.market.db.tables import hosts, pods
@@ -248,7 +259,49 @@ async def hosts_of(
 
 
 async def take_turn(tx: Transaction, host: str, expected: int) -> bool:
-    """Claim the right to bring somebody to a host; False where another came since `expected`."""
+    """Claim the right to bring somebody to a host; False where another came since `expected`.
+
+    It waits for who is at work at the host. PostgreSQL keeps a row locked that turned out to be
+    another than was looked for: that is undone, so that nobody waits for one host and holds two.
+    """
+    if tx.dialect.name == "sqlite":
+        return await _move_turn_on(tx, host, expected)
+    async with tx.begin_nested() as attempt:
+        if await _move_turn_on(tx, host, expected):
+            return True
+        await attempt.rollback()
+    return False
+
+
+async def take_turn_at_once(tx: Transaction, host: str, expected: int) -> bool:
+    """Claim it as `take_turn` does, for who holds a pod of the host: waiting could lock both out.
+
+    Raises `DatabaseClash` where somebody is at work at the host, after which all is tried again.
+    """
+    row = select(hosts.c.id).where(hosts.c.id == host)
+    await tx.execute(row.with_for_update(nowait=True, key_share=True))
+    return await _move_turn_on(tx, host, expected)
+
+
+async def take_free_turn(tx: Transaction, turn_by_host: Mapping[str, int]) -> str | None:
+    """Claim the turn of the first of these hosts at which nobody is at work; None where all are.
+
+    Many who rent the same card at once each get a host, and wait for nobody.
+    """
+    if tx.dialect.name == "sqlite":
+        moved = (host for host, turn in turn_by_host.items() if await _move_turn_on(tx, host, turn))
+        return await anext(moved, None)
+    order = {host: place for place, host in enumerate(turn_by_host)}
+    free = select(hosts.c.id).where(tuple_(hosts.c.id, hosts.c.turn).in_(turn_by_host.items()))
+    first = free.order_by(case(order, value=hosts.c.id)).limit(1)
+    found = await tx.scalar(first.with_for_update(skip_locked=True, key_share=True))
+    if found is None:
+        return None
+    host = str(found)
+    return host if await _move_turn_on(tx, host, turn_by_host[host]) else None
+
+
+async def _move_turn_on(tx: Transaction, host: str, expected: int) -> bool:
     change = update(hosts).where(hosts.c.id == host, hosts.c.turn == expected)
     return (await tx.execute(change.values(turn=expected + 1))).rowcount == 1
 

@@ -68,6 +68,7 @@ keys = Table(
     Column("expires", Moment),
     Column("revoked", Moment),
     Column("pod", String(14)),
+    Index("keys_by_pod", "pod"),
 )
 
 join_tokens = Table(

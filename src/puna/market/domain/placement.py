@@ -161,9 +161,14 @@ def place(demand: Demand, hosts: Iterable[Host], now: datetime) -> Placement:
 
 def best_seat(demand: Demand, hosts: Iterable[Host], now: datetime) -> Seat | None:
     """Choose a host as `place` does, without the reasons."""
+    return next(iter(best_seats(demand, hosts, now)), None)
+
+
+def best_seats(demand: Demand, hosts: Iterable[Host], now: datetime) -> Sequence[Seat]:
+    """Return the seat that `place` chooses, and after it those that cost a renter no more."""
     able = (host for host in hosts if reason_against(demand, host, now) is None)
-    best = min((seat for host in able if (seat := _seat_on(demand, host))), default=None)
-    return best[1] if best else None
+    ranked = sorted(seat for host in able if (seat := _seat_on(demand, host)))
+    return [seat for rank, seat in ranked if rank[:_COSTS] == ranked[0][0][:_COSTS]]
 
 
 def cheapest_seat(demand: Demand, hosts: Iterable[Host], now: datetime) -> Seat | None:
@@ -198,6 +203,8 @@ def asks(host: Host, tenure: Tenure) -> Money:
 
 
 _NEVER = Money(2**63 - 1)
+_COSTS = 3
+"""Of a rank, what matters to a renter: whether somebody has to go, the card, the price."""
 _Ranked = tuple[tuple[int, int, int, int, str], Seat]
 
 

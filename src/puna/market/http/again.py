@@ -7,9 +7,12 @@ happens again and again.
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from puna.market.http.watch import TOLD
+from puna.units import Span
+from puna.world import World
 
-_TRIES = 4
+_TRIES = 6
 _CLASH = "clash"
+_SHORTEST = Span.of(ms=10)
 
 
 def tell_clash(scope: Scope) -> None:
@@ -20,8 +23,9 @@ def tell_clash(scope: Scope) -> None:
 class Again:
     """Answers through `app`, again where it has to."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, world: World) -> None:
         self._app = app
+        self._world = world
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -36,6 +40,16 @@ class Again:
             await self._app(scope, trial.receive, trial.send)
             if not trial.is_withheld:
                 return
+            await self._world.wait(_pause(self._world, attempt))
+
+
+def _pause(world: World, attempt: int) -> Span:
+    """Return how long to wait after an attempt: longer each time, and by chance.
+
+    Those who were in each other's way do not meet again.
+    """
+    most = _SHORTEST * 2**attempt
+    return Span(most // 2 + world.seed() % (most // 2))
 
 
 class _Trial:

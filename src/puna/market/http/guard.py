@@ -87,7 +87,7 @@ class Guard:
         settings = market.settings
         self._body_within = body_within
         self._app = app
-        self._answer = Again(app)
+        self._answer = Again(app, market.world)
         self._market = market
         self._rules = rules_of(settings)
         self._limits = Limits(

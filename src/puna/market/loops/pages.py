@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from puna.market.db import pods
-from puna.market.db.database import Database, Transaction
+from puna.market.db.database import Database, DatabaseClash, Transaction
 from puna.market.db.pods import Pod
 
 PAGE = 200
@@ -26,15 +26,25 @@ async def for_each_open_pod(database: Database, act: Act, which: Which = pods.op
     """Have `act` do its work on every open pod, and return the sum of what it returns.
 
     While it works on a pod nobody else changes that: two processes never charge the same second.
+    A pod at which somebody was in the way comes once more in the end. Raises `DatabaseAway`.
     """
     total, after = 0, ""
+    put_off: list[str] = []
     while True:
         async with database.reading() as tx:
             ids = await which(tx, after=after, limit=PAGE)
         for each in ids:
-            async with database.transaction() as tx:
-                pod = await pods.pod_of(tx, each, lock=True)
-                total += await act(tx, pod) if pod else 0
+            try:
+                total += await _act_on(database, act, each)
+            except DatabaseClash:
+                put_off.append(each)
         if len(ids) < PAGE:
-            return total
+            break
         after = ids[-1]
+    return total + sum([await _act_on(database, act, each) for each in put_off])
+
+
+async def _act_on(database: Database, act: Act, pod: str) -> int:
+    async with database.transaction() as tx:
+        found = await pods.pod_of(tx, pod, lock=True)
+        return await act(tx, found) if found else 0
