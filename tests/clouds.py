@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from tests.ports import free_port
 
 PUNA = (sys.executable, "-m", "puna")
 AGENT = (*PUNA, "agent")
@@ -72,7 +73,7 @@ class Cloud:
     def __post_init__(self) -> None:
         """Choose ports that stay the same when the market is started again."""
         place = "0.0.0.0" if self.address else "127.0.0.1"
-        port, ssh = free_ports(2, place)
+        port, ssh = free_port(place), free_port(place)
         self.url = f"http://127.0.0.1:{port}"
         self.for_hosts = f"http://{self.address or '127.0.0.1'}:{port}"
         chosen = {
@@ -187,12 +188,3 @@ def a_cloud(home: Path, address: str = "", **settings: str) -> Iterator[Cloud]:
         yield cloud
     finally:
         cloud.close()
-
-
-def free_ports(count: int, address: str) -> list[int]:
-    """Return ports on which nobody listens now."""
-    probes = [socket.create_server((address, 0)) for _ in range(count)]
-    ports = [int(probe.getsockname()[1]) for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-_LIMIT_S = 30
+_LIMIT_S = 90
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,8 @@
 """A real Podman of the test's own: its own folders, its own socket, one tiny image."""
 
+import re
 import shutil
+import socket
 import subprocess
 import tarfile
 from collections.abc import Iterator
@@ -25,6 +27,8 @@ _BUSYBOX = Path("/bin/busybox")
 _TURN = Path(gettempdir()) / "puna-podman.lock"
 """Bridges and packet filters of one network have names that two Podmans would share."""
 
+_DOORS = "NETAVARK-HOSTPORT-DNAT"
+
 
 @dataclass(frozen=True, slots=True)
 class Podman:
@@ -36,7 +40,7 @@ class Podman:
     def run(self, *words: str, check: bool = True) -> str:
         """Run one of its commands and return what it printed."""
         done = subprocess.run(
-            [*self.words, *words], capture_output=True, text=True, check=False, timeout=60
+            [*self.words, *words], capture_output=True, text=True, check=False, timeout=120
         )
         if check and done.returncode:
             raise AssertionError(f"podman {' '.join(words)}: {done.stderr}")
@@ -87,9 +91,11 @@ def a_podman(netns: str = "") -> Iterator[Podman]:
                 podman.run("volume", "rm", "--all", "--force", check=False)
                 podman.run("network", "prune", "--force", check=False)
                 process.terminate()
-                process.wait(20)
+                process.wait(60)
                 _end_watchers(folder)
                 _unmount_all(folder)
+                if not netns:
+                    _close_doors()
 
 
 def _unmount_all(folder: str) -> None:
@@ -105,6 +111,27 @@ def _end_watchers(folder: str) -> None:
         words = each.info["cmdline"] or []
         if each.info["name"] == "conmon" and any(word.startswith(folder) for word in words):
             each.kill()
+
+
+def _close_doors() -> None:
+    """Remove what leads ports of this machine to containers that are gone.
+
+    Whichever program is given such a port next would not be reached.
+    """
+    listed = subprocess.run(
+        ["nft", "--handle", "list", "chain", "ip", "nat", _DOORS],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    for port, handle in re.findall(r"dport (\d+) .*# handle (\d+)", listed.stdout):
+        with socket.socket() as probe:
+            try:  # the watcher of a container that is there holds its port
+                probe.bind(("127.0.0.1", int(port)))
+            except OSError:
+                continue
+        words = ["nft", "delete", "rule", "ip", "nat", _DOORS, "handle", handle]
+        subprocess.run(words, capture_output=True, check=False)
 
 
 def _make_image(podman: Podman, file: Path) -> None:

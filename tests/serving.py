@@ -124,14 +124,14 @@ class Serving:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:
-            self.process.wait(timeout=10)
+            self.process.wait(timeout=60)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
         self.stderr.close()
 
 
-def until(is_so: Callable[[], object], *, within_s: float = 30) -> None:
+def until(is_so: Callable[[], object], *, within_s: float = 90) -> None:
     """Wait for a fact about another process to become true. Fails if it does not in time."""
     end = time.monotonic() + within_s
     while not is_so():

@@ -3,12 +3,13 @@
 import os
 import re
 import shlex
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.ports import free_port
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -34,8 +35,7 @@ def test_generated_pages_are_fresh() -> None:
 @pytest.mark.journey
 @pytest.mark.model
 def test_the_readmes_commands_run_as_written(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     bin_folder = Path(sys.executable).parent
     environ = os.environ | {
         "PUNA_HOME": str(tmp_path),
@@ -63,7 +63,7 @@ def _run(command: str, environ: dict[str, str], folder: Path) -> str:
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=250,
         check=False,
     )
     said = done.stdout.strip() or done.stderr.strip()  # a job talks on stderr alone

@@ -72,7 +72,7 @@ async def settle(rounds: int = _ROUNDS) -> None:
         await asyncio.sleep(0)
 
 
-async def becomes(is_so: Callable[[], object], *, within_s: float = 20) -> None:
+async def becomes(is_so: Callable[[], object], *, within_s: float = 60) -> None:
     """Wait for what threads, sockets or a database bring about. Fails if it does not in time."""
     async with asyncio.timeout(within_s):
         while not is_so():  # noqa: ASYNC110 - a fact, which nobody announces

@@ -89,10 +89,10 @@ def around(tmp_path: Path) -> Iterator[Surroundings]:
 
     thread = threading.Thread(target=asyncio.run, args=(live(),))
     thread.start()
-    assert ready.wait(20)
+    assert ready.wait(90)
     yield around
     ends[0]()
-    thread.join(20)
+    thread.join(90)
 
 
 def test_the_owner_sees_what_is_offered_and_what_renters_may_not(around: Surroundings) -> None:

@@ -210,7 +210,7 @@ def test_a_client_that_stops_reading_stops_the_model(node: FakeNode) -> None:
     chunks = generate(client, Question(model=MODEL, prompt="hi"))
     assert next(chunks).text == "A bun "
     chunks.close()
-    assert node.client_left.wait(30)
+    assert node.client_left.wait(90)
 
 
 def test_a_question_is_valid_json_whatever_was_typed(node: FakeNode) -> None:

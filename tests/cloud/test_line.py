@@ -133,4 +133,4 @@ def test_events_come_with_their_ids(runpod: FakeRunPod) -> None:
 def test_a_refused_stream_says_why(runpod: FakeRunPod) -> None:
     runpod.fail(404, {"detail": "no such pod"})
     with pytest.raises(CloudRefused, match="no such pod"):
-        list(line_to(runpod).events("/v2/pods/p/logs", {}, idle_s=1.0))
+        list(line_to(runpod).events("/v2/pods/p/logs", {}, idle_s=60.0))

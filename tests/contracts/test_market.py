@@ -92,6 +92,18 @@ async def test_of_ten_who_want_two_cards_at_once_two_get_one_each(market: Stage)
     assert len(seated) == 2
 
 
+@pytest.mark.parametrize("dearer_by", [0, 1000])
+async def test_a_crowd_that_rents_at_once_gets_a_card_each(market: Stage, dearer_by: int) -> None:
+    """Nobody is told that another was in the way, whether the hosts ask the same or not."""
+    renters = [await market.account(f"r{number}@example.org", "5") for number in range(8)]
+    for number in range(8):
+        await market.host(f"h{number}", price=300_000 + number * dearer_by, cards=1)
+    pods = await asyncio.gather(*(market.rent(each) for each in renters))
+    await market.tick()
+    places = {(await market.look(pod)).host for pod in pods}
+    assert places == {host.id for host in market.hosts}
+
+
 async def test_a_place_found_before_others_came_is_not_taken_after(market: Stage) -> None:
     """The turn was read at the claim and not with the tenants: two could get one card."""
     ann = await market.account("ann@example.org", "5")

@@ -31,7 +31,7 @@ QUESTION = LabelQuestion(
     prefix="Sort into labels.\nText: ", labels=("red", "rose", "blue"), suffix="=", blank="-"
 )
 TEXTS = tuple(f"text {number % 37}" for number in range(100))
-LIMIT_S = 30
+LIMIT_S = 90
 ANOTHER = ctypes.util.find_library("c") or "libc.so.6"
 """A library that is no llama.cpp at all."""
 

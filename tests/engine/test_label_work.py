@@ -15,7 +15,7 @@ from puna.node.engine.label_work import CannotTell, LabelWork, Task
 from puna.node.engine.row_tree import RowTree, Tokens
 from puna.node.engine.vocabulary import Vocabulary
 
-LIMIT_S = 20
+LIMIT_S = 90
 TASK = Task("Words. Text: ", " is", (" red", " rose", " blue"), "-", 80, 40, 0)
 
 

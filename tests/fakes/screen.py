@@ -32,7 +32,7 @@ class Screen:
         """Type keys."""
         os.write(self._descriptor, keys.encode())
 
-    def wait_for(self, text: str, *, limit_s: float = 30) -> str:
+    def wait_for(self, text: str, *, limit_s: float = 90) -> str:
         """Wait until `text` is shown after what was waited for before; return all up to it."""
         end = time.monotonic() + limit_s
         while text not in self.shown[self._read_to :]:
@@ -45,9 +45,9 @@ class Screen:
 
     def wait_for_end(self) -> int:
         """Wait until the program has ended and return its exit code."""
-        while self._read_some(30):
+        while self._read_some(90):
             pass
-        return self.process.wait(timeout=30)
+        return self.process.wait(timeout=90)
 
     def _read_some(self, limit_s: float) -> bool:
         ready, _, _ = select.select([self._descriptor], [], [], limit_s)

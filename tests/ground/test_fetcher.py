@@ -31,7 +31,7 @@ def server() -> Iterator[FakeRegistry]:
 
 @pytest.fixture
 async def fetcher() -> AsyncIterator[Fetcher]:
-    async with Fetcher(agent="puna", nearness=near, patience=Span.of(ms=300)) as fetcher:
+    async with Fetcher(agent="puna", nearness=near, patience=Span.of(minutes=1)) as fetcher:
         yield fetcher
 
 
@@ -64,10 +64,11 @@ async def test_a_packed_answer_is_not_unpacked(server: FakeRegistry, fetcher: Fe
         await read(fetcher, ask(server))
 
 
-async def test_silence_has_an_end(server: FakeRegistry, fetcher: Fetcher) -> None:
+async def test_silence_has_an_end(server: FakeRegistry) -> None:
     server.answers["/x"] = lambda talk: talk.say_endlessly({}, b"", pause_s=0.2)
-    with pytest.raises(Stalled):
-        await read(fetcher, ask(server))
+    async with Fetcher(agent="puna", nearness=near, patience=Span.of(ms=300)) as hasty:
+        with pytest.raises(Stalled):
+            await read(hasty, ask(server))
 
 
 async def test_credentials_go_to_their_origin_alone(server: FakeRegistry, fetcher: Fetcher) -> None:

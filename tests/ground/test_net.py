@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import pytest
 
 from puna.net import Caller, Unreachable
+from tests.ports import free_port
 
 
 @contextmanager
@@ -55,10 +56,8 @@ def test_what_is_no_http_is_an_error() -> None:
 
 
 def test_a_port_where_nothing_listens_is_refused_and_said() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
     with pytest.raises(Unreachable, match="connection refused") as caught:
-        Caller("http", "127.0.0.1", port).request("GET", "/")
+        Caller("http", "127.0.0.1", free_port()).request("GET", "/")
     assert caught.value.refused
 
 

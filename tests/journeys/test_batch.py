@@ -100,7 +100,7 @@ def test_an_interrupt_pauses_and_resume_goes_on(bench: Bench, unbroken: bytes) -
     process = bench.begin()
     bench.until_some_is_done()
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=20)
+    _, said = process.communicate(timeout=90)
     assert process.returncode in {0, 130}
     assert process.returncode == 0 or "Paused. Give the same command again to go on." in said
     code, said = bench.finish("resume", str(bench.output))
@@ -111,7 +111,7 @@ def test_a_job_is_paused_from_another_shell(bench: Bench, unbroken: bytes) -> No
     process = bench.begin()
     bench.until_some_is_done()
     code, _ = bench.finish("pause", str(bench.output))
-    _, said = process.communicate(timeout=20)
+    _, said = process.communicate(timeout=90)
     assert code == 0
     assert process.returncode == 0 or "the job is paused" in said
     assert bench.finish()[0] == 0

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.ports import free_port
+
 pytestmark = pytest.mark.journey
 
 PUNA = (sys.executable, "-m", "puna")
@@ -21,12 +23,9 @@ NO_SERVER = "Error: could not connect to puna server, run 'puna serve' to start 
 @pytest.fixture
 def environ(tmp_path: Path) -> Iterator[dict[str, str]]:
     """A home and a port of its own, the scripted engine, and no server left behind."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     environ = os.environ | {
         "PUNA_HOME": str(tmp_path / "home"),
-        "PUNA_HOST": f"127.0.0.1:{port}",
+        "PUNA_HOST": f"127.0.0.1:{free_port()}",
         "PUNA_ENGINE": "scripted",
     }
     yield environ
@@ -172,4 +171,4 @@ def test_serve_ends_quietly_when_told_to(environ: dict[str, str]) -> None:
         assert "listens on" in server.stderr.readline()
         server.send_signal(signal.SIGTERM)
         assert "Traceback" not in server.stderr.read()
-        assert server.wait(timeout=10) == 0
+        assert server.wait(timeout=60) == 0

@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.screen import puna_on_a_screen
+from tests.ports import free_port
 
 pytestmark = [pytest.mark.journey, pytest.mark.model]
 
@@ -21,10 +21,7 @@ PUNA = (sys.executable, "-m", "puna")
 def environ(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """One server for all of these tests, started by the first command that needs it."""
     home: Path = tmp_path_factory.mktemp("home")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environ = os.environ | {"PUNA_HOME": str(home), "PUNA_HOST": f"127.0.0.1:{port}"}
+    environ = os.environ | {"PUNA_HOME": str(home), "PUNA_HOST": f"127.0.0.1:{free_port()}"}
     yield environ
     subprocess.run([*PUNA, "stop", "--server"], env=environ, capture_output=True, check=False)
 

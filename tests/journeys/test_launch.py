@@ -4,7 +4,6 @@ The programs are stand-ins that speak as the real ones do, with the variables an
 """
 
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.screen import puna_on_a_screen
+from tests.ports import free_port
 
 pytestmark = pytest.mark.journey
 
@@ -39,8 +39,7 @@ print(reply["output"][-1]["content"][0]["text"], options["model_context_window"]
 @pytest.fixture
 def environ(tmp_path: Path) -> Iterator[dict[str, str]]:
     """Two programs on the path, a home and a port of its own, and no server left behind."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     for name, text in (("claude", _CLAUDE), ("codex", _CODEX)):
         program = tmp_path / "bin" / name
         program.parent.mkdir(exist_ok=True)

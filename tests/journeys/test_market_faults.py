@@ -101,7 +101,7 @@ class Town:
         assert float(money["renter"]) == pytest.approx(float(CREDIT) - spent, abs=1e-9)
 
 
-def eventually(is_so: Callable[[], object], within_s: float = 40) -> None:
+def eventually(is_so: Callable[[], object], within_s: float = 90) -> None:
     """Wait for something of a market that may refuse meanwhile."""
 
     def attempt() -> object:
@@ -200,7 +200,7 @@ def test_two_processes_on_one_postgresql_are_one_market(tmp_path: Path, cluster:
 def test_one_process_has_a_file_and_a_stop_lets_waiting_hosts_go(tmp_path: Path) -> None:
     with ServingMarket(tmp_path) as market:
         with ServingMarket(tmp_path) as second:
-            assert second.process.wait(timeout=20) == 1
+            assert second.process.wait(timeout=90) == 1
             assert second.said[0].startswith("Error: another market works on ")
             assert "postgresql" in second.said[1]
         host = market.host("box", admin=market.admin_key)
@@ -223,7 +223,7 @@ def test_one_process_has_a_file_and_a_stop_lets_waiting_hosts_go(tmp_path: Path)
         eventually(lambda: market.operate("/status", key=market.admin_key)["hosts_waiting"])
         start = time.monotonic()
         assert market.end() == 0
-        assert time.monotonic() - start < 5
+        assert time.monotonic() - start < 20
         waiting.join()
     assert answers[0]["version"] == host.orders.version
 

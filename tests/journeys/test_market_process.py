@@ -30,5 +30,5 @@ def test_the_first_start_shows_the_operators_key_which_is_kept_nowhere(tmp_path:
 
 def test_a_bad_setting_is_one_line(tmp_path: Path) -> None:
     with ServingMarket(tmp_path, PUNA_MARKET_DATABASE="mysql://x/y") as market:
-        assert market.process.wait(timeout=20) == 1
+        assert market.process.wait(timeout=90) == 1
     assert market.said[0] == "Error: the market knows no mysql database"

@@ -21,6 +21,7 @@ from puna.models.name import ModelName
 from puna.world import RealWorld
 from tests.builders import a_gguf
 from tests.fakes.registry import Line, a_registry
+from tests.ports import free_port
 from tests.serving import Serving, until
 from tests.sources.pulls import pulled
 from tests.stores import a_library, blob_name, leftovers, put
@@ -38,14 +39,6 @@ log: {{level: error, accesslog: {{disabled: true}}}}
 def listens(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    assert isinstance(port, int)
-    return port
 
 
 @pytest.fixture

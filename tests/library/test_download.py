@@ -22,7 +22,7 @@ from puna.models.manifest import Layer, MediaType
 from puna.net import Unreachable
 from puna.units import Size, Span
 from tests.stores import blob_name, blob_names, leftovers
-from tests.worlds import FakeWorld
+from tests.worlds import FakeWorld, becomes
 
 CONTENT = os.urandom(100_000)
 SMALL = Streams(count=4, smallest_part=10_000, largest_part=10_000)
@@ -231,7 +231,7 @@ async def test_who_stops_listening_stops_the_work(store: ModelStore, draft: Draf
     source = Scripted(piece=10)
     events = download([a_blob()], source, draft, streams=SMALL, world=store._world)
     task = asyncio.create_task(anext(events))
-    await asyncio.sleep(0.01)
+    await becomes(lambda: source.asked)
     task.cancel()
     await asyncio.wait({task})
     await events.aclose()

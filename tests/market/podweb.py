@@ -152,7 +152,7 @@ class Front:
         async with call as answer:
             return Reply(answer.status, answer.headers, await answer.read())
 
-    async def raw(self, text: bytes, *, patience_s: float = 10) -> bytes:
+    async def raw(self, text: bytes, *, patience_s: float = 60) -> bytes:
         """Send bytes, and return all that comes until the connection closes or patience ends."""
         reader, writer = await asyncio.open_connection(*self.address)
         writer.write(text)

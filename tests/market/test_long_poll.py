@@ -52,7 +52,7 @@ async def test_a_host_that_knows_nothing_is_answered_at_once(serving: MarketServ
     host = await serving.host()
     start = time.monotonic()
     await serving.report(host, knows="", wait_s=20)
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 15
 
 
 async def test_a_waiting_host_is_told_of_a_new_pod(serving: MarketServing) -> None:

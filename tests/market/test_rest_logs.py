@@ -212,7 +212,7 @@ async def test_it_is_followed_from_the_last_line_and_none_comes_twice() -> None:
         await log.old(7)
         container.lines.append(wrote(3, "c"))
         log.follow()
-        await asyncio.wait_for(log.news.wait(), 5)
+        await asyncio.wait_for(log.news.wait(), 60)
         assert [each.text for each in log.take()] == ["c"]
     assert container.asked[1].follow
     assert container.asked[1].since == wrote(2, "").at
@@ -226,7 +226,7 @@ async def test_a_host_that_is_away_is_asked_again() -> None:
         await becomes(lambda: len(container.asked) == 2)
         await settle()
         log.follow()
-        await asyncio.wait_for(log.news.wait(), 5)
+        await asyncio.wait_for(log.news.wait(), 60)
         assert [each.text for each in log.take()] == ["a"]
 
 

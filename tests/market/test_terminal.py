@@ -60,7 +60,7 @@ async def terminal(
 async def shown(socket: aiohttp.ClientWebSocketResponse, until: bytes) -> bytes:
     """Return what the terminal shows until some words are among it."""
     seen = b""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while until not in seen:
             seen += await socket.receive_bytes()
     return seen
@@ -97,7 +97,7 @@ async def test_a_page_that_is_closed_ends_its_shell(front: Front) -> None:
     async with terminal(front) as socket:
         await socket.send_bytes(b"echo there\n")
         await shown(socket, b"there")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await front.reach.shells[0].closed.wait()
 
 

@@ -215,7 +215,7 @@ async def test_a_shell_ends_when_its_reader_goes(market: Stage) -> None:
         stream.writer.write(frame(Kind.RESIZE, Size(columns=100, rows=30)))
         assert await read_frame(stream.reader) == (Kind.OUTPUT, b"100x30\n")
         stream.close()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await rented.reach.shells[0].closed.wait()
 
 

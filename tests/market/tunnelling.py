@@ -52,7 +52,7 @@ async def a_tunnel(
 
 async def linked(tunnel: Tunnel, links: int) -> None:
     """Wait until a tunnel has so many links."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while tunnel.links != links:
             tunnel.changed.clear()
             await tunnel.changed.wait()

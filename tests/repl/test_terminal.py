@@ -28,10 +28,10 @@ def test_ctrl_c_stops_the_answer_and_not_the_dialogue(node: FakeNode) -> None:
     with puna_on_a_screen("run", MODEL, environ=node.environ()) as screen:
         screen.wait_for(">>> ")
         screen.press("hi\r")
-        assert node.pieces_seen.wait(30)
+        assert node.pieces_seen.wait(90)
         screen.wait_for("A bun")
         screen.press("\x03")
-        assert node.client_left.wait(30)
+        assert node.client_left.wait(90)
         screen.wait_for(">>> ")
         node.hold = None
         screen.press("again\r")
@@ -103,7 +103,7 @@ def test_ctrl_c_ends_a_single_question(node: FakeNode) -> None:
         screen.wait_for("A bun")
         screen.press("\x03")
         assert screen.wait_for_end() == 130
-    assert node.client_left.wait(30)
+    assert node.client_left.wait(90)
     assert "Error" not in screen.shown
     assert "Traceback" not in screen.shown
 

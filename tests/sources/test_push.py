@@ -1,7 +1,7 @@
 """Pushes, and what comes back from a pull of them."""
 
 import os
-import time
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -129,13 +129,18 @@ async def test_blobs_go_side_by_side(registry: FakeRegistry, library: Library) -
     put(library.store.root, name, WEIGHTS, **texts)
     seen: list[int] = []
     under_way = 0
+    one_at_a_time, are_four = threading.Lock(), threading.Event()
 
     def slow(talk: Talk) -> None:
         nonlocal under_way
-        under_way += 1
-        seen.append(under_way)
-        time.sleep(0.2)
-        under_way -= 1
+        with one_at_a_time:
+            under_way += 1
+            seen.append(under_way)
+            if under_way == 4:
+                are_four.set()
+        assert are_four.wait(60)
+        with one_at_a_time:
+            under_way -= 1
         talk.say(b"{}", 404)
 
     registry.answers["/v2/me/many/blobs/sha256"] = slow
