@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Protocol
 
 import asyncssh
+from asyncssh.forward import SSHForwarder
 from pydantic import ValidationError
 
 from puna.errors import NotFound, PunaError, Unavailable
@@ -44,6 +45,8 @@ LINKS = 2
 """One for what people type, one for what programs move."""
 _FIRST_PAUSE, _LONGEST_PAUSE = Span.of(seconds=1), Span.of(seconds=30)
 _LOGIN_S = 20
+_OPEN_S = 10.0
+"""Less than the gateway waits, so that the reason is told."""
 _CHANCE = 2**31
 _BROKEN = (OSError, EOFError, asyncssh.Error)
 _PIECE = 32 * 1024
@@ -110,6 +113,7 @@ class Tunnel:
         self._reach = reach
         self._find_door = find_door
         self._links = links
+        self.opens_within_s = _OPEN_S
         self._key = asyncssh.generate_private_key("ssh-ed25519")
         self._door: Door | None = None
         self._finding = asyncio.Lock()
@@ -181,7 +185,7 @@ class Tunnel:
         notice_silence(connection)
         make_lean(connection)
         try:
-            streams = _Streams(connection, self._reach)
+            streams = _Streams(self._reach, self.opens_within_s)
             await connection.create_server(
                 streams.accept, *LISTEN, encoding=None, window=WINDOW, max_pktsize=PACKET
             )
@@ -201,9 +205,9 @@ class Tunnel:
 class _Streams:
     """Answers what the gateway opens over one link."""
 
-    def __init__(self, connection: asyncssh.SSHClientConnection, reach: Reach) -> None:
-        self._connection = connection
+    def __init__(self, reach: Reach, opens_within_s: float) -> None:
         self._reach = reach
+        self._within_s = opens_within_s
 
     async def accept(self, pod: str, port: int) -> asyncssh.SSHTCPSession[bytes]:
         """Return what is at the other end of a new stream. Raises `ChannelOpenError`."""
@@ -212,10 +216,15 @@ class _Streams:
                 lambda reader, writer: self._answer(pod, reader, writer)
             )
         try:
-            host, number = await self._reach.address(pod, port)
-        except PunaError as error:
-            raise asyncssh.ChannelOpenError(asyncssh.OPEN_CONNECT_FAILED, error.message) from error
-        return await self._connection.forward_connection(host, number)  # type: ignore[return-value]
+            async with asyncio.timeout(self._within_s):
+                host, number = await self._reach.address(pod, port)
+                return await _connected(host, number)
+        except TimeoutError as error:
+            reason = f"no answer within {self._within_s:g} s"
+            raise asyncssh.ChannelOpenError(asyncssh.OPEN_CONNECT_FAILED, reason) from error
+        except (PunaError, OSError) as error:
+            reason = error.message if isinstance(error, PunaError) else str(error)
+            raise asyncssh.ChannelOpenError(asyncssh.OPEN_CONNECT_FAILED, reason) from error
 
     async def _answer(
         self,
@@ -277,6 +286,16 @@ class _Streams:
                 raise error
         finally:
             gone.cancel()
+
+
+async def _connected(host: str, port: int) -> asyncssh.SSHTCPSession[bytes]:
+    """Connect to a port of a pod. Raises `OSError`.
+
+    A pod whose network is taken away says nothing any more, so its silence is noticed.
+    """
+    line, peer = await asyncio.get_running_loop().create_connection(SSHForwarder, host, port)
+    notice_silence(line)
+    return SSHForwarder(peer)  # type: ignore[return-value]  # it is one in all but its name
 
 
 async def _type(shell: Shell, reader: asyncssh.SSHReader[bytes]) -> None:

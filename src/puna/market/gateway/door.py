@@ -85,7 +85,10 @@ class Door:
         async with self._database.transaction() as tx:
             await db.tunnel_begins(tx, host, self._peers.here, self._world.now())
         self.tunnels.add(host, link)
-        _LOG.info("host %s has opened a tunnel", host)
+        if link.is_open:
+            _LOG.info("host %s has opened a tunnel", host)
+        else:  # it went away while the database was asked, and nobody would say so again
+            self.end(host, link)
 
     def end(self, host: str, link: SshLink) -> None:
         """Forget an agent's link."""

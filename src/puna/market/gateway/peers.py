@@ -12,7 +12,7 @@ import asyncssh
 
 from puna.errors import Invalid
 from puna.market.db import tunnels as db
-from puna.market.db.database import Database
+from puna.market.db.database import Database, DatabaseAway
 from puna.market.gateway.keys import GatewayKeys
 from puna.market.gateway.tunnels import HostAway, Stream, opened
 from puna.settings import read_address
@@ -39,8 +39,11 @@ class Peers:
 
         Raises `HostAway` if that process does not answer.
         """
-        async with self.database.reading() as tx:
-            tunnel = await db.tunnel_of(tx, host)
+        try:
+            async with asyncio.timeout(_LOGIN_S), self.database.reading() as tx:
+                tunnel = await db.tunnel_of(tx, host)
+        except TimeoutError as error:
+            raise DatabaseAway("the database does not answer") from error
         if tunnel is None or tunnel.ends_at in {"", self.here}:
             return None
         return PeerLink(await self._connection(tunnel.ends_at), host)
@@ -94,4 +97,4 @@ class PeerLink:
         opening = self._connection.open_connection(
             f"{self._host}/{pod}", port, encoding=None, window=WINDOW, max_pktsize=PACKET
         )
-        return await opened(opening)
+        return await opened(opening, self._connection)

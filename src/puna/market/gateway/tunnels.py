@@ -9,7 +9,7 @@ A link is anything that can `open`: SSH today, a WebSocket where SSH does not ge
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -31,7 +31,8 @@ from puna.wire.tunnel import (
     read_frame,
 )
 
-_OPEN_S = 15.0
+OPEN_S = 15.0
+"""How long a host may take to open a stream."""
 _ANSWER_S = 30.0
 
 
@@ -40,6 +41,14 @@ class HostAway(Unavailable):
 
     code = "host_away"
     status = 503
+    retry_after_s = 5
+
+
+class HostSilent(Unavailable):
+    """The pod's host has a tunnel and says nothing over it in time."""
+
+    code = "host_silent"
+    status = 504
     retry_after_s = 5
 
 
@@ -105,8 +114,10 @@ class Tunnels:
         return self._links.pop(host, None) is not None
 
     async def open(self, host: str, pod: str, port: int) -> Stream:
-        """Open a stream to a port of a pod. Raises `HostAway`, `NothingThere`."""
-        link = self._pick(host, port) or await self._elsewhere(host)
+        """Open a stream to a port of a pod. Raises `HostAway`, `HostSilent`, `NothingThere`."""
+        if host in self._links:
+            return await self.open_here(host, pod, port)
+        link = await self._elsewhere(host)
         if link is None:
             raise HostAway(
                 "the pod's host cannot be reached now", hint="it dials again by itself: try again"
@@ -114,11 +125,19 @@ class Tunnels:
         return await link.open(pod, port)
 
     async def open_here(self, host: str, pod: str, port: int) -> Stream:
-        """Open a stream over a link that ends in this process. Raises as `open`."""
-        link = self._pick(host, port)
-        if link is None:
-            raise HostAway("the host's tunnel has just gone")
-        return await link.open(pod, port)
+        """Open a stream over a link that ends in this process. Raises as `open`.
+
+        A link that goes away meanwhile is no reason to fail while the host has another.
+        """
+        failure = HostAway("the host's tunnel has just gone", hint="try again")
+        tried: list[Link] = []
+        while link := self._pick(host, port, tried):
+            try:
+                return await link.open(pod, port)
+            except HostAway as error:
+                failure = error
+                tried.append(link)
+        raise failure
 
     async def ask(self, host: str, pod: str, ask: Ask) -> Stream:
         """Ask the agent for a shell or a log of a pod; its frames follow. Raises as `open`."""
@@ -136,9 +155,11 @@ class Tunnels:
             raise NothingThere(one_line(answer.reason) or "the host answered what is no answer")
         return stream
 
-    def _pick(self, host: str, port: int) -> Link | None:
+    def _pick(self, host: str, port: int, tried: Sequence[Link]) -> Link | None:
         """Return the first link for what people type, another in turn for what programs move."""
         links = self._links.get(host)
+        if links and tried:
+            links = [each for each in links if each not in tried]
         if not links:
             return None
         if port == 0 or len(links) == 1:
@@ -150,28 +171,59 @@ class Tunnels:
 class SshLink:
     """A link over the SSH connection that an agent has dialled."""
 
-    def __init__(self, connection: asyncssh.SSHServerConnection) -> None:
+    def __init__(
+        self, connection: asyncssh.SSHServerConnection, *, patience_s: float = OPEN_S
+    ) -> None:
         self._connection = connection
+        self._patience_s = patience_s
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the agent is still there."""
+        return not self._connection.is_closed()
 
     async def open(self, pod: str, port: int) -> Stream:
         """Open a stream to what the agent forwards. Raises `NothingThere`, `HostAway`."""
         opening = self._connection.open_connection(
             *LISTEN, pod, port, encoding=None, window=WINDOW, max_pktsize=PACKET
         )
-        return await opened(opening)
+        return await opened(opening, self._connection, self._patience_s)
+
+
+Connection = asyncssh.SSHServerConnection | asyncssh.SSHClientConnection
+Ends = tuple[asyncssh.SSHReader[bytes], asyncssh.SSHWriter[bytes]]
 
 
 async def opened(
-    opening: Awaitable[tuple[asyncssh.SSHReader[bytes], asyncssh.SSHWriter[bytes]]],
+    opening: Coroutine[None, None, Ends], over: Connection, patience_s: float = OPEN_S
 ) -> Stream:
-    """Wait for a stream to open, and say in our words why it does not."""
+    """Wait for a stream to open, and say in our words why it does not.
+
+    One that opens when nobody waits for it any more is closed: its other end would wait for ever.
+    """
+    soon = asyncio.ensure_future(opening)
     try:
-        async with asyncio.timeout(_OPEN_S):
-            reader, writer = await opening
+        async with asyncio.timeout(patience_s):
+            reader, writer = await asyncio.shield(soon)
     except asyncssh.ChannelOpenError as error:
         if error.code == asyncssh.OPEN_RESOURCE_SHORTAGE:
             raise HostAway(one_line(error.reason)) from error
+        if over.is_closed():
+            raise HostAway("the pod's host has just gone away") from error
         raise NothingThere(one_line(error.reason)) from error
+    except TimeoutError as error:
+        soon.add_done_callback(_close_late)
+        raise HostSilent(
+            f"the pod's host opened no connection to the pod within {patience_s:g} s"
+        ) from error
     except (asyncssh.Error, OSError) as error:
         raise HostAway("the pod's host has just gone away") from error
+    except asyncio.CancelledError:
+        soon.add_done_callback(_close_late)
+        raise
     return Stream(reader, writer)
+
+
+def _close_late(opened_late: asyncio.Future[Ends]) -> None:
+    if not opened_late.cancelled() and opened_late.exception() is None:
+        opened_late.result()[1].close()
