@@ -104,6 +104,8 @@ async def test_a_renderer_does_not_stand_in_for_a_template(stage: Stage) -> None
     stage.add_model("bare", a_gguf(bare), renderer="qwen3-coder")
     stage.add_model("own", a_model(), renderer="qwen3-coder", parser="qwen3-coder")
     assert 'renderer "qwen3-coder"' in str((await stage.chat("hi", model="bare")).error)
+    given = await stage.generate("hi", model="bare", template="{{ .Prompt }}")
+    assert given.json["response"] == "echo: hi"
     assert (await stage.chat("hi", model="own")).text == "echo: hi"
 
 

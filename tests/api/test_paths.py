@@ -77,3 +77,16 @@ async def test_the_docs_page_needs_no_other_server(stage: Stage) -> None:
 async def test_there_is_no_cloud_behind_a_node(stage: Stage) -> None:
     reply = await stage.ask("GET", "/api/status")
     assert reply.json == {"cloud": {"disabled": True, "source": "env"}}
+
+
+async def test_json_has_the_type_that_ollama_gives_it(stage: Stage) -> None:
+    for path, type_ in (
+        ("/api/tags", "application/json; charset=utf-8"),
+        ("/v1/models", "application/json"),
+    ):
+        assert (await stage.ask("GET", path)).headers["Content-Type"] == type_
+
+
+async def test_a_body_of_null_is_an_empty_one(stage: Stage) -> None:
+    reply = await stage.ask("POST", "/api/chat", b"null")
+    assert (reply.status, reply.error) == (400, "model is required")

@@ -32,7 +32,7 @@ async def read_body(request: Request, shape: type[Body]) -> Body:
         raise Invalid("missing request body")
     _check_numbers(body)
     try:
-        return shape.model_validate_json(body)
+        return shape.model_validate_json(b"{}" if body.strip() == b"null" else body)
     except ValidationError as error:
         raise Invalid(_first_problem(error)) from error
 

@@ -18,6 +18,8 @@ from puna.errors import Cancelled, PunaError, Unavailable
 from puna.node.api.dialect import NDJSON
 
 JSON = "application/json; charset=utf-8"
+BARE_JSON = "application/json"
+"""What Ollama says of answers in OpenAI's and Anthropic's dialects, and of long work."""
 
 Item = TypeVar("Item")
 Read_contra = TypeVar("Read_contra", contravariant=True)
@@ -181,9 +183,10 @@ class StreamedReply(Response, Generic[Item]):
 class WholeReply(Response, Generic[Item]):
     """An answer sent as one object when it is complete; a client that vanishes still stops it."""
 
-    def __init__(self, flow: Flow[Item], writer: Writer[Item]) -> None:
+    def __init__(self, flow: Flow[Item], writer: Writer[Item], *, content_type: str = JSON) -> None:
         self._flow = flow
         self._writer = writer
+        self._content_type = content_type
         super().__init__()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI
@@ -197,17 +200,22 @@ class WholeReply(Response, Generic[Item]):
             return
         body = self._writer.whole(items)
         headers = {**self._writer.headers(), "content-length": str(len(body))}
-        await send(_start(JSON, headers))
+        await send(_start(self._content_type, headers))
         await send(_body(body, more=False))
 
 
 def reply_with(
-    flow: Flow[Item], writer: Writer[Item], *, streams: bool, stream_type: str = NDJSON
+    flow: Flow[Item],
+    writer: Writer[Item],
+    *,
+    streams: bool,
+    stream_type: str = NDJSON,
+    whole_type: str = JSON,
 ) -> Response:
-    """Return the answer as a stream of `stream_type`, or as one object."""
+    """Return the answer as a stream of `stream_type`, or as one object of `whole_type`."""
     if streams:
         return StreamedReply(flow, writer, stream_type=stream_type)
-    return WholeReply(flow, writer)
+    return WholeReply(flow, writer, content_type=whole_type)
 
 
 def _start(content_type: str, headers: Mapping[str, str]) -> dict[str, object]:

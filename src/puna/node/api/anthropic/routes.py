@@ -11,7 +11,7 @@ from puna.node.api.dialect import EVENTS
 from puna.node.api.endpoint import Endpoint
 from puna.node.api.links import bring_images
 from puna.node.api.once import in_time
-from puna.node.api.streaming import Flow, reply_with
+from puna.node.api.streaming import BARE_JSON, Flow, reply_with
 from puna.node.api.wishes import plan
 from puna.wire import anthropic as wire
 
@@ -32,7 +32,9 @@ async def messages(request: Request) -> Response:
         ignored=planned.ignored,
     )
     flow, writer = Flow(desk.node.answer(planned.asks[0]), desk.answers), MessageWriter(form)
-    return reply_with(flow, writer, streams=bool(asked.stream), stream_type=EVENTS)
+    return reply_with(
+        flow, writer, streams=bool(asked.stream), stream_type=EVENTS, whole_type=BARE_JSON
+    )
 
 
 async def count_tokens(request: Request) -> Response:

@@ -9,7 +9,7 @@ from puna.errors import PunaError
 from puna.node.api.desk import Desk
 from puna.node.api.ollama import shelf
 from puna.node.api.reply import error_json
-from puna.node.api.streaming import Flow, reply_with
+from puna.node.api.streaming import BARE_JSON, Flow, reply_with
 from puna.progress import Progress
 
 
@@ -17,7 +17,8 @@ def progress_reply(
     desk: Desk, events: AsyncGenerator[Progress, None], *, streams: bool
 ) -> Response:
     """Return the reply to long work, a stream unless the client wants the last step alone."""
-    return reply_with(Flow(events, desk.answers), ProgressWriter(), streams=streams)
+    flow = Flow(events, desk.answers)
+    return reply_with(flow, ProgressWriter(), streams=streams, whole_type=BARE_JSON)
 
 
 class ProgressWriter:

@@ -128,7 +128,7 @@ async def generate(request: Request) -> Response:
             images=bool(asked.images),
             insert=bool(asked.suffix),
             think=terms.think,
-            template=not asked.raw,
+            template=not (asked.raw or asked.template),
         ),
         subject=lambda: generate_subject(
             asked, model, terms.think, today=desk.node.world.now().date()

@@ -19,7 +19,7 @@ from puna.node.api.openai.form import Form
 from puna.node.api.openai.items import namespaces, response_wish
 from puna.node.api.openai.responses import ResponseForm, ResponseWriter
 from puna.node.api.openai.text import TextWriter
-from puna.node.api.streaming import JSON, Flow, Writer, reply_with
+from puna.node.api.streaming import BARE_JSON, Flow, Writer, reply_with
 from puna.node.api.wishes import Plan, Wish, plan
 from puna.wire import openai as wire
 from puna.wire.responses import Response as ResponseReply, ResponsesRequest
@@ -68,7 +68,9 @@ async def responses(request: Request) -> Response:
         ignored=planned.ignored,
     )
     flow, writer = Flow(desk.node.answer(planned.asks[0]), desk.answers), ResponseWriter(form)
-    return reply_with(flow, writer, streams=bool(asked.stream), stream_type=EVENTS)
+    return reply_with(
+        flow, writer, streams=bool(asked.stream), stream_type=EVENTS, whole_type=BARE_JSON
+    )
 
 
 def _form(desk: Desk, asked: wire.Generation, wish: Wish, planned: Plan, prefix: str) -> Form:
@@ -86,7 +88,13 @@ def _form(desk: Desk, asked: wire.Generation, wish: Wish, planned: Plan, prefix:
 
 def _reply(desk: Desk, planned: Plan, writer: Writer[Told], *, stream: bool) -> Response:
     answers = together([desk.node.answer(ask) for ask in planned.asks])
-    return reply_with(Flow(answers, desk.answers), writer, streams=stream, stream_type=EVENTS)
+    return reply_with(
+        Flow(answers, desk.answers),
+        writer,
+        streams=stream,
+        stream_type=EVENTS,
+        whole_type=BARE_JSON,
+    )
 
 
 async def models(request: Request) -> Response:
@@ -94,14 +102,14 @@ async def models(request: Request) -> Response:
     library = desk_of(request).node.library
     found: Sequence[LocalModel] = await asyncio.to_thread(lambda: library.list_models().models)
     listed = wire.Models(object="list", data=[_entry(each, each.label) for each in found])
-    return Response(listed.to_json(), media_type=JSON)
+    return Response(listed.to_json(), media_type=BARE_JSON)
 
 
 async def model(request: Request) -> Response:
     """Tell about one model."""
     name = request.path_params["model"]
     found = await asyncio.to_thread(desk_of(request).node.find, name)
-    return Response(_entry(found.local, name).to_json(), media_type=JSON)
+    return Response(_entry(found.local, name).to_json(), media_type=BARE_JSON)
 
 
 def _entry(found: LocalModel, name: str) -> wire.Model:
