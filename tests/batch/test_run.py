@@ -11,7 +11,7 @@ from puna.batch.manifest import Order
 from puna.batch.run import OtherModel, WrongCount
 from puna.batch.shards import Shard
 from puna.batch.spec import EmbedTask, PromptTask, Spec
-from puna.batch.workers.worker import Answer, Identity, WorkerGone
+from puna.batch.workers.worker import Answer, Identity, WorkerComing, WorkerGone, WorkerLost
 from puna.errors import Failed
 from puna.units import Span
 from puna.world import RealWorld
@@ -241,3 +241,76 @@ async def test_shards_of_each_task_are_fixed(tmp_path: Path) -> None:
     ]
     timeline = records(folder_of(order, tmp_path).folder / "timeline.jsonl")
     assert [each["rows"] for each in timeline] == [256, 44]
+
+
+class Staggered(EchoWorker):
+    """Says one thing after another before it is ready; `None` is that it is."""
+
+    def __init__(self, name: str, *says: WorkerGone | None) -> None:
+        super().__init__(name)
+        self._says = list(says)
+
+    async def prepare(self, spec: Spec) -> Identity:
+        found = self._says.pop(0) if self._says else None
+        if found:
+            raise found
+        return await super().prepare(spec)
+
+
+def said(events: Sequence[object]) -> list[str]:
+    return [each.text for each in events if isinstance(each, Remark)]
+
+
+async def test_one_that_is_coming_is_waited_for_and_told_of_once(
+    order: Order, tmp_path: Path
+) -> None:
+    coming = WorkerComing("it starts", retry_after_s=1)
+    worker = Staggered("pod", coming, coming, WorkerComing("it fetches m"))
+    events = await run(order, worker, home=tmp_path, world=Hasty())
+    assert said(events) == ["pod: it starts", "pod: it fetches m"]
+    assert content(order) == await unbroken(order, tmp_path)
+
+
+async def test_a_job_begins_with_whoever_is_there(order: Order, tmp_path: Path) -> None:
+    late = Staggered("late", *[WorkerComing("it starts")] * 99)
+    events = await run(order, late, EchoWorker("here"), home=tmp_path, world=Hasty())
+    assert isinstance(events[-1], Finished)
+    assert late.asked == []
+
+
+async def test_one_that_is_lost_is_done_without(order: Order, tmp_path: Path) -> None:
+    lost = Staggered("lost", WorkerLost("it is terminated"), WorkerLost("it is terminated"))
+    events = await run(order, lost, EchoWorker("here"), home=tmp_path)
+    assert "lost is lost: it is terminated" in said(events)
+    assert content(order) == await unbroken(order, tmp_path)
+
+
+class Mortal(FickleWorker):
+    """Falls over at its second shard, and is lost then."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(lambda _, turn: turn == 1, name)
+
+    async def prepare(self, spec: Spec) -> Identity:
+        if self.asked:
+            raise WorkerLost("the budget is spent")
+        return await super().prepare(spec)
+
+
+async def test_with_nobody_left_the_job_ends_and_can_go_on(order: Order, tmp_path: Path) -> None:
+    with pytest.raises(WorkerLost, match="the budget is spent"):
+        await run(order, Mortal("one"), Mortal("two"), home=tmp_path, world=Hasty())
+    await run(order, EchoWorker(), home=tmp_path)
+    assert content(order) == await unbroken(order, tmp_path)
+
+
+async def test_a_job_goes_on_with_the_one_that_computes_as_it_began(
+    order: Order, tmp_path: Path
+) -> None:
+    """Whoever is ready first may be another one each time."""
+    away = Staggered("pod", WorkerComing("it starts"), WorkerLost("it is gone"))
+    with pytest.raises(WorkerLost):
+        await run(order, away, Mortal("here"), home=tmp_path, world=Hasty(), anew=True)
+    other = EchoWorker("pod", identity=Identity("0" * 64, "endpoints", "score"))
+    events = await run(order, other, EchoWorker("here"), home=tmp_path)
+    assert isinstance(events[-1], Finished)

@@ -18,9 +18,10 @@ import pytest
 import pytest_asyncio
 
 from puna.cli.cloud.pods import ssh_command
-from puna.cli.cloud.reach import NoWay, narrow, price, session_on, wait_for_answer
+from puna.cli.cloud.reach import narrow, price, session_on, wait_for_answer
 from puna.cli.session import Session
 from puna.cloud.values import CloudPod
+from puna.cloud.ways import NoWay, Way
 from puna.node.replies import Fields
 from puna.settings import Address
 from puna.units import Money, Span
@@ -422,8 +423,7 @@ async def test_a_pod_that_starts_is_waited_for(ann: Ann, waits: int) -> None:
             wait_for_answer,
             Session(terminal, ann.environ),
             "bench",
-            there,
-            "k",
+            Way(there, "k"),
             wait=pauses.append,
         )
         if waits == 500:

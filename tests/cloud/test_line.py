@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import pytest
 
-from puna.cloud.line import CloudLine, CloudRefused, NotACloud
+from puna.cloud.line import CloudLine, CloudRefused, NotACloud, spread
 from puna.net import Caller, Unreachable
 from puna.settings import read_address
 from puna.units import Span
@@ -134,3 +134,10 @@ def test_a_refused_stream_says_why(runpod: FakeRunPod) -> None:
     runpod.fail(404, {"detail": "no such pod"})
     with pytest.raises(CloudRefused, match="no such pod"):
         list(line_to(runpod).events("/v2/pods/p/logs", {}, idle_s=60.0))
+
+
+def test_pauses_are_never_shorter_than_asked_for_and_differ() -> None:
+    second = Span.of(seconds=1)
+    found = [spread(second, dice) for dice in range(0, 1000, 100)]
+    assert found == sorted(set(found))
+    assert (found[0], found[-1]) == (second, Span.of(ms=1450))

@@ -6,6 +6,8 @@ manifest.json       written once, after the intake
 texts, numbers, ... the intake's files
 parts/00000012      one shard's outcomes, written once
 lock                held by the one process that runs the job
+workers.json        who computes
+rented.json         the machines that are rented for the job
 pause               somebody asks that process to stop
 progress.json       how far it is, for others to read
 finished.json       the output is written
@@ -34,7 +36,9 @@ from puna.world import wait_until
 
 CREW = "workers.json"
 """Who computes, as the command line notes it."""
-_KEPT = {"lock", CREW}
+RENTED = "rented.json"
+"""The machines that are rented for the job."""
+_KEPT = {"lock", CREW, RENTED}
 _MARK = b"puna-part 1 "
 _HEAD = len(_MARK) + 64 + 1
 _COUNT = 8
@@ -105,7 +109,7 @@ class Checkpoint:
         (self.folder / name).unlink(missing_ok=True)
 
     def clear(self) -> None:
-        """Remove everything but the lock, which is held, and who computes."""
+        """Remove everything but the lock, which is held, who computes, and what is rented."""
         for path in self.folder.iterdir():
             if path.name in _KEPT:
                 continue

@@ -20,17 +20,32 @@ from puna.batch.formats import shape_of_output
 from puna.batch.intake import Intake, IntakeStep, take_in
 from puna.batch.jobs import earlier_span, read_job, write_order
 from puna.batch.lessons import CascadeWorker, Lessons, Taught, cascade_of
-from puna.batch.manifest import Manifest, Order, changes, identity_changes, refuse_changes
+from puna.batch.manifest import (
+    ChangedJob,
+    Manifest,
+    Order,
+    changes,
+    identity_changes,
+    refuse_changes,
+)
 from puna.batch.outcome import unpack
 from puna.batch.reading import Files, digest_of_inputs, find_files
 from puna.batch.run import Ready, Run
 from puna.batch.spec import Kind, LabelTask, Task
 from puna.batch.story import note_spent
 from puna.batch.texts import Texts
-from puna.batch.workers.worker import Counts, Refused, Spent, Worker, WorkerGone
-from puna.errors import Conflict, Invalid
+from puna.batch.workers.worker import (
+    Counts,
+    Refused,
+    Spent,
+    Worker,
+    WorkerComing,
+    WorkerGone,
+)
+from puna.errors import Conflict, Invalid, PunaError
 from puna.library.threads import in_thread
 from puna.models.regular_file import shown_path
+from puna.units import Span
 from puna.version import __version__
 from puna.world import World
 
@@ -133,16 +148,33 @@ class Job:
                 async for event in events:
                     yield event
         if manifest is None or not await in_thread(self._is_computed, manifest):
-            yield Preparing(", ".join(each.name for each in workers))
-            ready = await self._first_ready(workers, manifest)
-            manifest = manifest or self._begin(found, ready)
-            others = [each for each in workers if each is not ready.worker]
-            async with aclosing(self._compute(manifest, ready, others)) as events:
+            async with aclosing(self._work(workers, found, manifest)) as events:
                 async for event in events:
                     yield event
+            _, manifest = read_job(checkpoint)
+        assert manifest is not None  # noqa: S101 - written before anything is computed
         async with aclosing(in_steps(write_output(checkpoint, manifest))) as steps:
             async for step in steps:
                 yield self._finish(step) if isinstance(step, Written) else step
+
+    async def _work(
+        self, workers: Sequence[Worker], found: _Found, manifest: Manifest | None
+    ) -> AsyncGenerator[Event]:
+        """Wait for the first worker, write the manifest if there is none, and compute."""
+        yield Preparing(", ".join(each.name for each in workers))
+        ready: Ready | None = None
+        async with aclosing(self._first_ready(workers, manifest)) as waiting:
+            async for each in waiting:
+                if isinstance(each, Ready):
+                    ready = each
+                else:
+                    yield each
+        assert ready is not None  # noqa: S101 - it is what the waiting ends with
+        manifest = manifest or self._begin(found, ready)
+        others = [each for each in workers if each is not ready.worker]
+        async with aclosing(self._compute(manifest, ready, others)) as events:
+            async for event in events:
+                yield event
 
     async def _read(self, found: _Found) -> AsyncGenerator[Event]:
         """Take the input in, and note what was found."""
@@ -202,15 +234,33 @@ class Job:
         texts = Texts(spec, source.columns)
         yield from take_in(source, texts, self._checkpoint.folder, merges=not spec.samples)
 
-    async def _first_ready(self, workers: Sequence[Worker], manifest: Manifest | None) -> Ready:
-        """Prepare the first worker that is there; the others may come later."""
-        gone: WorkerGone | None = None
-        for worker in workers:
-            try:
-                return await self._prepare(worker, manifest)
-            except WorkerGone as error:
-                gone = gone or error
-        raise gone or NothingToDo("no worker was given")
+    async def _first_ready(
+        self, workers: Sequence[Worker], manifest: Manifest | None
+    ) -> AsyncGenerator[Remark | Ready]:
+        """Prepare the first worker that is there, and yield it, last; the others may come later.
+
+        Those that are on their way are waited for. Where a job goes on, one that computes as the
+        job began goes before one that does not.
+        """
+        said: dict[str, str] = {}
+        while True:
+            why: PunaError | None = None
+            coming: WorkerComing | None = None
+            for worker in workers:
+                try:
+                    yield await self._prepare(worker, manifest)
+                except WorkerComing as error:
+                    coming = error
+                    if said.get(worker.name) != error.message:
+                        said[worker.name] = error.message
+                        yield Remark(f"{worker.name}: {error.message}")
+                except (WorkerGone, ChangedJob) as error:
+                    why = why or error
+                else:
+                    return
+            if coming is None:
+                raise why or NothingToDo("no worker was given")
+            await self._world.wait(Span.of(seconds=coming.retry_after_s))
 
     async def _prepare(self, worker: Worker, manifest: Manifest | None) -> Ready:
         spec = self._order.spec

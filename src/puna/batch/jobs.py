@@ -149,6 +149,11 @@ def read_job(checkpoint: Checkpoint) -> tuple[Order | None, Manifest | None]:
     return ordered, read_manifest(manifest, path) if manifest else None
 
 
+def is_finished(checkpoint: Checkpoint, output: str) -> bool:
+    """Whether a job has nothing left to do: its output is written, and still there."""
+    return checkpoint.read("finished.json") is not None and Path(output).exists()
+
+
 def earlier_span(checkpoint: Checkpoint) -> Span:
     """Return how long all runs of a job have computed."""
     seconds = _progress(checkpoint).get("seconds")

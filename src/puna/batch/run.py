@@ -19,7 +19,15 @@ from puna.batch.manifest import Manifest
 from puna.batch.outcome import judge, pack
 from puna.batch.shards import Shard
 from puna.batch.strings import Strings
-from puna.batch.workers.worker import Answer, Identity, Refused, Worker, WorkerGone
+from puna.batch.workers.worker import (
+    Answer,
+    Identity,
+    Refused,
+    Worker,
+    WorkerComing,
+    WorkerGone,
+    WorkerLost,
+)
 from puna.errors import Conflict, Failed
 from puna.library.threads import in_thread
 from puna.units import Span
@@ -94,6 +102,7 @@ class Run:
         self._paths: dict[str, str] = {}
         """The way in which each worker computes."""
         self._last_result = world.elapsed()
+        self._lost: WorkerLost | None = None
 
     @property
     def tally(self) -> Tally:
@@ -128,14 +137,17 @@ class Run:
 
     async def _all(self, first: Ready, others: Sequence[Worker]) -> None:
         self._note_path(first.worker, first.identity)
-        work = [self._tend(first.worker, is_ready=True), self._watch()]
+        work = [self._tend(first.worker, is_ready=True)]
         work += [self._tend(worker, is_ready=False) for worker in others]
-        tasks = {asyncio.ensure_future(each) for each in work}
+        watch = asyncio.ensure_future(self._watch())
+        tasks = {watch, *(asyncio.ensure_future(each) for each in work)}
         try:
             while not self._ledger.is_over:
                 ended, tasks = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
                 for each in ended:
                     each.result()
+                if self._lost and not tasks - {watch} and not self._ledger.is_over:
+                    raise self._lost
         finally:
             await _end(tasks)
             self._events.put_nowait(None)
@@ -166,7 +178,14 @@ class Run:
         await in_thread(self._checkpoint.note, "progress.json", json.dumps(found).encode())
 
     async def _tend(self, worker: Worker, *, is_ready: bool) -> None:
-        """Keep one worker busy until all is done."""
+        """Keep one worker busy until all is done, or until it is lost."""
+        try:
+            await self._keep_busy(worker, is_ready=is_ready)
+        except WorkerLost as lost:
+            self._lost = lost
+            self._say(f"{worker.name} is lost: {lost.message}")
+
+    async def _keep_busy(self, worker: Worker, *, is_ready: bool) -> None:
         running: set[asyncio.Task[WorkerGone | None]] = set()
         pause = Span(0)
         try:
@@ -204,10 +223,19 @@ class Run:
 
     async def _prepare(self, worker: Worker) -> None:
         """Make a worker ready, however long it is away. Raises `OtherModel`."""
-        pause = _TICK
+        pause, said = _TICK, ""
         while not self._ledger.is_over:
             try:
                 identity = await worker.prepare(self._spec)
+            except WorkerLost:
+                raise
+            except WorkerComing as coming:
+                if coming.message != said:
+                    said = coming.message
+                    self._say(f"{worker.name}: {said}")
+                self._last_result = self._world.elapsed()  # somebody is on the way: nothing hangs
+                await self._world.wait(Span.of(seconds=coming.retry_after_s))
+                continue
             except WorkerGone as gone:
                 if self._is_stuck():
                     raise

@@ -1,10 +1,13 @@
 """`puna batch list`, `show`, `pause` and `cancel`: what jobs there are, and how to stop one."""
 
 import json
+from importlib import import_module
 
 import click
 
+from puna.batch.checkpoint import Checkpoint
 from puna.batch.jobs import JobCard, Jobs, JobState
+from puna.batch.workers.rented import read_note
 from puna.cli.batch_view import left_words
 from puna.cli.session import Session, pass_session
 from puna.cli.view import columns, table
@@ -66,9 +69,14 @@ def pause(session: Session, *, job: str) -> None:
 @click.argument("job")
 @pass_session
 def cancel(session: Session, *, job: str) -> None:
-    """Stop JOB and remove what it computed. An output that it has written stays."""
+    """Stop JOB and remove what it computed. An output that it has written stays.
+
+    Machines that are rented for it are ended first.
+    """
     jobs = _jobs(session)
     card = jobs.find(job)
+    jobs.pause(card)
+    import_module("puna.cli.batch_rent").end_rented(session, Checkpoint(card.folder))
     jobs.cancel(card)
     session.terminal.line(f"cancelled '{card.id}'")
 
@@ -113,4 +121,7 @@ def _plain(card: JobCard) -> dict[str, object]:
             "path": identity.path,
             "begun": card.manifest.begun,
         }
+    note = read_note(Checkpoint(card.folder))
+    if note is not None and note.names:
+        found["rented"] = f"{', '.join(note.names)} at {note.cloud}; each ends after {note.ends}"
     return found

@@ -2,7 +2,7 @@
 
 import asyncio
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,9 +11,10 @@ from typing import BinaryIO
 import click
 
 from puna.batch.checkpoint import Checkpoint
+from puna.batch.events import Event, Writing
 from puna.batch.formats import Format, shape_of_output
 from puna.batch.job import Job
-from puna.batch.jobs import Jobs, read_job
+from puna.batch.jobs import Jobs, is_finished, read_job
 from puna.batch.manifest import Order
 from puna.batch.reading import Reading
 from puna.batch.story import write_report
@@ -26,10 +27,12 @@ from puna.batch.taskfile import (
     spec_of,
 )
 from puna.batch.workers.worker import Worker
+from puna.cli.batch_rent import RENT_OPTIONS, hired, rent_wish
 from puna.cli.batch_view import BatchView, JsonView
 from puna.cli.batch_workers import Crew, note_crew, noted_crew, workers_for
 from puna.cli.session import Session, pass_session
 from puna.errors import Invalid
+from puna.library.threads import in_thread
 from puna.units import Money
 
 PIPED = "-"
@@ -53,6 +56,8 @@ class Wish:
     reports: bool = True
     crew: Crew | None = None
     """Who computes; none is whoever did before."""
+    yes: bool = False
+    """Whether machines are rented without a question."""
 
 
 TASK_OPTIONS = (
@@ -128,6 +133,7 @@ _RUN_OPTIONS = (
     click.option(
         "--ray", metavar="ADDRESS", help="Compute on this Ray cluster; `local` starts one."
     ),
+    *RENT_OPTIONS,
     click.option("--json", "as_json", is_flag=True, help="Print what happens as JSON lines."),
 )
 
@@ -198,25 +204,39 @@ def _run(
     session: Session, checkpoint: Checkpoint, order: Order, wish: Wish, piped: BinaryIO | None
 ) -> None:
     with checkpoint.lock():
-        view: BatchView | JsonView = (
-            JsonView(session.terminal.line)
-            if wish.as_json
-            else BatchView(session.terminal, session.world, price=wish.price)
-        )
-        job = Job(checkpoint, order, session.world, piped)
         crew = wish.crew or noted_crew(checkpoint)
-        workers = workers_for(session, order.spec, crew, wish.threads)
-        note_crew(checkpoint, crew)
-        try:
-            asyncio.run(_follow(job, workers, view, anew=wish.anew))
-        except KeyboardInterrupt:
-            view.finish()
-            session.terminal.say("Paused. Give the same command again to go on.")
-            raise
-        finally:
-            view.finish()
+        is_done = not wish.anew and is_finished(checkpoint, order.output)
+        with hired(session, checkpoint, None if is_done else crew.rents, yes=wish.yes) as found:
+            wish = replace(wish, price=wish.price or found.an_hour)
+            workers = workers_for(session, order.spec, crew, wish.threads, found.workers)
+            note_crew(checkpoint, crew)
+            job = Job(checkpoint, order, session.world, piped)
+            _compute(session, job, workers, wish, found.let_go)
         if wish.reports:
             _report(session, checkpoint, wish)
+
+
+def _compute(
+    session: Session,
+    job: Job,
+    workers: Sequence[Worker],
+    wish: Wish,
+    let_go: Callable[[], None],
+) -> None:
+    """Run a job and show it; `let_go` is called when all is computed. Ctrl-C pauses it."""
+    view: BatchView | JsonView = (
+        JsonView(session.terminal.line)
+        if wish.as_json
+        else BatchView(session.terminal, session.world, price=wish.price)
+    )
+    try:
+        asyncio.run(_follow(job.run(workers, anew=wish.anew), workers, view, let_go))
+    except KeyboardInterrupt:
+        view.finish()
+        session.terminal.say("Paused. Give the same command again to go on.")
+        raise
+    finally:
+        view.finish()
 
 
 def _report(session: Session, checkpoint: Checkpoint, wish: Wish) -> None:
@@ -233,11 +253,18 @@ def _report(session: Session, checkpoint: Checkpoint, wish: Wish) -> None:
 
 
 async def _follow(
-    job: Job, workers: Sequence[Worker], view: BatchView | JsonView, *, anew: bool
+    running: AsyncGenerator[Event],
+    workers: Sequence[Worker],
+    view: BatchView | JsonView,
+    let_go: Callable[[], None],
 ) -> None:
+    is_let_go = False
     try:
-        async with aclosing(job.run(workers, anew=anew)) as events:
+        async with aclosing(running) as events:
             async for event in events:
+                if isinstance(event, Writing) and not is_let_go:
+                    is_let_go = True
+                    await in_thread(let_go)
                 view.take(event)
     finally:
         for worker in workers:
@@ -288,7 +315,13 @@ def _wish(flags: dict[str, object]) -> Wish:
         price=Money.parse(str(flags["price_text"] or "0")),
         threads=threads if isinstance(threads, int) else None,
         reports=not flags["no_report"],
-        crew=Crew(_texts(flags["endpoints"]), str(flags["ray"] or "")),
+        crew=Crew(
+            _texts(flags["endpoints"]),
+            str(flags["ray"] or ""),
+            _texts(flags["pods"]),
+            rent_wish(flags),
+        ),
+        yes=bool(flags["yes"]),
     )
 
 

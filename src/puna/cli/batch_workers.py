@@ -1,4 +1,4 @@
-"""Who computes a job: this machine, endpoints, a Ray cluster, or several of them together.
+"""Who computes a job: this machine, endpoints, pods, a Ray cluster, or several of them together.
 
 What was chosen is written down beside the job, so that `puna batch resume` needs no options. An
 endpoint is written as it was given, with the name of the place where its key is, and never the key.
@@ -6,7 +6,7 @@ endpoint is written as it was given, with the name of the place where its key is
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from puna.batch.checkpoint import CREW, Checkpoint
 from puna.batch.spec import LabelTask, Spec
@@ -14,6 +14,7 @@ from puna.batch.workers.address import read_endpoint
 from puna.batch.workers.local import ScoringWorker, Weights
 from puna.batch.workers.node import NodeWorker
 from puna.batch.workers.worker import Worker
+from puna.cli.batch_rent import RentWish, workers_in_pods
 from puna.cli.reach import is_local, open_store
 from puna.cli.session import Session
 from puna.cli.start import ensure_node
@@ -31,30 +32,40 @@ class Crew:
     endpoints: tuple[str, ...] = ()
     ray: str = ""
     """The address of a cluster; `local` starts one here."""
+    pods: tuple[str, ...] = ()
+    """Pods that the renter has, by name or id."""
+    rents: RentWish | None = None
+    """Machines that are rented for the job."""
 
     @property
     def is_usual(self) -> bool:
         """Whether nothing was said."""
-        return not self.endpoints and not self.ray
+        return self == Crew()
 
 
 def note_crew(checkpoint: Checkpoint, crew: Crew) -> None:
     """Write down who computes, for `puna batch resume`."""
-    said = {"endpoints": list(crew.endpoints), "ray": crew.ray}
-    checkpoint.write(CREW, json.dumps(said).encode())
+    checkpoint.write(CREW, json.dumps(asdict(crew)).encode())
 
 
 def noted_crew(checkpoint: Checkpoint) -> Crew:
     """Return who computed the job before."""
     try:
         said = json.loads(checkpoint.read(CREW) or b"{}")
-        return Crew(tuple(map(str, said.get("endpoints", ()))), str(said.get("ray", "")))
+        return Crew(
+            tuple(map(str, said.get("endpoints", ()))),
+            str(said.get("ray", "")),
+            tuple(map(str, said.get("pods", ()))),
+            RentWish(**said["rents"]) if said.get("rents") else None,
+        )
     except (ValueError, AttributeError, TypeError):
         return Crew()
 
 
-def workers_for(session: Session, spec: Spec, crew: Crew, threads: int | None) -> list[Worker]:
-    """Return the workers of a job. Raises `BadEndpoint`."""
+def workers_for(
+    session: Session, spec: Spec, crew: Crew, threads: int | None, hired: Sequence[Worker] = ()
+) -> list[Worker]:
+    """Return the workers of a job, with those that are rented. Raises `BadEndpoint`."""
     workers: list[Worker] = []
     for text in crew.endpoints:
         if text == HERE:
@@ -68,6 +79,7 @@ def workers_for(session: Session, spec: Spec, crew: Crew, threads: int | None) -
 
         address = "" if crew.ray == LOCAL_RAY else crew.ray
         workers.append(RayWorker(session.world, address=address))
+    workers += [*workers_in_pods(session, crew.pods), *hired]
     return workers or [worker_here(session, spec, threads)]
 
 

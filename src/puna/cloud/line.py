@@ -16,12 +16,13 @@ from puna.net import Answer, Caller, Unreachable
 from puna.node.replies import Fields
 from puna.text import one_line
 from puna.units import Span
-from puna.world import wait_until
+from puna.world import RealWorld, wait_until
 
 _PATIENCE_S = 60.0
 _TRIES = 3
 _PAUSE = Span.of(ms=300)
 _LONGEST_PAUSE_S = 60
+_SPREAD = 1000
 _SAFE = frozenset({"GET", "PUT", "DELETE"})
 _PASSING = frozenset(
     {
@@ -56,8 +57,18 @@ class NotACloud(Failed):
 
 
 def pause(span: Span) -> None:
-    """Wait, blocking."""
-    wait_until(lambda: False, limit=span, step=Span(min(span, _PAUSE)))
+    """Wait, blocking: as long as was asked for, and up to half as long again."""
+    longer = spread(span, RealWorld().seed())
+    wait_until(lambda: False, limit=longer, step=Span(min(span, _PAUSE)))
+
+
+def spread(span: Span, dice: int) -> Span:
+    """Return a pause that chance makes longer by up to a half.
+
+    Many who were cut off at one moment must not come back at one moment; and none of them comes
+    sooner than it was told to.
+    """
+    return Span(span + span * (dice % _SPREAD) // (2 * _SPREAD))
 
 
 class CloudLine:

@@ -121,6 +121,7 @@ class PunaPod(Told):
 
     tenure: Literal["on_demand", "spot"]
     bid: str | None
+    returns: bool
     project: str
     host: str | None
     reason: str

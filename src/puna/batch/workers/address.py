@@ -35,11 +35,13 @@ class EndpointAddress:
     """Its name there; empty is the job's own."""
     key: str = ""
     """Where its key is: `env:NAME` or `file:PATH`."""
+    called: str = ""
+    """What people call it, where that is not the address."""
 
     @property
     def name(self) -> str:
         """What people see of it: never more than the address."""
-        return str(self.url)
+        return self.called or str(self.url)
 
 
 def read_endpoint(text: str) -> EndpointAddress:

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequen
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeVar
 
 from puna.batch.shards import Shard
@@ -38,6 +39,8 @@ _LEAST_PATIENCE = Span.of(minutes=2)
 _SLOWER = 20
 _REFUSED_S = 60
 _HELLO_S = Span.of(seconds=20)
+_NOBODY = {HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT}
+_AGAIN_S = 2
 _SIDE_BY_SIDE = "rows are answered side by side: last digits and words may differ"
 _BY_KERNELS = "by the kernels of the engine there: not the last digits of floats here"
 SCORES = "score"
@@ -164,17 +167,21 @@ class EndpointWorker:
         )
 
     async def _greet(self, headers: dict[str, str]) -> Greeted:
-        """Ask what listens there. Raises `WorkerGone` if nothing does."""
+        """Ask what listens there. Raises `WorkerGone` if nothing does.
+
+        A node may be behind a path, as one in a rented pod is.
+        """
         url = self.address.url
-        root, given = str(url.origin()), str(url).rstrip("/")
-        session = named_session(root, headers)
-        try:
-            version = await _json_at(session, "/api/version", self.name)
-        finally:
-            await session.close()
-        if version.text("version"):
-            is_puna = bool(version.text("puna"))
-            return Greeted(Dialect.PUNA if is_puna else Dialect.OLLAMA, root)
+        given = str(url).rstrip("/")
+        for base in dict.fromkeys((given, str(url.origin()))):
+            session = named_session(f"{base}/", headers)
+            try:
+                version = await _json_at(session, "api/version", self.name)
+            finally:
+                await session.close()
+            if version.text("version"):
+                is_puna = bool(version.text("puna"))
+                return Greeted(Dialect.PUNA if is_puna else Dialect.OLLAMA, base.rstrip("/"))
         return Greeted(Dialect.OPENAI, given if url.path.endswith("/v1") else f"{given}/v1")
 
     def _check_way(self, spec: Spec, *, is_scored: bool) -> None:
@@ -323,11 +330,16 @@ async def _json_at(
     path: str,
     name: str,
 ) -> Fields:
-    """Return the object at a path, an empty one for any other answer. Raises `WorkerGone`."""
+    """Return the object at a path, an empty one for any other answer. Raises `WorkerGone`.
+
+    A gateway that says that nobody is behind it is nobody.
+    """
     import aiohttp  # noqa: PLC0415 - 0.4 s to import, and labels here need none of it
 
     try:
         async with session.get(path, allow_redirects=False) as answer:
+            if answer.status in _NOBODY:
+                raise WorkerGone(f"nothing answers behind {name}", retry_after_s=_AGAIN_S)
             return Fields(await answer.json(content_type=None)) if answer.ok else Fields({})
     except ValueError:
         return Fields({})

@@ -76,7 +76,7 @@ class NodeWorker:
             url = await in_thread(self._start)
         except PunaError as error:
             raise WorkerGone(error.message, hint=error.hint) from error
-        self._session = named_session(url, self._headers)
+        self._session = named_session(f"{url.rstrip('/')}/", self._headers)
         self._spec = spec
         version = await self._ask("GET", "/api/version", None)
         digest = _digest_in(await self._ask("GET", "/api/tags", None), spec.model)
@@ -212,7 +212,7 @@ class NodeWorker:
         if self._session is None:
             raise WorkerGone(f"{self.name} was left")
         try:
-            async with self._session.request(method, path, json=body) as answer:
+            async with self._session.request(method, path.lstrip("/"), json=body) as answer:
                 content = await answer.read()
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise WorkerGone(f"{self.name} does not answer: {error}") from error

@@ -72,6 +72,18 @@ class WorkerGone(Unavailable):
         self.retry_after_s = retry_after_s
 
 
+class WorkerComing(WorkerGone):
+    """The worker is on its way, such as a rented machine that starts: it is worth waiting for."""
+
+    code = "worker_coming"
+
+
+class WorkerLost(WorkerGone):
+    """The worker will not come back: the job goes on with the others, or ends without any."""
+
+    code = "worker_lost"
+
+
 @dataclass(frozen=True, slots=True)
 class Spent:
     """Tokens: of all prompts as if each were computed alone, and those really computed."""

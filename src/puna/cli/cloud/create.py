@@ -46,6 +46,8 @@ class Quote:
     an_hour: Money | None
     what: str
     offer: Offer | None = None
+    others: tuple[Offer, ...] = ()
+    """Every machine that does, the cheapest first."""
 
 
 @click.command()
@@ -83,12 +85,7 @@ def create(session: Session, /, *, yes: bool, detach: bool, as_json: bool, **fla
     going, and says what it costs.
     """
     client = cloud_of(session)
-    template = client.template(flags["template"]) if flags["template"] else Fields({})
-    flags = _with_sizes(flags, template)
-    _check_sizes(flags)
-    search, known = search_in(client, flags)
-    quote = _quote(client, flags, search, known)
-    order = _order(flags, search, quote, template, known)
+    order, quote = order_of(client, flags)
     session.terminal.say(f"{order.name}: {quote.what}")
     session.terminal.say(_cost_words(quote, flags))
     if not ask_yes(session, "Rent it?", yes=yes):
@@ -103,6 +100,16 @@ def create(session: Session, /, *, yes: bool, detach: bool, as_json: bool, **fla
         print_json(session, pod_values(pod))
     elif not detach:
         say_ways(session, pod)
+
+
+def order_of(client: CloudClient, flags: Mapping[str, Any]) -> tuple[Order, Quote]:
+    """Return what the options of `create` order, and what it costs. Raises `NoOffer`, `Invalid`."""
+    template = client.template(flags["template"]) if flags["template"] else Fields({})
+    sized = _with_sizes(flags, template)
+    _check_sizes(sized)
+    search, known = search_in(client, sized)
+    quote = _quote(client, sized, search, known)
+    return _order(sized, search, quote, template, known), quote
 
 
 def say_ways(session: Session, pod: CloudPod) -> None:
@@ -198,7 +205,7 @@ def _quote(
     count = f"{flags['cpus']} CPUs" if flags["cpus"] else f"{flags['count']} x {best.name}"
     what = f"{count} {tenure}, {flags['disk'] or 20} GB of disk"
     kept = f", {flags['volume']} GB that survive a stop" if flags["volume"] else ""
-    return Quote(best.an_hour, what + kept, best)
+    return Quote(best.an_hour, what + kept, best, found.offers)
 
 
 def _ids(search: Mapping[str, object]) -> tuple[str, ...]:

@@ -11,7 +11,6 @@ import click
 from puna.cli.cloud.create import create, say_ways
 from puna.cli.cloud.login import span_words
 from puna.cli.cloud.reach import (
-    NoWay,
     as_json,
     ask_yes,
     card_name,
@@ -26,6 +25,7 @@ from puna.cli.cloud.watch import wait_for, wait_for_end
 from puna.cli.session import Session, pass_session
 from puna.cloud.client import CloudClient
 from puna.cloud.values import CloudPod, Happenings
+from puna.cloud.ways import NoWay
 from puna.errors import NotFound, Unsupported
 from puna.settings import read_home
 from puna.text import one_line, printable

@@ -13,10 +13,10 @@ from puna.cloud.client import CloudClient, client_of
 from puna.cloud.line import pause
 from puna.cloud.settings import load_login
 from puna.cloud.values import CloudPod, money_in
-from puna.errors import Conflict, Invalid
-from puna.net import Caller
+from puna.cloud.ways import RUNS, NoWay, Way, is_answered, way_into
+from puna.errors import Invalid
 from puna.node.replies import Fields
-from puna.settings import Address, read_address, read_environment
+from puna.settings import read_environment
 from puna.text import cell_width, one_line
 from puna.units import Money, Span
 
@@ -24,7 +24,6 @@ WIDTH = 80
 _GAP = "  "
 _LEAST = 6
 _CENTS = 10_000
-_NODE_PORT = "11434"
 
 
 def cloud_of(session: Session) -> CloudClient:
@@ -32,28 +31,15 @@ def cloud_of(session: Session) -> CloudClient:
     return client_of(load_login(session.environ))
 
 
-class NoWay(Conflict):
-    """The pod cannot be reached so, or not now."""
-
-    code = "no_way_in"
-
-
 def session_on(session: Session, name: str) -> Session:
-    """Return the same run with the node in a pod in place of this machine's. Raises `NoWay`.
-
-    The cloud's key goes along only where the pod's address is the cloud's own.
-    """
+    """Return the same run with the node in a pod in place of this machine's. Raises `NoWay`."""
     login = load_login(session.environ)
     pod = client_of(login).pod(name)
-    url = pod.urls.get(_NODE_PORT) or next(iter(pod.urls.values()), "")
-    if not url:
-        raise NoWay(f"{pod.name} has no HTTP port for a model", hint="make it with --template puna")
-    if pod.status != "RUNNING":
+    way = way_into(pod, login)
+    if pod.status != RUNS:
         raise NoWay(f"{pod.name} is {pod.status}", hint=f"start it: puna pods start {pod.name}")
-    address = read_address(url.rstrip("/"))
-    key = login.key if login.covers(address) else ""
-    wait_for_answer(session, pod.name, address, key)
-    given = {"PUNA_HOST": address.url, "PUNA_API_KEY": key}
+    wait_for_answer(session, pod.name, way)
+    given = {"PUNA_HOST": way.address.url, "PUNA_API_KEY": way.key}
     environ = {**read_environment(session.environ), **given}
     return Session(
         session.terminal,
@@ -65,15 +51,11 @@ def session_on(session: Session, name: str) -> Session:
 
 
 def wait_for_answer(
-    session: Session, name: str, address: Address, key: str, *, wait: Callable[[Span], None] = pause
+    session: Session, name: str, way: Way, *, wait: Callable[[Span], None] = pause
 ) -> None:
     """Wait while a gateway says that nothing in a pod answers yet. Raises `NoWay` in the end."""
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
-    asked = Caller(address.scheme, address.host, address.port, prefix=address.path, headers=headers)
     for turn in range(_TURNS):
-        with asked.request("GET", "/", timeout_s=_PATIENCE_S) as answer:
-            told = answer.read() if answer.status == _BAD_GATEWAY else b""
-        if b'"nothing_there"' not in told:
+        if is_answered(way):
             return
         if not turn:
             session.terminal.say(f"{name} is starting: waiting until it answers")
@@ -81,7 +63,6 @@ def wait_for_answer(
     raise NoWay(f"nothing in {name} answers", hint=f"look at its log: puna pods logs {name}")
 
 
-_BAD_GATEWAY, _PATIENCE_S = 502, 60
 _TURNS, _TURN = 120, Span.of(seconds=1)
 
 

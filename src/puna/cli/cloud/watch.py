@@ -23,9 +23,20 @@ def wait_for(
     return _follow(session, client, pod, is_there, after=after)
 
 
-def wait_for_end(session: Session, client: CloudClient, pod: str, *, after: str = "") -> Happenings:
-    """Say what happens to a pod until nothing of it is left; return the last look."""
-    return _follow(session, client, pod, lambda seen: seen.is_gone, after=after)
+def wait_for_end(
+    session: Session, client: CloudClient, pod: str, *, after: str = "", limit: Span | None = None
+) -> Happenings:
+    """Say what happens to a pod until nothing of it is left; return the last look.
+
+    After `limit` the last look is returned as it is.
+    """
+    world = session.world
+    end = None if limit is None else world.elapsed() + limit
+
+    def is_over(seen: Happenings) -> bool:
+        return seen.is_gone or (end is not None and world.elapsed() > end)
+
+    return _follow(session, client, pod, is_over, after=after)
 
 
 def say_lines(session: Session, lines: Sequence[tuple[datetime | None, str]]) -> None:

@@ -315,6 +315,7 @@ def puna_told(facts: PodFacts) -> PunaPod:
     return PunaPod(
         tenure="spot" if facts.is_spot else "on_demand",
         bid=None if spec.bid is None else exact(spec.bid),
+        returns=spec.returns,
         project=pod.project,
         host=pod.host,
         reason=pod.reason,
