@@ -25,6 +25,9 @@ _DURATION_UNITS = {
     "h": 3600 * 10**9,
 }
 _FOREVER = 2**63 - 1
+_SHOWN = 40
+_LARGEST = 8
+"""The power of ten of what is read as dollars: below a billion."""
 
 
 class Size(int):
@@ -85,14 +88,18 @@ class Money(int):
     def parse(cls, text: str) -> Self:
         """Read `1.25` or `$0.000001`. Raises `Invalid` for more than six decimals."""
         try:
-            micros = Decimal(text.strip().removeprefix("$")) * 10**6
+            dollars = Decimal(text.strip().removeprefix("$"))
         except InvalidOperation as error:
             raise Invalid(
-                f'"{text}" is not an amount of dollars', hint="write it like 1.25"
+                f'"{text[:_SHOWN]}" is not an amount of dollars', hint="write it like 1.25"
             ) from error
+        if dollars.is_finite() and dollars.adjusted() > _LARGEST:  # 1e999999999 takes for ever
+            raise Invalid(f'"{text[:_SHOWN]}" is more money than there is')
+        micros = dollars * 10**6
         if not micros.is_finite() or micros != micros.to_integral_value():
             raise Invalid(
-                f'"{text}" is not a whole number of micro-dollars', hint="use at most six decimals"
+                f'"{text[:_SHOWN]}" is not a whole number of micro-dollars',
+                hint="use at most six decimals",
             )
         return cls(int(micros))
 

@@ -83,6 +83,23 @@ async def test_what_was_posted_is_there_after_a_restart(address: str) -> None:
     await second.close()
 
 
+async def test_what_no_database_keeps_is_the_askers_mistake(database: Database) -> None:
+    wrong = ["\ud800", "a\0b"] if database.is_shared else ["\ud800"]  # SQLite keeps a zero byte
+    for each in wrong:
+        with pytest.raises(Invalid, match="a value cannot be kept"):
+            async with database.transaction() as tx:
+                await add_account(tx, replace(ANN, id=each))
+    with pytest.raises(Invalid, match="a value cannot be kept"):
+        async with database.transaction() as tx:
+            await post(tx, grant("ann", Money(2**63), key="k", at=NOON))
+
+
+async def test_a_mistake_of_the_markets_own_stays_one(database: Database) -> None:
+    with pytest.raises(OverflowError):
+        async with database.transaction():
+            raise OverflowError("of the market")
+
+
 async def test_an_entry_is_posted_once(database: Database) -> None:
     entry = grant("ann", Money(500), key="same", at=NOON)
     async with database.transaction() as tx:

@@ -99,9 +99,15 @@ async def test_a_life_that_makes_no_sense_is_refused(
         ("/catalog/cpus/cpu9x", 404),
         ("/catalog/datacenters/EU-DE-9", 404),
         ("/catalog/nothing", 404),
-        ("/billing/planets", 400),
+        ("/billing/planets", 404),
         ("/billing?lastN=3&startTime=-3d", 400),
         ("/billing?bucketSize=minute", 422),
+        ("/billing?lastN=0", 422),
+        ("/billing?startTime=9999-12-31T23:59:59Z", 400),
+        ("/billing?startTime=0001-01-01T00:00:00Z", 400),
+        ("/puna/bill?start=-99999999999999d", 200),
+        ("/puna/bill?pod=%00", 400),
+        ("/puna/offers?bid=1e999999999", 400),
     ],
 )
 async def test_questions_get_runpods_answers(

@@ -51,7 +51,6 @@ def test_nothing_sent_changes_nothing() -> None:
         ({"image": "i"}, "image", "i"),
         ({"args": "x"}, "args", "x"),
         ({"args": ""}, "args", ""),
-        ({"args": None}, "args", ""),
         ({"env": {"C": "3"}}, "env", {"C": "3"}),
         ({"env": {}}, "env", {}),
         ({"ports": []}, "ports", ()),
@@ -59,7 +58,7 @@ def test_nothing_sent_changes_nothing() -> None:
         ({"disk": 40}, "disk_gb", 40),
         ({"registry": None}, "registry", ""),
         ({"registry": "s"}, "registry", "s"),
-        ({"templateId": None}, "template", ""),
+        ({"templateId": ""}, "template", ""),
         ({"mounts": {"persistent": {"size": 20}}}, "volume_gb", 20),
         ({"mounts": {"persistent": {"path": "/k"}}}, "volume_path", "/k"),
         ({"puna": {"access": {"8888": "open"}}}, "access", {"8888": "open"}),
@@ -106,7 +105,7 @@ def test_a_serverless_template_changes_no_pod() -> None:
 
 
 def test_a_new_template_has_runpods_defaults() -> None:
-    wish = template_wish(CreateTemplate.model_validate({"name": "t"}))
+    wish = template_wish(CreateTemplate.model_validate({"name": "t", "image": "i"}))
     preset = wish.preset
     assert (preset.category, preset.is_serverless, wish.is_public) == ("NVIDIA", False, False)
     assert (preset.starts_ssh, preset.starts_jupyter) == (True, True)
@@ -126,7 +125,7 @@ def test_a_new_template_has_runpods_defaults() -> None:
         ({"startJupyter": True}, "starts_jupyter", True),
         ({"serverless": True}, "is_serverless", True),
         ({"allowedCudaVersions": ["12.4"]}, "cuda_versions", ("12.4",)),
-        ({"mounts": None}, "volume_gb", 0),
+        ({"mounts": {}}, "volume_gb", 0),
         ({"mounts": {"persistent": {"size": 20, "path": "/workspace"}}}, "volume_gb", 20),
     ],
 )

@@ -21,7 +21,8 @@ BODY = {"name": "n", "image": "img:1", "gpu": {"id": CARD}, "cloud": "COMMUNITY"
 
 def placed(host: Host, body: dict[str, Any]) -> Placement:
     """Look for a place for a body on one host."""
-    wish = wish_of(CreatePod.model_validate({**BODY, **body}), None)
+    said = {name: each for name, each in {**BODY, **body}.items() if each is not None}
+    wish = wish_of(CreatePod.model_validate(said), None)
     return place(check(wish.spec).demand(), [host], NOON)
 
 

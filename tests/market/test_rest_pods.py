@@ -24,7 +24,8 @@ async def renting(serving: MarketServing, **changes: object) -> tuple[str, Reply
     """Return the key of a new account with money, and the reply to its first `POST /v2/pods`."""
     key = await serving.key("ann@example.org", "5")
     await serving.host()
-    return key, await serving.ask("POST", "/v2/pods", {**BODY, **changes}, key=key)
+    body = {name: each for name, each in {**BODY, **changes}.items() if each is not None}
+    return key, await serving.ask("POST", "/v2/pods", body, key=key)
 
 
 async def shown(serving: MarketServing, key: str, pod: Mapping[str, Any]) -> dict[str, Any]:
@@ -149,7 +150,8 @@ async def test_a_template_fills_in_what_a_body_leaves_out(serving: MarketServing
         "startJupyter": False,
     }
     made = await serving.ask("POST", "/v2/templates", sent, key=key)
-    body = {**BODY, "image": None, "templateId": made.json["id"], "env": {"B": "3"}, "disk": 5}
+    body = {**BODY, "templateId": made.json["id"], "env": {"B": "3"}, "disk": 5}
+    del body["image"]
     told = (await serving.ask("POST", "/v2/pods", body, key=key)).json
     assert (told["image"], told["args"], told["disk"]) == ("img:7", "serve", 5)
     assert told["env"] == {"A": "1", "B": "3"}

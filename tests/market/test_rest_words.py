@@ -38,7 +38,9 @@ def mistakes(body: dict[str, Any]) -> list[str]:
 
 
 def wish(template: Template | None = None, **changes: object) -> Wish:
-    return wish_of(CreatePod.model_validate({**BODY, **changes}), template)
+    """Return what a body wishes; a change to None leaves a field out."""
+    body = {name: each for name, each in {**BODY, **changes}.items() if each is not None}
+    return wish_of(CreatePod.model_validate(body), template)
 
 
 def spec(**changes: object) -> PodSpec:
@@ -50,6 +52,10 @@ def spec(**changes: object) -> PodSpec:
     [
         ({"x": 1}, "$: additional properties 'x' not allowed"),
         ({"name": None}, "$.name: got null, want string"),
+        ({"image": None}, "$.image: got null, want string"),
+        ({"gpu": None}, "$.gpu: got null, want object"),
+        ({"ports": None}, "$.ports: got null, want array"),
+        ({"startSsh": None}, "$.startSsh: got null, want boolean"),
         ({"gpu": {"id": CARD, "vram": 1}}, "$.gpu: additional properties 'vram' not allowed"),
         ({"gpu": {}}, "$.gpu: missing property 'id'"),
         ({"cloud": "ALL"}, "$.cloud: value must be one of 'SECURE', 'COMMUNITY'"),

@@ -7,12 +7,15 @@ are objects with one array and `after`, which asks for the next page and is empt
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
+
+from puna.wire.runpod_rest import storable
 
 PATH = "/v2/puna"
 MOST = 1000
 """Rows of a page, at most."""
+_WORD = 128
 MOST_OF = 1_000_000
 """More of anything no machine has."""
 
@@ -33,7 +36,20 @@ class Message(BaseModel):
     )
 
 
-class Page(Message):
+class Asked(Message):
+    """What is sent: of its texts, none that no database keeps."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _storable(cls, sent: object) -> object:
+        if isinstance(sent, dict):
+            for each in sent.values():
+                if isinstance(each, str):
+                    storable(each)
+        return sent
+
+
+class Page(Asked):
     """Which rows of a list."""
 
     after: str = Field(default="", max_length=256)
@@ -55,15 +71,15 @@ class OfferQuery(Page):
     cloud: str = ""
     countries: List = ""
     data_center_ids: List = ""
-    min_cuda_version: str = ""
+    min_cuda_version: str = Field(default="", max_length=_WORD)
     min_download_mbps: int = Field(default=0, ge=0, le=MOST_OF)
     min_upload_mbps: int = Field(default=0, ge=0, le=MOST_OF)
     min_disk_mbps: int = Field(default=0, ge=0, le=MOST_OF)
     public_ip: bool = False
     runtime: str = "runc"
     tenure: str = "on_demand"
-    bid: str = ""
-    ceiling: str = ""
+    bid: str = Field(default="", max_length=_WORD)
+    ceiling: str = Field(default="", max_length=_WORD)
 
 
 class OfferReply(Message):
@@ -141,11 +157,11 @@ class AccountReply(Message):
 class BillQuery(Page):
     """Which lines. Times are RFC 3339, a day, `now`, or so long ago as `-30d`."""
 
-    start: str = "-30d"
-    end: str = "now"
-    pod: str = ""
-    project: str | None = None
-    key: str = ""
+    start: str = Field(default="-30d", max_length=_WORD)
+    end: str = Field(default="now", max_length=_WORD)
+    pod: str = Field(default="", max_length=_WORD)
+    project: str | None = Field(default=None, max_length=_WORD)
+    key: str = Field(default="", max_length=_WORD)
 
 
 class LineReply(Message):
@@ -193,11 +209,11 @@ class SpendQuery(Page):
     """What to sum by: `day`, `pod`, `project`, `key` or `card`."""
 
     by: str = "day"
-    start: str = "-30d"
-    end: str = "now"
-    pod: str = ""
-    project: str | None = None
-    key: str = ""
+    start: str = Field(default="-30d", max_length=_WORD)
+    end: str = Field(default="now", max_length=_WORD)
+    pod: str = Field(default="", max_length=_WORD)
+    project: str | None = Field(default=None, max_length=_WORD)
+    key: str = Field(default="", max_length=_WORD)
 
 
 class SpendRow(Message):
@@ -225,7 +241,7 @@ class SpendReply(Message):
     after: str
 
 
-class BudgetRequest(Message):
+class BudgetRequest(Asked):
     """`PUT /v2/puna/budgets`: a limit in place of the one over the same thing and period."""
 
     scope: str
@@ -234,7 +250,7 @@ class BudgetRequest(Message):
     """The project, or the id or name of the key or pod."""
     period: str = "ever"
     """`day` or `ever`."""
-    limit: str
+    limit: str = Field(max_length=_WORD)
 
 
 class BudgetReply(Message):
@@ -272,12 +288,12 @@ class ProjectsReply(Message):
     after: str
 
 
-class KeyRequest(Message):
+class KeyRequest(Asked):
     """`POST /v2/puna/keys`."""
 
     name: str = Field(min_length=1, max_length=64)
     read_only: bool = False
-    expires_after: str = ""
+    expires_after: str = Field(default="", max_length=_WORD)
     """Such as `30d` or `12h`; empty for never."""
 
 

@@ -6,7 +6,9 @@ id that was seen, and `next` is what to ask with for the next page, empty at the
 
 from datetime import datetime
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from puna.wire.runpod_rest import storable
 
 PATH = "/operator/v1"
 
@@ -21,6 +23,15 @@ class Wanted(BaseModel):
     """A request; a field that is not known is refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _storable(cls, sent: object) -> object:
+        if isinstance(sent, dict):
+            for each in sent.values():
+                if isinstance(each, str):
+                    storable(each)
+        return sent
 
 
 class AccountShown(Message):
@@ -90,8 +101,8 @@ class MakeKey(Wanted):
 class GrantCredit(Wanted):
     """`POST PATH/credit`. The same `once` twice is the same grant."""
 
-    account: str
-    amount: str
+    account: str = Field(max_length=320)
+    amount: str = Field(max_length=32)
     once: str = Field(min_length=1, max_length=64)
 
 

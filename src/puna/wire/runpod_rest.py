@@ -8,9 +8,16 @@ RunPod has it so, and a decimal number in a string in `puna`. Sizes are whole gi
 
 import re
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 
 Cloud = Literal["SECURE", "COMMUNITY"]
@@ -22,7 +29,8 @@ _MOST_PROCESSORS = 4096
 _MOST_RATE = 10_000_000
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
+    """Return a text that every database keeps. Raises `ValueError`."""
     if "\0" in text:
         raise ValueError("a zero byte is no text")
     if not _SURROGATES.isdisjoint(text):
@@ -33,13 +41,26 @@ def _storable(text: str) -> str:
 _SURROGATES = frozenset(map(chr, range(0xD800, 0xE000)))
 
 
-Text = Annotated[str, AfterValidator(_storable)]
+Text = Annotated[str, AfterValidator(storable)]
 """Text that every database keeps."""
 Name = Annotated[Text, Field(min_length=1, max_length=191)]
 Word = Annotated[Text, Field(max_length=256)]
 Long = Annotated[Text, Field(max_length=65_536)]
 Gigabytes = Annotated[int, Field(ge=1, le=MOST_GB)]
 Rate = Annotated[float, Field(ge=0, le=_MOST_RATE, allow_inf_nan=False)]
+
+
+Anything = TypeVar("Anything")
+if TYPE_CHECKING:
+    Unsaid: TypeAlias = Anything | None
+else:
+
+    class Unsaid:
+        """Whatever it is of, or None where nothing was sent; null is refused."""
+
+        def __class_getitem__(cls, each: object) -> object:
+            """Return the type that is checked where something was sent."""
+            return each
 
 
 def _amount(sent: object) -> float | str:
@@ -57,6 +78,15 @@ Dollars = Annotated[float | str, PlainValidator(_amount, json_schema_input_type=
 """A number, or a decimal number in a string, which is exact."""
 After = Annotated[Text, Field(min_length=1, max_length=32)]
 """A length of time such as `90m`, `2h`, `1d`."""
+
+
+def unsaid() -> Any:  # noqa: ANN401 - as pydantic's own
+    """Return a field of a request that may be left out; null it may not be."""
+    return Field(default=None, json_schema_extra=_without_default)
+
+
+def _without_default(schema: dict[str, Any]) -> None:
+    schema.pop("default", None)
 
 
 def absent() -> Any:  # noqa: ANN401 - as pydantic's own
@@ -114,6 +144,33 @@ class PunaChange(Sent):
     """What may be changed of it while the pod is there."""
 
     access: dict[str, Literal["open", "closed"]] | None = None
+    returns: bool | None = None
+    bid: Dollars | None = None
+    """From the pod's next start on: a run keeps its price."""
+    stop_after: After | None = None
+    """From now, and from each start; null takes the time away, as below."""
+    terminate_after: After | None = None
+    """From now."""
+    idle_stop: After | None = None
+    budget: Dollars | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _only_what_changes(cls, sent: object) -> object:
+        """Say of what is known and never changes that it does not."""
+        if isinstance(sent, dict):
+            fixed = [name for name in sent if name in _FIXED]
+            if fixed:
+                raise ValueError(
+                    f"'{fixed[0]}' is settled when a pod is rented; there can be changed: "
+                    f"{', '.join(sorted(to_camel(name) for name in cls.model_fields))}"
+                )
+        return sent
+
+
+_FIXED = {to_camel(name) for name in PunaWish.model_fields} - {
+    to_camel(name) for name in PunaChange.model_fields
+}
 
 
 class PunaPod(Told):
@@ -151,8 +208,8 @@ class Persistent(Sent):
 class PersistentChange(Sent):
     """A larger one, or another place for it."""
 
-    size: Annotated[int, Field(ge=10, le=MOST_GB)] | None = None
-    path: Annotated[Text, Field(min_length=1, max_length=4096)] | None = None
+    size: Unsaid[Annotated[int, Field(ge=10, le=MOST_GB)]] = unsaid()
+    path: Unsaid[Annotated[Text, Field(min_length=1, max_length=4096)]] = unsaid()
 
 
 class NetworkMount(Sent):
@@ -165,21 +222,21 @@ class NetworkMount(Sent):
 class Mounts(Sent):
     """Either."""
 
-    persistent: Persistent | None = None
-    network: Annotated[list[NetworkMount], Field(min_length=1, max_length=1)] | None = None
+    persistent: Unsaid[Persistent] = unsaid()
+    network: Unsaid[Annotated[list[NetworkMount], Field(min_length=1, max_length=1)]] = unsaid()
 
 
 class MountsChange(Sent):
     """Either."""
 
-    persistent: PersistentChange | None = None
-    network: Annotated[list[NetworkMount], Field(min_length=1, max_length=1)] | None = None
+    persistent: Unsaid[PersistentChange] = unsaid()
+    network: Unsaid[Annotated[list[NetworkMount], Field(min_length=1, max_length=1)]] = unsaid()
 
 
 class TemplateMounts(Sent):
     """What a template may mount."""
 
-    persistent: Persistent | None = None
+    persistent: Unsaid[Persistent] = unsaid()
 
 
 Env = dict[Annotated[Text, Field(max_length=256)], Long]
@@ -192,11 +249,11 @@ CudaVersion = Annotated[str, Field(pattern=r"^[0-9]{1,3}\.[0-9]{1,3}$")]
 class Container(Sent):
     """What pods and templates have in common. None is: not said."""
 
-    image: Annotated[Text, Field(min_length=1, max_length=512)] | None = None
-    args: Long | None = None
-    disk: Gigabytes | None = None
-    env: Env | None = None
-    ports: Ports | None = None
+    image: Unsaid[Annotated[Text, Field(min_length=1, max_length=512)]] = unsaid()
+    args: Unsaid[Long] = unsaid()
+    disk: Unsaid[Gigabytes] = unsaid()
+    env: Unsaid[Env] = unsaid()
+    ports: Unsaid[Ports] = unsaid()
     registry: Word | None = None
 
 
@@ -205,8 +262,8 @@ class GpuWish(Sent):
 
     id: Annotated[Text, Field(min_length=1, max_length=256)]
     count: Annotated[int, Field(ge=1, le=_MOST_CARDS)] = 1
-    allowed_cuda_versions: Annotated[list[CudaVersion], Field(max_length=64)] | None = None
-    min_cuda_version: CudaVersion | None = None
+    allowed_cuda_versions: Unsaid[Annotated[list[CudaVersion], Field(max_length=64)]] = unsaid()
+    min_cuda_version: Unsaid[CudaVersion] = unsaid()
 
 
 class CpuWish(Sent):
@@ -220,27 +277,27 @@ class CreatePod(Container):
     """`POST /v2/pods`."""
 
     name: Name
-    gpu: GpuWish | None = None
-    cpu: CpuWish | None = None
+    gpu: Unsaid[GpuWish] = unsaid()
+    cpu: Unsaid[CpuWish] = unsaid()
     cloud: Cloud = "SECURE"
     data_center_ids: Annotated[list[Word], Field(max_length=300)] = []
-    mounts: Mounts | None = None
+    mounts: Unsaid[Mounts] = unsaid()
     global_networking: bool = False
-    start_ssh: bool | None = None
-    start_jupyter: bool | None = None
-    template_id: Word | None = None
-    puna: PunaWish | None = None
+    start_ssh: Unsaid[bool] = unsaid()
+    start_jupyter: Unsaid[bool] = unsaid()
+    template_id: Unsaid[Word] = unsaid()
+    puna: Unsaid[PunaWish] = unsaid()
 
 
 class UpdatePod(Container):
     """`PATCH /v2/pods/{id}`: what is sent is changed, what is empty is cleared."""
 
-    name: Name | None = None
-    mounts: MountsChange | None = None
-    locked: bool | None = None
-    global_networking: bool | None = None
-    template_id: Word | None = None
-    puna: PunaChange | None = None
+    name: Unsaid[Name] = unsaid()
+    mounts: Unsaid[MountsChange] = unsaid()
+    locked: Unsaid[bool] = unsaid()
+    global_networking: Unsaid[bool] = unsaid()
+    template_id: Unsaid[Word] = unsaid()
+    puna: Unsaid[PunaChange] = unsaid()
 
 
 class ActOnPod(Sent):
@@ -372,7 +429,8 @@ class CreateTemplate(Container):
     """`POST /v2/templates`."""
 
     name: Name
-    mounts: TemplateMounts | None = None
+    image: Annotated[Text, Field(min_length=1, max_length=512)]
+    mounts: Unsaid[TemplateMounts] = unsaid()
     serverless: bool = False
     public: bool = False
     category: Category = "NVIDIA"
@@ -384,14 +442,14 @@ class CreateTemplate(Container):
 class UpdateTemplate(Container):
     """`PATCH /v2/templates/{id}`."""
 
-    name: Name | None = None
-    mounts: TemplateMounts | None = None
-    serverless: bool | None = None
-    public: bool | None = None
-    category: Category | None = None
-    start_ssh: bool | None = None
-    start_jupyter: bool | None = None
-    allowed_cuda_versions: Annotated[list[CudaVersion], Field(max_length=64)] | None = None
+    name: Unsaid[Name] = unsaid()
+    mounts: Unsaid[TemplateMounts] = unsaid()
+    serverless: Unsaid[bool] = unsaid()
+    public: Unsaid[bool] = unsaid()
+    category: Unsaid[Category] = unsaid()
+    start_ssh: Unsaid[bool] = unsaid()
+    start_jupyter: Unsaid[bool] = unsaid()
+    allowed_cuda_versions: Unsaid[Annotated[list[CudaVersion], Field(max_length=64)]] = unsaid()
 
 
 class TemplateTold(Told):

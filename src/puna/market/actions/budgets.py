@@ -91,6 +91,16 @@ async def remove_budget(tx: Transaction, caller: Caller, budget: str) -> None:
         raise NoSuchBudget(f"there is no budget {budget}")
 
 
+async def unset_budget(
+    tx: Transaction, caller: Caller, scope: Scope, owner: str, period: Period
+) -> None:
+    """Forget the limit over a thing and a period, if there is one. Raises `BoundedKey`."""
+    await check_is_unbounded(tx, caller)
+    like = Budget(id="", scope=scope, owner=owner, period=period, limit=Money(0))
+    if found := await bills.like_budget(tx, caller.account.id, like):
+        await bills.remove_budget(tx, caller.account.id, found)
+
+
 async def _owner(tx: Transaction, caller: Caller, wish: BudgetWish) -> str:
     """Return the id of what is to be limited."""
     account, named = caller.account.id, wish.owner

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from traceback import walk_tb
 from typing import Self
 
 import asyncpg
@@ -17,6 +18,7 @@ from sqlalchemy import Connection, event, func, make_url, select
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import (
     ArgumentError,
+    DataError,
     DBAPIError,
     InterfaceError,
     OperationalError,
@@ -32,10 +34,13 @@ _READS = "puna_reads"
 _CHANNEL = "puna_market"
 _FLOOR = 0x70756E61
 """The number of our lock in PostgreSQL: `puna`."""
+_EXECUTES = "sqlalchemy.engine"
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
 
 _AWAY = ("08", "53", "57", "58")
 """Classes of PostgreSQL's errors: no connection, no resources, shut down, the system itself."""
+_WRONG_VALUE = "22"
+"""The class of what a column cannot hold: a zero byte in a text, a number beyond 64 bits."""
 _LATER = frozenset({"40001", "40P01", "55P03"})
 """Two that were in each other's way."""
 
@@ -54,6 +59,12 @@ class DatabaseClash(DatabaseAway):
 
     code = "database_clash"
     retry_after_s = 1
+
+
+class Unkeepable(Invalid):
+    """A value that was sent is none that a database can look for or keep."""
+
+    code = "invalid_value"
 
 
 class DatabaseInUse(Conflict):
@@ -164,7 +175,13 @@ def _said_when_away() -> Iterator[None]:
         raise DatabaseAway(f"the database does not answer: {_cause(error)}") from error
     except asyncpg.InternalClientError as error:  # a connection that was lost in mid-sentence
         raise DatabaseAway("the database broke off") from error
+    except (OverflowError, UnicodeEncodeError) as error:  # as the drivers say it themselves
+        if _is_of_a_driver(error):
+            raise _unkeepable() from error
+        raise
     except DBAPIError as error:
+        if isinstance(error, DataError) or _state_of(error).startswith(_WRONG_VALUE):
+            raise _unkeepable() from error
         if _state_of(error) in _LATER:
             raise DatabaseClash(
                 "another transaction was in the way; nothing was changed"
@@ -172,6 +189,19 @@ def _said_when_away() -> Iterator[None]:
         if not _is_away(error):
             raise
         raise DatabaseAway(f"the database does not answer: {_cause(error)}") from error
+
+
+def _unkeepable() -> Unkeepable:
+    return Unkeepable(
+        "a value cannot be kept",
+        hint="no text has a zero byte or half a character in it, no number more than 64 bits",
+    )
+
+
+def _is_of_a_driver(error: Exception) -> bool:
+    """Tell whether a driver made the error of a value, and not a mistake of the market's own."""
+    frames = (frame for frame, _ in walk_tb(error.__traceback__))
+    return any(str(each.f_globals.get("__name__")).startswith(_EXECUTES) for each in frames)
 
 
 def _is_away(error: DBAPIError) -> bool:

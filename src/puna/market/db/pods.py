@@ -423,6 +423,24 @@ async def rearm(tx: Transaction, pod: Pod, now: datetime) -> None:
     await tx.execute(change.values(values))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Times:
+    """When a pod is stopped and terminated by itself."""
+
+    stop_at: datetime | None
+    terminate_at: datetime | None
+
+
+async def set_times(tx: Transaction, pod: str, times: Times, idle: timedelta | None) -> None:
+    """Change when a pod is stopped and terminated, and how long it may be idle."""
+    change = update(pods).where(pods.c.id == pod)
+    await tx.execute(
+        change.values(
+            stop_at=times.stop_at, terminate_at=times.terminate_at, idle_s=seconds_of(idle)
+        )
+    )
+
+
 async def close_pod(tx: Transaction, pod: str, now: datetime) -> None:
     """Note that nothing of a pod is left anywhere, and its account is settled."""
     change = update(pods).where(pods.c.id == pod)

@@ -10,8 +10,12 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from puna.errors import Invalid
+from puna.text import one_line
 
 _MOST_STRETCHES = 10_000
+_FIRST_YEAR, _LAST_YEAR = 2, 9000
+"""Whole stretches around these are still in the calendar."""
+_SHOWN = 64
 _US = timedelta(microseconds=1)
 _DAY = timedelta(days=1)
 
@@ -95,11 +99,14 @@ def moment(text: str, now: datetime) -> datetime:
         return now
     units = {"h": timedelta(hours=1), "d": _DAY, "w": 7 * _DAY}
     if body.startswith("-") and body[-1:] in units and body[1:-1].isdecimal():
-        return now - min(int(body[1:-1]), 40_000) * units[body[-1]]
+        return now - min(int(body[1:-1][:9]), 40_000) * units[body[-1]]
     try:
         found = datetime.fromisoformat(body)
     except ValueError as error:
         raise InvalidWindow(
-            f'"{text}" is not a time', hint="write it like 2026-11-24T12:00:00Z or -30d"
+            f'"{one_line(text, _SHOWN)}" is not a time',
+            hint="write it like 2026-11-24T12:00:00Z or -30d",
         ) from error
+    if not _FIRST_YEAR <= found.year <= _LAST_YEAR:
+        raise InvalidWindow(f'"{text}" is too far away to be billed')
     return found if found.tzinfo else found.replace(tzinfo=UTC)

@@ -50,6 +50,12 @@ class ForeignOrigin(Denied):
     code = "foreign_origin"
 
 
+class InvalidAddress(Invalid):
+    """The address has a zero byte in it, which nothing is called by."""
+
+    code = "invalid_address"
+
+
 class LargeBody(Invalid):
     """The body is larger than the market takes."""
 
@@ -105,6 +111,7 @@ class Guard:
             return
         try:
             origin = self._check_names(call)
+            _check_address(scope)
             if scope["type"] == "http" and scope["method"] == "OPTIONS" and origin:
                 await _answer(send, 204, {**_CORS, **_cors(origin)})
                 return
@@ -195,6 +202,11 @@ class _Body:
 
     def _too_large(self) -> LargeBody:
         return LargeBody(f"the body is larger than {self._most}")
+
+
+def _check_address(scope: Scope) -> None:
+    if "\0" in scope["path"] or b"%00" in scope["query_string"]:
+        raise InvalidAddress("an address has no zero byte in it")
 
 
 def _is_for_pods(call: HTTPConnection, domain: str) -> bool:

@@ -191,7 +191,7 @@ async def list_orphans(market: ThisMarket, after: After = "", limit: Limit = 100
 @router.get("/notices")
 async def list_notices(market: ThisMarket, after: After = "", limit: Limit = 100) -> wire.Notices:
     """List what the operator should see and has not cleared, the oldest first."""
-    last = int(after) if after.isascii() and after.isdigit() else 0
+    last = int(after[:18]) if after.isascii() and after.isdigit() else 0
     async with reading(market) as tx:
         rows = await notices.notices_page(tx, after=last, limit=limit)
     return wire.Notices(

@@ -14,6 +14,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from puna.errors import Failed, Invalid, NotFound, PunaError, Unavailable
@@ -63,7 +64,8 @@ def error_reply(error: PunaError, path: str, status: int | None = None) -> Respo
     if error.status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
     body, told, kind = _body(error, path, status or error.status)
-    return Response(json.dumps(body, ensure_ascii=False), told, headers, media_type=kind)
+    text = json.dumps(body, ensure_ascii=False)
+    return Response(text.encode(errors="backslashreplace"), told, headers, media_type=kind)
 
 
 def _body(error: PunaError, path: str, status: int) -> tuple[Mapping[str, object], int, str]:
@@ -131,7 +133,10 @@ def add_error_replies(app: FastAPI) -> None:
         assert isinstance(error, HTTPException)  # noqa: S101 - registered for it alone
         what = HTTPStatus(error.status_code).phrase.lower()
         found = NoSuchPath(f"{what}: {request.method} {request.url.path}")
-        return error_reply(found, request.url.path, error.status_code)
+        reply = error_reply(found, request.url.path, error.status_code)
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            reply.headers["Allow"] = ", ".join(sorted(methods_of(app, request.scope)))
+        return reply
 
     async def unforeseen(request: Request, error: Exception) -> Response:
         del error  # rises on, to be logged
@@ -141,6 +146,19 @@ def add_error_replies(app: FastAPI) -> None:
     app.add_exception_handler(PunaError, ours)
     app.add_exception_handler(RequestValidationError, body)
     app.add_exception_handler(HTTPException, plain)
+
+
+def methods_of(app: FastAPI, scope: Scope) -> set[str]:
+    """Return every method that some route takes at the path of a request."""
+    return {
+        method
+        for method in _METHODS
+        for route in app.routes
+        if route.matches({**scope, "method": method})[0] is Match.FULL
+    }
+
+
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 
 def internal_error() -> InternalError:

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request
 
 from puna.market.actions.bids import with_bid
 from puna.market.actions.editing import edit_pod, reset_pod
+from puna.market.actions.extras import change_extras
 from puna.market.actions.renting import act_on_pod, must_have, rent_pod
 from puna.market.actions.templates import NoSuchTemplate, template_of
 from puna.market.db.accounts import Caller
@@ -17,6 +18,7 @@ from puna.market.http.auth import Renter, ThisMarket, reading, writing
 from puna.market.http.ids import Id
 from puna.market.http.pods import PodFacts, all_facts, fact_of
 from puna.market.http.rest_v1.words import change_of, matches, pod_v1, template_v1, wish_of
+from puna.market.http.rest_v2.words import extras_change
 from puna.wire.runpod_v1 import CreatePodV1, PodV1, TemplateV1, UpdatePodV1
 
 router = APIRouter(prefix="/v1/pods", tags=["v1 pods"])
@@ -64,6 +66,7 @@ async def get_pod(pod: Id, request: Request, market: ThisMarket, caller: Renter)
 async def update_pod(pod: Id, body: UpdatePodV1, market: ThisMarket, caller: Renter) -> PodV1:
     """Change a pod: name and lock in place, anything else resets it."""
     async with writing(market) as tx:
+        await change_extras(tx, market.world, caller, pod, extras_change(body.puna))
         found = await edit_pod(tx, market.world, caller, pod, change_of(body))
         return pod_v1(await fact_of(tx, market, found))
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from puna.errors import NotFound
@@ -56,7 +56,7 @@ class BillingQuery(BaseModel):
     start_time: str = ""
     end_time: str = ""
     bucket_size: Bucket = Bucket.DAY
-    last_n: int | None = None
+    last_n: int | None = Field(default=None, ge=1, le=10_000)
     pod_id: str = ""
 
     def window(self, now: datetime) -> Window:

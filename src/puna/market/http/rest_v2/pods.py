@@ -6,6 +6,7 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from puna.market.actions.editing import edit_pod
+from puna.market.actions.extras import change_extras
 from puna.market.actions.renting import act_on_pod, must_have, rent_pod
 from puna.market.actions.templates import template_of
 from puna.market.domain.pods import Action
@@ -13,7 +14,7 @@ from puna.market.http.auth import Renter, ThisMarket, reading, writing
 from puna.market.http.ids import Id
 from puna.market.http.pods import all_facts, fact_of
 from puna.market.http.rest_v2.changes import change_of
-from puna.market.http.rest_v2.words import pod_told, wish_of
+from puna.market.http.rest_v2.words import extras_change, pod_told, wish_of
 from puna.wire.runpod_rest import ActOnPod, CreatePod, PodsTold, PodTold, UpdatePod
 
 router = APIRouter(prefix="/v2/pods", tags=["pods"])
@@ -48,12 +49,13 @@ async def get_pod(pod: Id, market: ThisMarket, caller: Renter) -> PodTold:
 
 @router.patch("/{pod}")
 async def update_pod(pod: Id, body: UpdatePod, market: ThisMarket, caller: Renter) -> PodTold:
-    """Change a pod: name and lock in place, anything else resets it."""
+    """Change a pod: name, lock and what is ours in place, anything else resets it."""
     async with writing(market) as tx:
         account = caller.account.id
         template = await template_of(tx, account, body.template_id) if body.template_id else None
         before = await must_have(tx, pod, account)
         change = change_of(body, before, template)
+        await change_extras(tx, market.world, caller, pod, extras_change(body.puna))
         found = await edit_pod(tx, market.world, caller, pod, change)
         return pod_told(await fact_of(tx, market, found))
 

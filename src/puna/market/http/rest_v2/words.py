@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from puna.errors import Invalid, NotFound, Unsupported
+from puna.market.actions.extras import TIMES, ExtrasChange
 from puna.market.actions.renting import Wish
 from puna.market.db.templates import Template
 from puna.market.domain.cards import FLAVOURS
@@ -31,6 +32,7 @@ from puna.wire.runpod_rest import (
     PersistentTold,
     PodTold,
     PortTold,
+    PunaChange,
     PunaPod,
     PunaWish,
     RuntimeTold,
@@ -187,6 +189,20 @@ def with_extras(spec: PodSpec, extras: PunaWish) -> PodSpec:
         terminate_after=after_of(extras.terminate_after),
         idle_stop=after_of(extras.idle_stop),
         access=extras.access,
+    )
+
+
+def extras_change(change: PunaChange | None) -> ExtrasChange:
+    """Return what is to be changed of it in place. Null takes a time or a budget away."""
+    if change is None:
+        return ExtrasChange()
+    said = change.model_fields_set
+    amount = None if change.budget is None else money_of(change.budget)
+    return ExtrasChange(
+        returns=change.returns,
+        bid=None if change.bid is None else money_of(change.bid),
+        times={name: after_of(getattr(change, name)) for name in TIMES if name in said},
+        budget={"budget": amount} if "budget" in said else {},
     )
 
 
