@@ -33,6 +33,7 @@ SITE = Site(
         public_ip="203.0.113.7",
         data_center="EU-PL-1",
     ),
+    seen=NOW,
 )
 
 

@@ -7,12 +7,14 @@ import pytest
 
 from puna.market.domain.hosts import Tenure
 from puna.market.domain.pods import Desired, Observed, PodState
+from puna.market.http.graph.podshapes import pod_shape
 from puna.market.http.money import dollars, exact
-from puna.market.http.pods import OpenPort
+from puna.market.http.pods import OpenPort, PodFacts
 from puna.market.http.rest_v2.words import pod_told, puna_told, ssh_ways
 from puna.units import Money
+from puna.wire.agent import CardUse, UseReport
 from tests.market.lots import CARD
-from tests.market.pods import BORN, RUNNING, SITE, SPEC, facts
+from tests.market.pods import BORN, NOW, RUNNING, SITE, SPEC, facts
 
 STOPPED = PodState(Desired.STOP, Observed.EXITED, has_host=True, shown_run=1)
 GONE = PodState(Desired.TERMINATE, Observed.ABSENT, shown_run=1)
@@ -143,6 +145,55 @@ def test_what_no_host_measures_is_left_out_and_not_zero() -> None:
             {"private": 22, "public": 17740, "type": "tcp", "ip": "203.0.113.7"},
         ],
     }
+
+
+USE = UseReport(
+    processor=12.4,
+    memory=55.5,
+    cards=[CardUse(busy=99.6, memory=80), CardUse(busy=0, memory=1.2)],
+)
+
+
+def with_use(use: UseReport, **changes: object) -> PodFacts:
+    return facts(site=replace(SITE, uses={"k3v9q1zt7m2abc": use}, **changes))  # type: ignore[arg-type]
+
+
+def test_what_a_host_measures_is_told_in_whole_hundredths() -> None:
+    found = with_use(USE)
+    runtime = pod_told(found).runtime
+    assert runtime is not None
+    told = runtime.model_dump(mode="json", by_alias=True)
+    assert (told["cpu"], told["memory"]) == ({"util": 12}, {"util": 56})
+    assert told["gpus"] == [{"util": 100, "memoryUtil": 80}, {"util": 0, "memoryUtil": 1}]
+    shape = pod_shape(found)["runtime"]
+    assert isinstance(shape, dict)
+    assert shape["container"] == {"cpuPercent": 12, "memoryPercent": 56}
+    assert shape["gpus"] == [
+        {"gpuUtilPercent": 100, "memoryUtilPercent": 80},
+        {"gpuUtilPercent": 0, "memoryUtilPercent": 1},
+    ]
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        facts(),
+        with_use(USE, seen=NOW - timedelta(minutes=3)),
+        facts(site=replace(SITE, uses={"other": USE})),
+        facts(site=None),
+    ],
+    ids=["never", "long ago", "another", "nowhere"],
+)
+def test_what_is_not_known_now_is_not_told(found: PodFacts) -> None:
+    shape = pod_shape(found)["runtime"]
+    assert isinstance(shape, dict)
+    assert (found.use, shape["container"], shape["gpus"]) == (None, {}, [{}, {}])
+
+
+def test_cards_whose_driver_does_not_tell_are_left_out() -> None:
+    found = with_use(USE.model_copy(update={"cards": []}))
+    assert list(found.card_uses) == [None, None]
+    assert found.use is not None
 
 
 def test_the_place_of_a_pod_is_its_machines() -> None:

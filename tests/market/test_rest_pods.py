@@ -8,6 +8,7 @@ import pytest
 import pytest_asyncio
 
 from puna.market.actions.accounts import KeyWish
+from puna.wire.agent import CardUse, UseReport
 from tests.market.lots import CARD
 from tests.market.serving import MarketServing, Reply, market_serving
 
@@ -81,6 +82,19 @@ async def test_a_pod_that_runs_tells_of_its_ports_and_what_it_spent(
     assert told["ssh"]["proxy"]["username"] == told["id"]
     assert float(told["puna"]["spent"]) > 0
     assert told["puna"]["urls"]["8888"].endswith(f"/p/{told['id']}/8888/")
+
+
+async def test_a_pod_that_runs_tells_what_it_uses(serving: MarketServing) -> None:
+    key = await serving.key("ann@example.org", "5")
+    host = await serving.host()
+    reply = await serving.ask("POST", "/v2/pods", BODY, key=key)
+    await serving.tick(times=2)
+    use = UseReport(processor=40, memory=25, cards=[CardUse(busy=90, memory=50)])
+    report = host.shown[reply.json["id"]].model_copy(update={"use": use})
+    await serving.report(host, pods=[report])
+    runtime = (await shown(serving, key, reply.json))["runtime"]
+    assert (runtime["cpu"], runtime["memory"]) == ({"util": 40}, {"util": 25})
+    assert runtime["gpus"] == [{"util": 90, "memoryUtil": 50}]
 
 
 async def test_port_22_of_a_public_machine_is_reached_directly(serving: MarketServing) -> None:

@@ -33,6 +33,7 @@ async def test_a_bill_has_a_record_for_each_card(serving: MarketServing) -> None
     assert record["gpuTypeId"] == CARD
     assert "podId" not in record
     assert record["timeBilledMs"] >= 300_000
+    assert record["diskSpaceBilledGb"] == 50
     told = (await serving.ask("GET", f"/v2/pods/{pod}", key=key)).json
     assert f"{record['amount']:.6f}" == f"{float(told['puna']['spent']):.6f}"
 
@@ -43,6 +44,22 @@ async def test_or_for_each_pod(serving: MarketServing) -> None:
     records = (await serving.ask("GET", asked, key=key)).json
     assert {each["podId"] for each in records} == {pod}
     assert all(each["time"].endswith("00:00Z") for each in records)
+
+
+async def test_disk_is_billed_by_what_there_was_of_it(serving: MarketServing) -> None:
+    """20 GB of disk and 100 of volume while it runs, the volume alone after that."""
+    key = await serving.key("ann@example.org", "5")
+    await serving.host()
+    body = {**BODY, "containerDiskInGb": 20, "volumeInGb": 100}
+    pod = (await serving.ask("POST", "/v1/pods", body, key=key)).json["id"]
+    await serving.tick(times=7)
+    asked = "/v1/billing/pods?grouping=podId&bucketSize=year"
+    (record,) = (await serving.ask("GET", asked, key=key)).json
+    assert record["diskSpaceBilledGb"] == 120
+    await serving.ask("POST", f"/v1/pods/{pod}/stop", key=key)
+    await serving.tick(300, times=4)
+    (record,) = (await serving.ask("GET", asked, key=key)).json
+    assert 100 < record["diskSpaceBilledGb"] < 120
 
 
 @pytest.mark.parametrize("query", ["podId=other", "gpuTypeId=Other", "endTime=-20d"])

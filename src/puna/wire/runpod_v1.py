@@ -242,5 +242,7 @@ class BillingV1(Told):
     time: datetime
     amount: float
     time_billed_ms: int
+    disk_space_billed_gb: int
+    """On average over the time in which any was billed."""
     pod_id: str | None = absent()
     gpu_type_id: str | None = absent()

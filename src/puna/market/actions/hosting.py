@@ -80,6 +80,7 @@ async def take_report(
         terms=terms_from(report.terms),
         pods=tuple(sorted(each.pod for each in report.pods if each.observed in _THERE)),
         is_back=now - host.seen > office.rules.away_after,
+        uses={each.pod: each.use for each in report.pods if each.use is not None},
     )
     known = await OnHost.read(tx, host.id)
     if await hosts.show_host(tx, shown, now):

@@ -1,7 +1,7 @@
 """Hosts: what they have, what their owners ask, and who is on them."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -25,6 +25,7 @@ from puna.market.domain.hosts import Cloud, Host, Machine, Tenant, Tenure, Terms
 from puna.market.domain.pods import Desired, Observed
 from puna.market.domain.specs import PodSpec
 from puna.units import Money
+from puna.wire.agent import UseReport
 
 _NOTHING_LEFT = frozenset({Observed.ABSENT, Observed.EXITED, Observed.FAILED})
 
@@ -61,6 +62,7 @@ async def add_host(tx: Transaction, host: Joined) -> None:
             is_draining=False,
             turn=0,
             shown=[],
+            uses={},
             price=int(host.terms.price),
             least_bid=host.terms.least_bid,
         )
@@ -97,6 +99,8 @@ class Shown:
     """Pods of which it has a container."""
     is_back: bool = False
     """Whether it was away before this report."""
+    uses: Mapping[str, UseReport] = field(default_factory=dict)
+    """By pod, what it uses."""
 
 
 async def show_host(tx: Transaction, shown: Shown, now: datetime) -> bool:
@@ -109,6 +113,7 @@ async def show_host(tx: Transaction, shown: Shown, now: datetime) -> bool:
         "machine": to_json(shown.machine),
         "terms": to_json(shown.terms),
         "shown": list(shown.pods),
+        "uses": {pod: use.model_dump() for pod, use in shown.uses.items()},
         "price": int(shown.terms.price),
         "least_bid": shown.terms.least_bid,
     }
@@ -218,6 +223,9 @@ class Site:
     id: str
     cloud: Cloud
     machine: Machine
+    seen: datetime
+    uses: Mapping[str, UseReport] = field(default_factory=dict)
+    """By pod, what it used when the machine was seen last."""
 
 
 async def sites_of(tx: Transaction, wanted: Collection[str]) -> Mapping[str, Site]:
@@ -225,10 +233,17 @@ async def sites_of(tx: Transaction, wanted: Collection[str]) -> Mapping[str, Sit
     if not wanted:
         return {}
     rows = await tx.execute(select(hosts).where(hosts.c.id.in_(wanted)))
-    return {
-        row.id: Site(id=row.id, cloud=Cloud(row.cloud), machine=from_json(Machine, row.machine))
-        for row in rows
-    }
+    return {row.id: _site(row) for row in rows}
+
+
+def _site(row: Row[Any]) -> Site:
+    return Site(
+        id=row.id,
+        cloud=Cloud(row.cloud),
+        machine=from_json(Machine, row.machine),
+        seen=row.seen,
+        uses={pod: UseReport.model_validate(use) for pod, use in row.uses.items()},
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

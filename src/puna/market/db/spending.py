@@ -27,7 +27,7 @@ from puna.market.db.bills import as_line
 from puna.market.db.database import Transaction
 from puna.market.db.tables import balances, bill_lines, entries, hosts, keys, pods, postings
 from puna.market.domain.billing import Bucket
-from puna.market.domain.metering import Item, Line
+from puna.market.domain.metering import Item, Line, stored_gb_hours
 from puna.units import Money
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -107,11 +107,21 @@ class Sum:
     processors: Money
     disk: Money
     span: timedelta
+    gb_hours: float = 0
+    """Gigabytes of disk that were paid for, times the hours."""
+    stored: timedelta = timedelta(0)
+    """How long any disk was paid for."""
 
     @property
     def total(self) -> Money:
         """All of it."""
         return Money(self.cards + self.processors + self.disk)
+
+    @property
+    def disk_gb(self) -> int:
+        """The gigabytes of disk that were paid for, on average over the time."""
+        hours = self.stored / timedelta(hours=1)
+        return round(self.gb_hours / hours) if hours else 0
 
 
 async def lines_of(
@@ -230,10 +240,14 @@ _NAME: dict[By, ColumnElement[str]] = {
 _start = type_coerce(bill_lines.c.start, BigInteger)
 _runs = bill_lines.c.item.in_([str(Item.CARDS), str(Item.PROCESSORS)])
 
+_stores = bill_lines.c.item.in_([str(Item.DISK), str(Item.KEPT_VOLUME)])
+"""One line of any time in which a pod has a disk: it has one while it runs, or is kept."""
+
 
 def _summing(which: Spending, by: By, bucket: Bucket | None) -> Select[Any]:
     name, begin = _NAME[by], _begin(bucket)
-    span = case((_runs, type_coerce(bill_lines.c.end, BigInteger) - _start), else_=0)
+    lasted = type_coerce(bill_lines.c.end, BigInteger) - _start
+    span, stored = case((_runs, lasted), else_=0), case((_stores, lasted), else_=0)
     columns: list[ColumnElement[Any]] = [
         name.label("thing"),
         begin.label("stretch"),
@@ -241,6 +255,8 @@ def _summing(which: Spending, by: By, bucket: Bucket | None) -> Select[Any]:
         _of(Item.PROCESSORS).label("processors"),
         _of(Item.DISK, Item.VOLUME, Item.KEPT_VOLUME).label("disk"),
         func.sum(span).label("span"),
+        _of(Item.KEPT_VOLUME).label("kept"),
+        func.sum(stored).label("stored"),
     ]
     return (
         select(*columns)
@@ -274,6 +290,8 @@ def _sum(row: Row[Any], bucket: Bucket | None, which: Spending) -> Sum:
         processors=Money(int(row.processors)),
         disk=Money(int(row.disk)),
         span=timedelta(microseconds=int(row.span)),
+        gb_hours=stored_gb_hours(Money(int(row.disk - row.kept)), Money(int(row.kept))),
+        stored=timedelta(microseconds=int(row.stored)),
     )
 
 
@@ -295,6 +313,8 @@ def _added(one: Sum, other: Sum) -> Sum:
         processors=Money(one.processors + other.processors),
         disk=Money(one.disk + other.disk),
         span=one.span + other.span,
+        gb_hours=one.gb_hours + other.gb_hours,
+        stored=one.stored + other.stored,
     )
 
 

@@ -100,6 +100,7 @@ hosts = Table(
     Column("turn", Integer, nullable=False),
     Column("back", Moment),
     Column("shown", JSON, nullable=False),
+    Column("uses", JSON, nullable=False),
     Column("price", BigInteger, nullable=False),
     Column("least_bid", BigInteger),
     Index("hosts_by_card", "card", "id"),

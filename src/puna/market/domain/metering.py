@@ -102,6 +102,11 @@ def _stored(a_month: Money, gigabytes: int) -> Money:
     return Money(-(-a_month * gigabytes // _MONTH_HOURS))
 
 
+def stored_gb_hours(in_use: Money, kept: Money, prices: StoragePrices = RUNPODS_STORAGE) -> float:
+    """Return the gigabytes, times hours, that were stored for so much of pods that run and not."""
+    return _MONTH_HOURS * (in_use / prices.disk + kept / prices.kept_volume)
+
+
 def _not_free(*each: Rate) -> tuple[Rate, ...]:
     return tuple(rate for rate in each if rate.an_hour > 0)
 

@@ -8,7 +8,7 @@ worked out here and only written down differently in `rest_v2`, `rest_v1` and Gr
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from puna.market.db import ledger
 from puna.market.db.database import Transaction
@@ -21,7 +21,9 @@ from puna.market.domain.metering import RUNPODS_STORAGE, rates
 from puna.market.domain.pods import Action, Desired, Observed, Status
 from puna.market.market import Market
 from puna.units import Money
+from puna.wire.agent import CardUse, UseReport
 
+_LATELY = timedelta(minutes=2)
 _GB = 10**9
 _PAGE = 200
 _NOTHING = Money(0)
@@ -95,6 +97,19 @@ class PodFacts:
         if not self.is_running or self.pod.started is None:
             return 0
         return max(0, int((self.now - self.pod.started).total_seconds()))
+
+    @property
+    def use(self) -> UseReport | None:
+        """What it uses, as its host told lately; None where that is not known."""
+        if self.site is None or not self.is_running or self.now - self.site.seen > _LATELY:
+            return None
+        return self.site.uses.get(self.pod.id)
+
+    @property
+    def card_uses(self) -> Sequence[CardUse | None]:
+        """What each of its cards does; None of those whose driver does not tell."""
+        known = self.use.cards if self.use else ()
+        return known if len(known) == self.pod.spec.cards else [None] * self.pod.spec.cards
 
     @property
     def units(self) -> int:

@@ -8,6 +8,7 @@ from puna.market.http.graph.asked import Shape
 from puna.market.http.money import dollars
 from puna.market.http.pods import PodFacts
 from puna.market.http.rest_v2.words import puna_told
+from puna.wire.agent import CardUse
 
 _HTTP = "http"
 
@@ -93,13 +94,26 @@ def _runtime(facts: PodFacts) -> Shape | None:
     """Return a `PodRuntime`: null until the container runs, which is what clients wait for."""
     if not facts.is_running:
         return None
+    use = facts.use
+    container: Shape = {}
+    if use is not None:
+        container = {
+            "cpuPercent": round(use.processor),
+            "memoryPercent": round(use.memory),
+        }
     return {
         "uptimeInSeconds": facts.uptime_s,
         "ports": _ports(facts),
-        "gpus": [{} for _ in range(facts.pod.spec.cards)],
-        "container": {},
+        "gpus": [_card_use(each) for each in facts.card_uses],
+        "container": container,
         "podCompositeKey": facts.host_id,
     }
+
+
+def _card_use(use: CardUse | None) -> Shape:
+    if use is None:
+        return {}
+    return {"gpuUtilPercent": round(use.busy), "memoryUtilPercent": round(use.memory)}
 
 
 def _ports(facts: PodFacts) -> Sequence[Shape]:

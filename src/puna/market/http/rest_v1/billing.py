@@ -58,6 +58,7 @@ def record(each: Sum, grouping: str) -> BillingV1:
         time=each.begin,
         amount=dollars(each.total),
         time_billed_ms=each.span // _MS,
+        disk_space_billed_gb=each.disk_gb,
         pod_id=each.name if grouping == "podId" else None,
         gpu_type_id=each.name if grouping == "gpuTypeId" else None,
     )

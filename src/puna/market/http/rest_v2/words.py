@@ -316,11 +316,15 @@ def _runtime(facts: PodFacts) -> RuntimeTold | None:
         PortTold(private=port.inside, public=port.outside, type=port.kind, ip=port.ip or None)
         for port in facts.open_ports
     ]
+    use = facts.use
     return RuntimeTold(
         uptime=facts.uptime_s,
-        gpus=[GpuUse()] * facts.pod.spec.cards,
-        cpu=Use(),
-        memory=Use(),
+        gpus=[
+            GpuUse(util=round(each.busy), memory_util=round(each.memory)) if each else GpuUse()
+            for each in facts.card_uses
+        ],
+        cpu=Use(util=round(use.processor)) if use else Use(),
+        memory=Use(util=round(use.memory)) if use else Use(),
         ports=ports,
     )
 

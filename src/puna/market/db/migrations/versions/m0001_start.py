@@ -139,6 +139,7 @@ def _make_hosts() -> None:
         sa.Column("turn", sa.Integer(), nullable=False),
         sa.Column("back", sa.BigInteger(), nullable=True),
         sa.Column("shown", sa.JSON(), nullable=False),
+        sa.Column("uses", sa.JSON(), nullable=False),
         sa.Column("price", sa.BigInteger(), nullable=False),
         sa.Column("least_bid", sa.BigInteger(), nullable=True),
         sa.ForeignKeyConstraint(["account"], ["accounts.id"]),
