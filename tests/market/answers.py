@@ -263,6 +263,7 @@ ANSWERS = {
             "time": "2026-08-01T00:00:00Z",
             "amount": 0.028387,
             "timeBilledMs": 420000,
+            "diskSpaceBilledGb": 24,
             "gpuTypeId": "NVIDIA GeForce RTX 4090",
         }
     ],
@@ -271,12 +272,14 @@ ANSWERS = {
             "time": "2026-08-01T12:00:00Z",
             "amount": 0.010182,
             "timeBilledMs": 240000,
+            "diskSpaceBilledGb": 20,
             "podId": "second-pod",
         },
         {
             "time": "2026-08-01T12:00:00Z",
             "amount": 0.018205,
             "timeBilledMs": 180000,
+            "diskSpaceBilledGb": 30,
             "podId": "first-pod",
         },
     ],
