@@ -215,6 +215,7 @@ def test_what_runpod_has_no_field_for_is_told_apart() -> None:
     assert told.model_dump(mode="json", by_alias=True) == {
         "tenure": "spot",
         "bid": "0.20",
+        "returns": False,
         "project": "lab",
         "host": "host",
         "reason": "",
