@@ -8,6 +8,7 @@ from puna.node.engine.scripted import Script
 from puna.units import Span
 from tests.api.stage import Stage, staged
 
+ALL = {"num_predict": 1000}
 FINAL = {"model", "created_at", "done", "done_reason", "prompt_eval_count", "eval_count"}
 
 
@@ -50,6 +51,25 @@ async def test_durations_are_nanoseconds(tmp_path: Path) -> None:
         reply = await asking
     assert reply.json["load_duration"] == reply.json["total_duration"] == 2 * 10**9
     assert reply.json["created_at"] == "2026-08-01T12:00:02Z"
+
+
+@pytest.mark.parametrize("streams", [True, False])
+async def test_a_refrain_ends_with_a_last_object_where_nobody_asked_for_so_much(
+    stage: Stage, *, streams: bool
+) -> None:
+    song = "say: " + "la " * 200
+    reply = await stage.chat(song, stream=streams)
+    last = reply.lines[-1]
+    assert reply.text == ("la " * 32).strip()
+    assert (last["done"], last["done_reason"], last["eval_count"]) == (True, "length", 32)
+    assert (
+        last["prompt_eval_count"] == (await stage.chat(song, options=ALL)).json["prompt_eval_count"]
+    )
+
+
+async def test_who_asks_for_so_much_gets_a_refrain(stage: Stage) -> None:
+    reply = await stage.chat("say: " + "la " * 200, options=ALL)
+    assert (reply.text, reply.json["done_reason"]) == (("la " * 200).strip(), "stop")
 
 
 async def test_text_of_every_alphabet_comes_through(stage: Stage) -> None:

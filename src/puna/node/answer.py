@@ -12,12 +12,13 @@ from puna.chat.forms import form_of
 from puna.chat.output import Form
 from puna.models.options import Options
 from puna.node.engine.engine import Engine
-from puna.node.engine.request import Completion, Finish, Grammar, Piece
+from puna.node.engine.request import Completion, Finish, Grammar, Piece, StopReason
 from puna.node.learning import learn_form
 from puna.node.prompt import Conversation, Frame, Prompt, Subject, prepare
+from puna.node.refrain import Refrain
 from puna.node.scheduler.scheduler import Scheduler
 from puna.node.scheduler.state import Wanted
-from puna.node.speaking import Called, Speech, Thought, speak
+from puna.node.speaking import Called, Speech, Spoken, Thought, speak
 from puna.units import Span
 from puna.world import World
 
@@ -25,6 +26,7 @@ __all__ = ["Called", "Thought"]
 
 _ANSWER_CONTEXTS = 10
 _FILL_CONTEXT = -2
+_NO_LIMIT = -1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +82,8 @@ async def answer(scheduler: Scheduler, ask: Ask, world: World) -> AsyncGenerator
         yield Begun(prompt, load_span)
         completion = _completion(ask, prompt, context=lease.engine.facts.context)
         spoken = await _spoken(lease.engine, completion, ask, prompt, world)
+        if ask.options.num_predict == _NO_LIMIT:
+            spoken = _without_refrain(spoken, lease.engine, prompt, world)
         async with aclosing(spoken) as items:
             async for item in items:
                 if isinstance(item, Finish):
@@ -89,9 +93,36 @@ async def answer(scheduler: Scheduler, ask: Ask, world: World) -> AsyncGenerator
                     yield item
 
 
+async def _without_refrain(
+    spoken: AsyncGenerator[Spoken, None], engine: Engine, prompt: Prompt, world: World
+) -> AsyncGenerator[Spoken, None]:
+    """Yield what is said, and end it where a model says one piece over and over."""
+    began, first, count, refrain = world.elapsed(), 0, 0, Refrain()
+    async with aclosing(spoken) as items:
+        async for item in items:
+            yield item
+            if isinstance(item, Called | Finish):
+                continue
+            piece = item.piece if isinstance(item, Thought) else item
+            first = first or world.elapsed()
+            count += len(piece.tokens)
+            if refrain.goes_on(piece.text):
+                break
+        else:
+            return
+    counted = prompt.counted
+    yield Finish(
+        reason=StopReason.LENGTH,
+        prompt_tokens=len(await _tokens_of(engine, prompt)) if counted is None else counted,
+        output_tokens=count,
+        prompt_span=Span(first - began),
+        output_span=Span(world.elapsed() - first),
+    )
+
+
 async def _spoken(
     engine: Engine, completion: Completion, ask: Ask, prompt: Prompt, world: World
-) -> AsyncGenerator[Piece | Thought | Called | Finish, None]:
+) -> AsyncGenerator[Spoken, None]:
     """Generate by the form of the model's answers; a prompt written by the client has none."""
     if not isinstance(ask.subject, Conversation):
         return engine.complete(completion)
