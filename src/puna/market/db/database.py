@@ -28,6 +28,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from puna.errors import Conflict, Invalid, PunaError, Unavailable
 from puna.market.db.migrate import upgrade
+from puna.market.db.workers import Workers
 
 _WAIT_MS = 30_000
 _READS = "puna_reads"
@@ -76,8 +77,9 @@ class DatabaseInUse(Conflict):
 class Database:
     """The market's memory."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, workers: Workers | None = None) -> None:
         self._engine = engine
+        self._workers = workers
         looks: dict[str, object] = {_READS: True}
         if self.is_shared:
             looks["isolation_level"] = "REPEATABLE READ"  # sums that are asked for one by one agree
@@ -92,7 +94,7 @@ class Database:
         file = _file_of(address)
         if file is not None and not file.parent.is_dir():
             raise DatabaseAway(f"the database does not answer: there is no folder {file.parent}")
-        database = cls(_engine(address))
+        database = cls(*_engine(address))
         try:
             with _said_when_away():
                 async with database._engine.connect() as connection:
@@ -153,8 +155,10 @@ class Database:
                     await connection.invalidate()
 
     async def close(self) -> None:
-        """Drop every connection."""
+        """Drop every connection, and wait for what is still under way in some thread."""
         await self._engine.dispose()
+        if self._workers is not None:
+            await self._workers.have_ended()
 
 
 async def take_the_floor(tx: Transaction) -> None:
@@ -250,7 +254,7 @@ def sqlite_address(path: Path) -> str:
     return f"sqlite:///{path}"
 
 
-def _engine(address: str) -> AsyncEngine:
+def _engine(address: str) -> tuple[AsyncEngine, Workers | None]:
     try:
         url = make_url(address)
     except ArgumentError as error:
@@ -261,12 +265,15 @@ def _engine(address: str) -> AsyncEngine:
             f"the market knows no {url.get_backend_name()} database",
             hint="use sqlite:///PATH or postgresql://USER@HOST/NAME",
         )
-    is_remote = driver.startswith("postgresql")  # a connection to a file is never lost
-    engine = create_async_engine(url.set(drivername=driver), pool_pre_ping=is_remote)
-    if driver.startswith("sqlite"):
-        event.listen(engine.sync_engine, "connect", _prepare)
-        event.listen(engine.sync_engine, "begin", _begin)
-    return engine
+    if driver.startswith("postgresql"):
+        return create_async_engine(url.set(drivername=driver), pool_pre_ping=True), None
+    workers = Workers()
+    engine = create_async_engine(
+        url.set(drivername=driver), connect_args={"async_creator_fn": workers.connect}
+    )
+    event.listen(engine.sync_engine, "connect", _prepare)
+    event.listen(engine.sync_engine, "begin", _begin)
+    return engine, workers
 
 
 def _prepare(connection: DBAPIConnection, record: object) -> None:
