@@ -114,6 +114,6 @@ async def test_a_line_longer_than_a_log_should_have_is_cut(market: Stage) -> Non
 async def test_a_closed_pod_is_nobodys_concern(market: Stage) -> None:
     _, (pod,) = await some_pods(market, 1)
     async with market.database.transaction() as tx:
-        await db.close_pod(tx, pod.id, market.world.now() + timedelta(days=1))
+        await db.close_pods(tx, [pod.id], market.world.now() + timedelta(days=1))
         assert await db.open_pods(tx) == []
         assert await db.pods_on(tx, pod.host or "") == []

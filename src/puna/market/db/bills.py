@@ -1,15 +1,15 @@
 """Meters and bill lines, budgets, and how those stand."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, delete, func, insert, select, update
+from sqlalchemy import Row, delete, func, insert, select
 
 from puna.market.db.database import Transaction
 from puna.market.db.pods import Pod
-from puna.market.db.tables import balances, bill_lines, budgets, meters, pods
+from puna.market.db.tables import balances, bill_lines, budgets, pods
 from puna.market.domain.budgets import Budget, Period, Scope, Spent, window_start
 from puna.market.domain.metering import Item, Line, Meter, Rate
 from puna.units import Money
@@ -23,50 +23,6 @@ class BillLine:
     project: str
     host: str
     line: Line
-
-
-async def meters_of(tx: Transaction, pod: str) -> Mapping[Item, tuple[int, Meter]]:
-    """Return how far each item of a pod is charged, with the run that the meter counts."""
-    rows = await tx.execute(select(meters).where(meters.c.pod == pod))
-    return {Item(row.item): (row.run, _meter(row)) for row in rows}
-
-
-async def set_meter(tx: Transaction, pod: str, run: int, meter: Meter) -> None:
-    """Keep how far an item is charged."""
-    item = str(meter.rate.item)
-    await tx.execute(delete(meters).where(meters.c.pod == pod, meters.c.item == item))
-    await tx.execute(
-        insert(meters).values(
-            pod=pod,
-            item=item,
-            run=run,
-            an_hour=int(meter.rate.an_hour),
-            began=meter.began,
-            charged_until=meter.charged_until,
-            charged=int(meter.charged),
-        )
-    )
-
-
-async def add_line(tx: Transaction, entry: str, pod: Pod, line: Line) -> None:
-    """Keep what an entry was charged for."""
-    await tx.execute(
-        insert(bill_lines).values(
-            entry=entry,
-            account=pod.account,
-            pod=pod.id,
-            key=pod.key,
-            project=pod.project,
-            host=pod.host or "",
-            item=str(line.item),
-            start=line.start,
-            end=line.end,
-            an_hour=int(line.an_hour),
-            amount=int(line.amount),
-        )
-    )
-    more = pods.c.spent + int(line.amount)
-    await tx.execute(update(pods).where(pods.c.id == pod.id).values(spent=more))
 
 
 async def bill_of(
@@ -142,21 +98,31 @@ async def is_bounded(tx: Transaction, account: str, key: str) -> bool:
     return bool(await tx.scalar(found))
 
 
+async def budgets_by_account(
+    tx: Transaction, accounts: Collection[str]
+) -> Mapping[str, Sequence[Budget]]:
+    """Return every limit of some accounts."""
+    found: dict[str, list[Budget]] = {}
+    for row in await tx.execute(select(budgets).where(budgets.c.account.in_(accounts))):
+        found.setdefault(row.account, []).append(_budget(row))
+    return found
+
+
 async def budgets_over(tx: Transaction, pod: Pod, now: datetime) -> Sequence[Spent]:
     """Return how every budget stands that bounds a pod."""
+    found = (await budgets_by_account(tx, [pod.account])).get(pod.account, ())
+    return [await stand_of(tx, pod.account, budget, now) for budget in found if bounds(budget, pod)]
+
+
+def bounds(budget: Budget, pod: Pod) -> bool:
+    """Tell whether a limit of a pod's account bounds the pod."""
     owners = {
         Scope.ACCOUNT: pod.account,
         Scope.KEY: pod.key,
         Scope.PROJECT: pod.project,
         Scope.POD: pod.id,
     }
-    rows = await tx.execute(select(budgets).where(budgets.c.account == pod.account))
-    found = (_budget(row) for row in rows)
-    return [
-        await stand_of(tx, pod.account, budget, now)
-        for budget in found
-        if owners[budget.scope] == budget.owner
-    ]
+    return owners[budget.scope] == budget.owner
 
 
 _COLUMN = {
@@ -188,7 +154,8 @@ async def stand_of(tx: Transaction, account: str, budget: Budget, now: datetime)
     )
 
 
-def _meter(row: Row[Any]) -> Meter:
+def as_meter(row: Row[Any]) -> Meter:
+    """Return the meter in a row of `meters`."""
     return Meter(
         rate=Rate(Item(row.item), Money(row.an_hour)),
         began=row.began,

@@ -68,6 +68,10 @@ class Unkeepable(Invalid):
     code = "invalid_value"
 
 
+UNDONE = (PunaError, DBAPIError)
+"""What a transaction ends with that was undone for what it found or did."""
+
+
 class DatabaseInUse(Conflict):
     """Another process has the file."""
 

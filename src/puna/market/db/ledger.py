@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import bindparam, func, insert, select, update
 
 from puna.market.db.database import Transaction
-from puna.market.db.once import insert_new
+from puna.market.db.once import add_new, insert_new
 from puna.market.db.tables import balances, entries, postings
 from puna.market.domain.ledger import Book, BookKind, Entry, NotEnoughMoney, Posting
 from puna.units import Money
@@ -70,14 +70,43 @@ async def _move(tx: Transaction, entry: Entry, posting: Posting) -> None:
         raise NotEnoughMoney(f"{name} is short of money for: {entry.reason}")
 
 
-async def lock_book(tx: Transaction, book: Book) -> None:
-    """Let nobody else hold money of this book until the transaction ends.
+async def post_all(tx: Transaction, found: Sequence[Entry]) -> None:
+    """Post entries of which none stands yet, in a few statements.
+
+    Raises `NotEnoughMoney`, after which the transaction must be given up.
+    """
+    if not found:
+        return
+    rows = [{"key": each.key, "at": each.at, "reason": each.reason} for each in found]
+    await tx.execute(insert(entries), rows)
+    moves = [
+        {"entry": entry.key, "book": str(each.book), "amount": int(each.amount)}
+        for entry in found
+        for each in entry.postings
+    ]
+    await tx.execute(insert(postings), moves)
+    sums: dict[Book, int] = {}
+    for each in (each for entry in found for each in entry.postings):
+        sums[each.book] = sums.get(each.book, 0) + int(each.amount)
+    books = sorted(sums)
+    await add_new(tx, balances, [{"book": str(book), "amount": 0} for book in books])
+    change = update(balances).where(balances.c.book == bindparam("of_book"))
+    by = change.values(amount=balances.c.amount + bindparam("by"))
+    await tx.execute(by, [{"of_book": str(book), "by": sums[book]} for book in books])
+    may_not = [str(book) for book in books if not book.may_owe]
+    short = select(balances.c.book).where(balances.c.book.in_(may_not), balances.c.amount < 0)
+    if (book := await tx.scalar(short.limit(1))) is not None:
+        raise NotEnoughMoney(f"{book} is short of money for what was to be posted together")
+
+
+async def lock_books(tx: Transaction, books: Sequence[Book]) -> None:
+    """Let nobody else hold money of these books until the transaction ends.
 
     SQLite has one writer anyhow.
     """
-    await tx.execute(
-        select(balances.c.amount).where(balances.c.book == str(book)).with_for_update()
-    )
+    names = [str(book) for book in books]
+    wanted = select(balances.c.amount).where(balances.c.book.in_(names)).order_by(balances.c.book)
+    await tx.execute(wanted.with_for_update())
 
 
 def renter(account: str) -> Book:

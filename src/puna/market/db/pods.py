@@ -1,6 +1,6 @@
 """Pods: what is wanted, what was seen, where they are, and what was said about them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -151,6 +151,16 @@ async def pod_of(
         wanted = wanted.where(pods.c.account == account)
     row = (await tx.execute(wanted)).one_or_none()
     return None if row is None else _pod(row)
+
+
+async def take_pods(tx: Transaction, ids: Collection[str], *, waits: bool) -> Sequence[Pod]:
+    """Return those of some pods that are not closed; nobody else changes them meanwhile.
+
+    Those that somebody else is changing are left out, if they are not waited for.
+    """
+    wanted = _SELECT.where(pods.c.id.in_(ids), pods.c.closed.is_(None)).order_by(pods.c.id)
+    rows = await tx.execute(wanted.with_for_update(of=pods, skip_locked=not waits))
+    return [_pod(row) for row in rows]
 
 
 async def pods_of(
@@ -441,15 +451,22 @@ async def set_times(tx: Transaction, pod: str, times: Times, idle: timedelta | N
     )
 
 
-async def close_pod(tx: Transaction, pod: str, now: datetime) -> None:
-    """Note that nothing of a pod is left anywhere, and its account is settled."""
-    change = update(pods).where(pods.c.id == pod)
+async def close_pods(tx: Transaction, ids: Collection[str], now: datetime) -> None:
+    """Note that nothing of these pods is left anywhere, and their accounts are settled."""
+    change = update(pods).where(pods.c.id.in_(ids))
     await tx.execute(change.values(closed=now, host=None, registry=None, boot="", boot_run=0))
 
 
 async def say(tx: Transaction, pod: str, text: str, now: datetime) -> None:
     """Add a line to a pod's system log."""
     await tx.execute(insert(events).values(pod=pod, at=now, text=text[:_LONGEST]))
+
+
+async def say_all(tx: Transaction, lines: Sequence[tuple[str, str]], now: datetime) -> None:
+    """Add lines to the system logs of pods, in their order."""
+    if lines:
+        rows = [{"pod": pod, "at": now, "text": text[:_LONGEST]} for pod, text in lines]
+        await tx.execute(insert(events), rows)
 
 
 async def said_since(
