@@ -56,6 +56,7 @@ SAYING = frozenset(
     (
         *("say", "reply", "tell", "say_error", "words", "_words", "of", "__init__"),
         *("Spinner", "Step", "Done", "Transfer", "Row", "choose", "Verdict", "ask_yes"),
+        *("read_secret", "only_word"),
     )
 )
 """Calls whose texts are shown."""

@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from puna.agent.tunnel import NoGateway, Tunnel, user_of
+from puna.agent.link import MarketGone
+from puna.agent.tunnel import Tunnel, user_of
 from puna.units import Span
 from puna.wire.tunnel import Door, Exited, Kind, LogLine, Size, frame, read_frame
 from tests.fakes.reach import FakeReach
@@ -19,7 +20,7 @@ class Market:
 
     async def door(self, public_key: str) -> Door:
         self.keys.append(public_key)
-        raise NoGateway("the market does not answer")
+        raise MarketGone("the market does not answer")
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from puna.agent.notebook import Identity, Notebook, Offer
 from puna.wire.agent import PATH, SAMPLE
-from tests.fakes.console import NOW, Ran, puna
+from tests.fakes.console import NOW, Ran, a_terminal, puna
 from tests.fakes.container_engine import ContainerEngine
 from tests.worlds import FakeWorld
 
@@ -33,9 +33,10 @@ class Surroundings:
     def notebook(self) -> Notebook:
         return Notebook(self.home / "agent")
 
-    def agent(self, *words: str) -> Ran:
+    def agent(self, *words: str, typed: str = "", keys: bool = False, **more: str) -> Ran:
         environ = {"PUNA_HOME": str(self.home), "PUNA_AGENT_ENGINE": f"unix://{self.socket}"}
-        return puna("agent", *words, environ=environ)
+        terminal = a_terminal(typed, keys=keys)
+        return puna("agent", *words, environ=environ | more, terminal=terminal)
 
     def join(self, *words: str) -> Ran:
         needed = ("--token", "t0ken", "--price", "0.36", "--detach")
@@ -154,6 +155,47 @@ def test_a_mistake_joins_nothing(
     assert not around.notebook.has_joined
 
 
+AGREED = ("--price", "0.36", "--detach", "--yes", "--accept-gaps")
+
+
+@pytest.mark.parametrize("keys", [True, False])
+def test_a_token_is_asked_for_or_piped_in(around: Surroundings, *, keys: bool) -> None:
+    ran = around.agent("join", around.market, *AGREED, typed="t0ken\n", keys=keys)
+    assert (ran.code, around.joined[0]["token"]) == (0, "t0ken"), ran.err
+    asked = f"Token of {around.market}, which is not shown: "
+    assert ran.err.startswith(asked) is keys
+
+
+def test_a_token_is_in_a_file_or_the_environment(around: Surroundings, tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("in-a-file\n")
+    words = ("join", around.market, *AGREED)
+    assert around.agent(*words, "--token-file", str(file), PUNA_AGENT_TOKEN="no").code == 0
+    around.notebook.forget()
+    assert around.agent(*words, PUNA_AGENT_TOKEN="in-the-environment").code == 0
+    assert [each["token"] for each in around.joined] == ["in-a-file", "in-the-environment"]
+
+
+@pytest.mark.parametrize(
+    ("words", "typed", "complaint"),
+    [
+        ((), "", "that is no token"),
+        ((), "two words", "that is no token"),
+        (("--token", "a b"), "", "that is no token"),
+        (("--token-file", "/etc/nothing"), "", "does not exist"),
+        (("--token-file", "/dev/null"), "", "that is no token"),
+        (("--token-file", "/dev/null", "--token", "t"), "", "not both"),
+    ],
+)
+def test_without_a_token_nothing_is_joined(
+    around: Surroundings, words: tuple[str, ...], typed: str, complaint: str
+) -> None:
+    ran = around.agent("join", around.market, *AGREED, *words, typed=typed)
+    assert ran.code != 0
+    assert complaint in ran.err
+    assert around.joined == []
+
+
 def test_a_market_that_refuses_leaves_nothing_behind(around: Surroundings) -> None:
     around.refuses = "the token is unknown, used or over"
     ran = around.join("--yes", "--accept-gaps")
@@ -197,7 +239,7 @@ def agent(home: Path, *words: str) -> Ran:
 def test_a_machine_that_joined_nothing_is_told_how(tmp_path: Path, command: str) -> None:
     ran = agent(tmp_path, command)
     assert ran.code == 1
-    assert "puna agent join ADDRESS --token TOKEN" in ran.err
+    assert "puna agent join ADDRESS --price DOLLARS" in ran.err
 
 
 def test_pause_and_resume_change_the_offer_alone(tmp_path: Path) -> None:

@@ -23,8 +23,8 @@ with (folder / "log").open("a") as log:
     print(*words, file=log)
 if words[0] == "join":
     machine = {"processors": 1, "memory": 1, "disk": 1}
-    asked = {"token": words[2], "name": "here", "machine": machine, "terms": {"price": 1}}
-    request = urllib.request.Request(words[3] + "/agent/v1/join", json.dumps(asked).encode(),
+    asked = {"token": sys.stdin.read(), "name": "here", "machine": machine, "terms": {"price": 1}}
+    request = urllib.request.Request(words[1] + "/agent/v1/join", json.dumps(asked).encode(),
         {"Content-Type": "application/json"})
     urllib.request.urlopen(request, timeout=30)
     (folder / "identity.json").write_text("{}")
@@ -72,6 +72,7 @@ async def test_it_joins_once_and_runs_until_the_market_ends(tmp_path: Path) -> N
         assert process.is_running()
     assert not psutil.pid_exists(process.pid)
     assert said(tmp_path) == ["join", "run"]
+    assert (tmp_path / "log").read_text().splitlines()[0] == f"join {serving.url}"  # and no token
 
 
 async def test_one_that_ends_is_started_again_without_joining_again(

@@ -174,7 +174,7 @@ class Notebook:
 def _not_joined() -> NotJoined:
     return NotJoined(
         "this machine has joined no market",
-        hint="join one with `puna agent join ADDRESS --token TOKEN`",
+        hint="join one with `puna agent join ADDRESS --price DOLLARS`",
     )
 
 

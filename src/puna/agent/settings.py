@@ -20,6 +20,8 @@ class AgentSettings:
     """The name of the pods' network on the engine."""
     volumes: Path | None
     """Where volumes lie; None for the agent's folder."""
+    token: str
+    """By which it joins a market, where no other is given."""
     local_images: bool
     """Whether renters may run images that are on this machine and were never fetched for them."""
 
@@ -42,6 +44,13 @@ AGENT_ROWS: tuple[Setting, ...] = (
     ),
     Setting("agent_network", read_text, "puna", "the name of the pods' network on the engine"),
     Setting("agent_volumes", read_folder, "", "where volumes lie (volumes in the agent's folder)"),
+    Setting(
+        "agent_token",
+        read_text,
+        "",
+        "the token by which `puna agent join` joins, where it is given no other",
+        secret=True,
+    ),
     Setting(
         "agent_local_images",
         read_flag,

@@ -16,7 +16,7 @@ import asyncssh
 from asyncssh.forward import SSHForwarder
 from pydantic import ValidationError
 
-from puna.errors import NotFound, PunaError, Unavailable
+from puna.errors import NotFound, PunaError
 from puna.text import one_line
 from puna.units import Span
 from puna.wire.links import make_lean, notice_silence
@@ -56,12 +56,6 @@ class NoSuchPod(NotFound):
     """No container of that pod runs on this host."""
 
     code = "no_such_pod"
-
-
-class NoGateway(Unavailable):
-    """The gateway cannot be dialled."""
-
-    code = "no_gateway"
 
 
 class Shell(Protocol):

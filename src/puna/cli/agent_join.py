@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from pathlib import Path
 from textwrap import wrap
 from typing import TypeVar
 
@@ -13,6 +14,7 @@ from puna.agent.inventory import Wishes
 from puna.agent.notebook import HasJoined, Identity, Notebook, Offer
 from puna.agent.settings import load_agent_settings
 from puna.agent.terms import read_hours
+from puna.cli.secret import only_word, read_secret
 from puna.cli.session import Session, pass_session
 from puna.errors import Invalid
 from puna.settings import read_address
@@ -56,7 +58,12 @@ class _Size(click.ParamType[Size]):
 
 @click.command()
 @click.argument("address")
-@click.option("--token", required=True, help="The market's token for one machine.")
+@click.option("--token", default="", help="The market's token for one machine, in sight of all.")
+@click.option(
+    "--token-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A file with the token in it.",
+)
 @click.option("--name", default="", help="What the machine is called (its own name).")
 @click.option(
     "--price", type=_Dollars(), required=True, help="Dollars for a card (or processor) and hour."
@@ -80,6 +87,9 @@ def join(session: Session, /, **said: object) -> None:
 
     It shows what will be offered and what renters may not do, and asks. The prices, hours and the
     rest can be changed by leaving and joining again; `puna agent pause` takes no new pods.
+
+    The token is asked for, or read from stdin; --token-file and PUNA_AGENT_TOKEN give it too, and
+    --token, which everybody on this machine can read in the list of processes.
     """
     settings = load_agent_settings(session.environ)
     notebook = Notebook(settings.home)
@@ -88,20 +98,40 @@ def join(session: Session, /, **said: object) -> None:
             f"this machine lends on {notebook.identity().market} already",
             hint="leave it with `puna agent leave`",
         )
-    wishes = _wishes(said)
+    wishes, market = _wishes(said), read_address(str(said["address"]), _PORT).url
+    token = _token(session, said, settings.token, market)
     found = asyncio.run(survey(settings, session.world, wishes))
     offer = _offer(said, found)
-    market = read_address(str(said["address"]), _PORT).url
     for line in lines_of(market, offer, found):
         session.terminal.line(line)
     _ask(session, found.gaps, has_said_yes=bool(said["yes"]), accepts=bool(said["accept_gaps"]))
-    wanted = Identity(
-        market=market, host="", key=str(said["token"]), name=str(said["name"]) or usual_name()
-    )
+    wanted = Identity(market=market, host="", key=token, name=str(said["name"]) or usual_name())
     known = asyncio.run(join_market(notebook, session.world, wanted, offer))
     session.terminal.say(f"Joined as host {known.host}.")
     if not said["detach"]:
         asyncio.run(run_host(settings, notebook, session.world))
+
+
+def _token(session: Session, said: dict[str, object], known: str, market: str) -> str:
+    """Return the token from wherever it is given. Raises `Invalid`."""
+    wrong, hint = (
+        "that is no token",
+        "the market's operator makes one: puna market tokens make ACCOUNT",
+    )
+    given, file = str(said["token"]), said["token_file"]
+    if given and file is not None:
+        raise Invalid("give --token or --token-file, not both")
+    if isinstance(file, Path):
+        try:
+            given = file.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise Invalid(f"{file} cannot be read: {error}") from error
+    elif not given:
+        given = known
+    if given or file is not None:
+        return only_word(given, wrong=wrong, hint=hint)
+    terminal = session.terminal
+    return read_secret(terminal, f"Token of {market}, which is not shown: ", wrong=wrong, hint=hint)
 
 
 def _wishes(said: dict[str, object]) -> Wishes:

@@ -207,7 +207,7 @@ def make_token(session: Session, *, account: str, secure: bool, as_json: bool) -
     if as_json:
         _print(session, made)
         return
-    session.terminal.say(f"On the machine: puna agent join {calls.url} --token TOKEN. The token:")
+    session.terminal.say(f"On the machine: puna agent join {calls.url}. It asks for the token:")
     session.terminal.line(made.secret)
 
 

@@ -54,23 +54,27 @@ async def _join(market: Market, companion: Companion, url: str) -> bool:
     async with market.database.transaction() as tx:
         operator = await first_operator(tx)
         token = await make_join_token(tx, market.world, operator, Cloud.SECURE)
-    words = [*companion.join, "--token", token, url]
-    if code := await _call(companion, words):
+    if code := await _call(companion, [*companion.join, url], said=token):
         _LOG.error("the agent of this machine could not join (exit code %d)", code)
         return False
     return True
 
 
-async def _call(companion: Companion, words: Sequence[str]) -> int:
-    """Run the agent's program to its end, and end it when cancelled."""
+async def _call(companion: Companion, words: Sequence[str], *, said: str = "") -> int:
+    """Run the agent's program to its end, and end it when cancelled.
+
+    What is said to it is on its input, where no list of processes shows it.
+    """
     process = await asyncio.create_subprocess_exec(
         *companion.program,
         *words,
-        stdin=asyncio.subprocess.DEVNULL,
+        stdin=asyncio.subprocess.PIPE if said else asyncio.subprocess.DEVNULL,
         env=dict(companion.environ),
         start_new_session=True,
     )
     try:
+        if said:
+            await process.communicate(said.encode())
         return await process.wait()
     finally:
         if process.returncode is None:

@@ -1,12 +1,11 @@
 """`puna cloud`: which cloud is rented from, by which key, and the account's keys there."""
 
-import getpass
-import sys
 from pathlib import Path
 
 import click
 
 from puna.cli.cloud.reach import as_json, cloud_of, narrow, price, print_json
+from puna.cli.secret import read_secret
 from puna.cli.session import Session, pass_session
 from puna.cloud.client import CloudClient, client_of
 from puna.cloud.settings import Login, forget_login, keep_login, read_cloud_address
@@ -185,19 +184,12 @@ def _public_key(file: Path) -> str:
 
 def _read_key(session: Session, url: str) -> str:
     """Read a key without showing it."""
-    terminal = session.terminal
-    if not terminal.reads_keys:
-        key = terminal.read_all().strip()
-    else:
-        question = terminal.language.of(f"Key of {url}, which is not shown: ")
-        if terminal.keys is sys.stdin:
-            key = getpass.getpass(question, stream=terminal.err).strip()
-        else:
-            terminal.err.write(question)
-            key = terminal.keys.readline().strip()
-    if not key or len(key.split()) != 1 or not key.isascii():
-        raise Invalid("that is no key", hint="paste it, or pipe it in: puna cloud login ... < FILE")
-    return key
+    return read_secret(
+        session.terminal,
+        f"Key of {url}, which is not shown: ",
+        wrong="that is no key",
+        hint="paste it, or pipe it in: puna cloud login ... < FILE",
+    )
 
 
 def _words(client: CloudClient, stands: Standing) -> str:
