@@ -168,11 +168,16 @@ class Front:
 
 
 @asynccontextmanager
-async def a_front(folder: Path, *, domain: str = "") -> AsyncIterator[Front]:
+async def a_front(
+    folder: Path,
+    *,
+    domain: str = "",
+    **settings: Any,  # noqa: ANN401 - what a market is served with
+) -> AsyncIterator[Front]:
     """Serve a market whose one pod answers on a closed and on an open port."""
     async with AsyncExitStack() as stack:
         served = await stack.enter_async_context(a_pod_web())
-        serving = await stack.enter_async_context(market_serving(folder, domain=domain))
+        serving = await stack.enter_async_context(market_serving(folder, domain=domain, **settings))
         host = await serving.host(cards=8, processors=64)
         key = await serving.key("ada@example.org", "10")
         async with serving.database.transaction() as tx:

@@ -2,9 +2,9 @@
 
 import pytest
 
-from puna.market.gateway.heads import NOTHING, Answer, Request
+from puna.market.gateway.heads import NOTHING, Answer, Request, first_line
 from puna.market.gateway.places import Form, Place
-from puna.market.gateway.proxy import error_answer, first_line
+from puna.market.gateway.proxy import error_answer
 from puna.market.gateway.replies import SANDBOX, for_the_client, forwarded
 from puna.market.gateway.tunnels import HostAway, NothingThere
 

@@ -216,3 +216,35 @@ async def test_sftp_is_what_the_image_has_or_says_what_to_install(market: Stage)
     is_there = any(each.exists() for each in SFTP_SERVERS)
     assert done.exit_status == (0 if is_there else 127)
     assert is_there or "install openssh-sftp-server" in str(done.stderr)
+
+
+async def test_a_flood_of_visitors_without_keys_has_an_end(market: Stage) -> None:
+    async with a_guest(market) as guest, guest.connected() as connection:
+        lines = [
+            await asyncio.open_connection("127.0.0.1", guest.rented.gateway.port)
+            for _ in range(150)
+        ]
+        greetings = [await greeting(reader) for reader, _ in lines]
+        assert sum(text.startswith(b"SSH-2.0-") for text in greetings) == 100
+        assert (await connection.run("echo still here")).stdout == "still here\n"
+        for _, writer in lines:
+            writer.close()
+        async with asyncio.timeout(10):
+            while not await is_let_in(guest):
+                pass
+
+
+async def is_let_in(guest: Guest) -> bool:
+    try:
+        async with guest.connected() as another:
+            return (await another.run("echo here too")).stdout == "here too\n"
+    except (OSError, asyncssh.Error):
+        return False  # the gateway has not seen yet that the others have gone
+
+
+async def greeting(reader: asyncio.StreamReader) -> bytes:
+    """Return what the gateway says first, nothing where it hangs up."""
+    try:
+        return await reader.readline()
+    except ConnectionError:
+        return b""

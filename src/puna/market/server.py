@@ -20,8 +20,10 @@ from puna.market.actions.accounts import first_admin
 from puna.market.bells import Bells
 from puna.market.companion import Companion, keep_company
 from puna.market.db.database import Database, sole_use
+from puna.market.gateway.bounds import Bounds, as_files_allow
 from puna.market.gateway.front import Front
 from puna.market.gateway.gateway import Gateway, Place, gateway
+from puna.market.gateway.logbook import Line, Note
 from puna.market.gateway.places import LOCAL
 from puna.market.gateway.proxy import Manner
 from puna.market.http.app import build_app
@@ -34,16 +36,20 @@ from puna.node.api.listening import (
     PortInUse,
     allow_many_connections,
     bound,
+    files_allowed,
     listen_at,
     loop_factory,
     say,
 )
+from puna.node.api.watch import AccessLog
 from puna.settings import Address
 from puna.units import Span
 from puna.version import __version__
+from puna.wire.ollama import rfc3339
 from puna.world import RealWorld, World
 
 FINISHING = Span.of(seconds=2)
+_OF_PODS = "(pods)"
 
 
 def serve(
@@ -122,7 +128,8 @@ async def gateway_of(market: Market) -> AsyncIterator[Gateway]:
     at = settings.ssh_address
     try:
         derive = market.seal.derive
-        async with gateway(market.database, market.world, derive, _place(settings)) as opened:
+        place, note = _place(settings), note_of(market)
+        async with gateway(market.database, market.world, derive, place, note) as opened:
             yield opened
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
@@ -142,8 +149,30 @@ def _place(settings: MarketSettings) -> Place:
         manner=Manner(
             domains=frozenset({LOCAL, settings.domain} - {""}),
             scheme=settings.url.partition(":")[0],
+            bounds=Bounds(
+                most_clients=as_files_allow(settings.most_clients, files_allowed()),
+                most_from_one=settings.most_clients_from_one,
+                refusals=settings.rate_limit,
+            ),
         ),
     )
+
+
+def note_of(market: Market) -> Note:
+    """Return what counts a request to a pod, and logs it where the market logs requests."""
+    settings = market.settings
+    log = AccessLog(settings.home / "access.log") if settings.access_log else None
+
+    def note(line: Line, seconds: float) -> None:
+        request = line.request
+        market.tally.count(request.method, _OF_PODS, line.status)
+        if log is not None:
+            by = line.admitted.by if line.admitted else ""
+            number, now = market.world.token()[:16], rfc3339(market.world.now())
+            words = f"{request.method} {line.port} {line.status} {seconds:.3f}s key={by or '-'}"
+            log.write(f"{now} {number} {words}")
+
+    return note
 
 
 def uvicorn_config(market: Market, gateway: Gateway, *first: APIRouter) -> uvicorn.Config:

@@ -47,6 +47,10 @@ class MarketSettings:
     """Requests a minute for each key; 0 is no limit."""
     most_connections: int
     """Requests that a key may have open at once; 0 is no limit."""
+    most_clients: int
+    """Connections of clients that one process has at once."""
+    most_clients_from_one: int
+    """The same from one address; 0 is no limit."""
     body_limit: Size
     hosts: tuple[str, ...]
     """Names under which it may be called besides its own."""
@@ -112,6 +116,13 @@ def _positive(text: str) -> Span:
     if span <= 0:
         raise Invalid(f'"{text}" is not longer than nothing', hint="write it like 60s")
     return span
+
+
+def _at_least_one(text: str) -> int:
+    number = read_whole(text)
+    if not number:
+        raise Invalid(f'"{text}" lets nobody in', hint="write a number from 1 on")
+    return number
 
 
 def _percent(text: str) -> int:
@@ -183,6 +194,18 @@ MARKET_ROWS: tuple[Setting, ...] = (
         read_whole,
         "200",
         "requests that one key may have open at once; 0 is no limit",
+    ),
+    Setting(
+        "market_most_clients",
+        _at_least_one,
+        "10000",
+        "connections of clients that one process has at once, as far as it may open files",
+    ),
+    Setting(
+        "market_most_clients_from_one",
+        read_whole,
+        "2000",
+        "the same from one address that is not this machine's; 0 is no limit",
     ),
     Setting("market_body_limit", Size.parse, "1MiB", "the largest body of a request to the market"),
     Setting("market_hosts", read_list, "", "names under which it may be called besides its own"),

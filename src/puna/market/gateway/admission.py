@@ -9,9 +9,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hmac import compare_digest
+from math import ceil
 from urllib.parse import parse_qsl, urlencode
 
-from puna.errors import Denied
+from puna.errors import Denied, Unavailable
 from puna.market.actions.accounts import MARK, check_may_act_on, check_may_write
 from puna.market.db import shares as db
 from puna.market.db.database import Database
@@ -20,6 +21,7 @@ from puna.market.gateway.directory import Directory, Memory, NoSuchPod, Route
 from puna.market.gateway.heads import BadRequest, Request
 from puna.market.gateway.keys import GatewayKeys
 from puna.market.gateway.places import Form, Place
+from puna.node.api.rates import Rates
 from puna.world import World
 
 KEY_HEADER = "puna-key"
@@ -36,6 +38,17 @@ class KeyNeeded(Denied):
 
     code = "key_needed"
     status = 401
+
+
+class TooManyRefused(Unavailable):
+    """An address was refused too often within a minute."""
+
+    code = "too_many_refused"
+    status = 429
+
+    def __init__(self, message: str, *, wait_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = max(1, ceil(wait_s))
 
 
 class ForeignPage(Denied):
@@ -55,22 +68,56 @@ class Admitted:
     target: str
     share: str = ""
     """The link's token where it stood in the address, to be kept by the browser from now on."""
+    by: str = ""
+    """The letters of its key that lists show; empty where it was let in without."""
 
 
 class Admission:
     """Decides who may call."""
 
     def __init__(
-        self, database: Database, directory: Directory, keys: GatewayKeys, world: World
+        self,
+        database: Database,
+        directory: Directory,
+        keys: GatewayKeys,
+        world: World,
+        *,
+        refusals: int = 0,
     ) -> None:
         self._database = database
         self._directory = directory
         self._keys = keys
         self._world = world
         self._shares: Memory[Share] = Memory(world)
+        self._rates, self._refusals = Rates(), refusals
 
-    async def admit(self, request: Request, place: Place) -> Admitted:
-        """Let a request in. Raises `KeyNeeded`, `ForeignPage`, `NoSuchPod`, `ReadOnlyKey`."""
+    async def admit(self, request: Request, place: Place, address: str = "") -> Admitted:
+        """Let a request in. Raises `KeyNeeded`, `ForeignPage`, `NoSuchPod`, `ReadOnlyKey`.
+
+        Who is refused all the time is asked to wait before anything is looked up: `TooManyRefused`.
+        """
+        if not self._refusals:
+            return await self._admit(request, place)
+        now = self._world.elapsed()
+        wait = self._rates.wait_for(address, per_minute=self._refusals, now=now)
+        if wait and not self._may_be_known(request, place):
+            raise TooManyRefused(f"more than {self._refusals} requests were refused", wait_s=wait)
+        try:
+            return await self._admit(request, place)
+        except (BadRequest, KeyNeeded, NoSuchPod):
+            self._rates.spend(address, 1, per_minute=self._refusals, now=now)
+            raise
+
+    def _may_be_known(self, request: Request, place: Place) -> bool:
+        """Tell, without asking the database, whether a request may well be let in."""
+        if self._directory.knows_open(place.pod, place.port):
+            return True
+        if self._directory.knows_key(_key_in(request)):
+            return True
+        sent = [place.token, *request.all_of(SHARE_HEADER), *_cookies(request)]
+        return any(self._shares.knows(token.partition(".")[0]) for token in sent if token)
+
+    async def _admit(self, request: Request, place: Place) -> Admitted:
         if _KEY.search(request.target):
             raise BadRequest("a key of this market stands in the address", hint=_HOW)
         share = None
@@ -81,7 +128,12 @@ class Admission:
         pod, port = (share.pod, share.port) if share else (place.pod, place.port)
         headers = _for_the_pod(request, keeps_cookies=place.form is Form.HOST)
         target, token = _without_share(place.target)
-        if share or await self._is_open(pod, port) or await self._has_key(request, pod):
+        by = ""
+        if (
+            share
+            or await self._is_open(pod, port)
+            or (by := await self._key_that_opens(request, pod))
+        ):
             token = ""
         elif not await self._has_share(request, place, token):
             raise KeyNeeded(
@@ -92,7 +144,7 @@ class Admission:
         if port not in route.ports:
             known = ", ".join(map(str, sorted(route.ports))) or "none"
             raise NoSuchPod(f"pod {pod} has no HTTP port {port}; it has: {known}")
-        return Admitted(route=route, port=port, headers=headers, target=target, share=token)
+        return Admitted(route=route, port=port, headers=headers, target=target, share=token, by=by)
 
     def token(self, share: Share) -> str:
         """Return what stands in a link: its id, and our signature under what it is for."""
@@ -105,22 +157,22 @@ class Admission:
         except NoSuchPod:
             return False
 
-    async def _has_key(self, request: Request, pod: str) -> bool:
-        """Tell whether a request has a key of the pod's account.
+    async def _key_that_opens(self, request: Request, pod: str) -> str:
+        """Return the known letters of the key of the pod's account that a request has, if it has.
 
         Raises `NoSuchPod` for another account's, so that keys do not tell which pods there are.
         """
         secret = _key_in(request)
         caller = await self._directory.caller(secret) if secret else None
         if caller is None:
-            return False
+            return ""
         route = await self._directory.route(pod)
         if route.account != caller.account.id:
             raise NoSuchPod(f"there is no pod {pod}")
         check_may_act_on(caller, pod)
         if request.method not in _READS or request.is_websocket:
             check_may_write(caller)
-        return True
+        return caller.key.prefix
 
     async def _has_share(self, request: Request, place: Place, token: str) -> bool:
         sent = [token, *request.all_of(SHARE_HEADER)]

@@ -12,9 +12,16 @@ _MOST_UNREAD = 4 * PIECE
 class ClientSide(asyncio.Protocol):
     """The connection as a stream. `on_lost` is called when the client has gone."""
 
-    def __init__(self, transport: asyncio.Transport, on_lost: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        transport: asyncio.Transport,
+        on_lost: Callable[[], None],
+        *,
+        unread_s: float | None = None,
+    ) -> None:
         self.transport = transport
         self._on_lost = on_lost
+        self._unread_s = unread_s
         self._unread = bytearray()
         self._has_ended = False
         self._is_broken = False
@@ -111,8 +118,19 @@ class ClientSide(asyncio.Protocol):
                 self.transport.write_eof()
 
     async def drain(self) -> None:
-        """Wait while the client does not keep up. Raises `ConnectionResetError` if it has gone."""
-        await self._may_write.wait()
+        """Wait while the client does not keep up. Raises `ConnectionResetError` if it has gone.
+
+        One that takes nothing at all for too long is taken to have gone.
+        """
+        while not self._may_write.is_set():
+            left = self.transport.get_write_buffer_size()
+            try:
+                async with asyncio.timeout(self._unread_s):
+                    await self._may_write.wait()
+            except TimeoutError:
+                if self.transport.get_write_buffer_size() >= left:
+                    self.transport.abort()
+                    raise ConnectionResetError from None
         if self.transport.is_closing():
             raise ConnectionResetError
 

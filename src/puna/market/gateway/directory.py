@@ -77,6 +77,15 @@ class Directory:
         digest = digest_of(secret)
         return await self._callers.find(digest, self._identify)
 
+    def knows_open(self, pod: str, port: int) -> bool:
+        """Tell whether a port was open to everybody when it was last looked up."""
+        known = self._routes.last(pod)
+        return known is not None and known.is_open(port)
+
+    def knows_key(self, secret: str) -> bool:
+        """Tell whether a key was good when it was last looked up."""
+        return bool(secret) and self._callers.knows(digest_of(secret))
+
     async def _look_up(self, pod: str) -> Route | None:
         async with self._database.reading() as tx:
             return await _route(tx, pod)
@@ -100,6 +109,15 @@ class Memory(Generic[Kept]):
         if found is None or self._elapsed() - found[0] > FRESH:
             return None
         return found[1]
+
+    def last(self, name: str) -> Kept | None:
+        """Return what was found last, however old."""
+        found = self._kept.get(name)
+        return None if found is None else found[1]
+
+    def knows(self, name: str) -> bool:
+        """Tell whether something was found when it was last looked up."""
+        return name in self._kept
 
     def keep(self, name: str, value: Kept) -> None:
         """Remember a value."""

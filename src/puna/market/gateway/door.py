@@ -25,6 +25,8 @@ from puna.world import World
 
 _LOG = logging.getLogger("puna.market.gateway")
 _LOGIN_S = 20
+_MOST_STRANGERS, _MOST_FROM_ONE = 400, 100
+"""Agents of one office dial from one address, all at once where the market starts again."""
 Session = asyncssh.SSHTCPSession[bytes]
 
 
@@ -50,6 +52,8 @@ class Door:
         self.tunnels = tunnels
         self.visits = visits
         self.visitors: set[asyncssh.SSHServerConnection] = set()
+        self.strangers: dict[asyncssh.SSHServerConnection, str] = {}
+        """Who has not shown a key yet, by address."""
         self._notes: set[asyncio.Future[None]] = set()
 
     async def listen(self, host: str, port: int) -> asyncssh.SSHAcceptor:
@@ -79,6 +83,11 @@ class Door:
         async with self._database.reading() as tx:
             tunnel = await db.tunnel_of(tx, user.removeprefix(AGENT))
         return () if tunnel is None else (tunnel.public_key,)
+
+    def has_room(self, address: str) -> bool:
+        """Tell whether one more may come who has shown no key yet."""
+        from_there = sum(each == address for each in self.strangers.values())
+        return len(self.strangers) < _MOST_STRANGERS and from_there < _MOST_FROM_ONE
 
     async def begin(self, host: str, link: SshLink) -> None:
         """Take an agent's link into use."""
@@ -128,19 +137,25 @@ class _Visitor(asyncssh.SSHServer):
         self._connection = conn
         self._door.visitors.add(conn)
         notice_silence(conn)
+        address = str((conn.get_extra_info("peername") or ("",))[0])
+        if self._door.has_room(address):
+            self._door.strangers[conn] = address
+        else:
+            conn.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         del exc
         if self._connection is not None:
             self._door.visitors.discard(self._connection)
+            self._door.strangers.pop(self._connection, None)
         if self._link is not None:
             self._door.end(self._host, self._link)
 
     def auth_completed(self) -> None:
-        if (
-            self._connection is not None
-            and self._connection.get_extra_info("send_cipher") in CIPHERS
-        ):
+        if self._connection is None:
+            return
+        self._door.strangers.pop(self._connection, None)
+        if self._connection.get_extra_info("send_cipher") in CIPHERS:
             make_lean(self._connection)
 
     def public_key_auth_supported(self) -> bool:

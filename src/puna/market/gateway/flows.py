@@ -44,6 +44,17 @@ class Inflow:
         """What has come and was not asked for."""
         return bytes(self._held)
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether something has come that was not asked for."""
+        return bool(self._held)
+
+    async def more(self) -> bool:
+        """Wait until something has come; tell whether it is not the end."""
+        piece = await self._source.read(PIECE)
+        self._held += piece
+        return bool(piece)
+
     async def head(self) -> bytes | None:
         """Return the next head without its empty line; None where the end comes before it.
 

@@ -11,16 +11,19 @@ from collections.abc import Callable
 from typing import Any
 
 from puna.market.gateway.client import ClientSide
+from puna.market.gateway.crowd import Crowd
 from puna.market.gateway.heads import END, LONGEST
 from puna.market.gateway.proxy import Proxy
 from puna.node.api.connection import ClientConnection
+from puna.wire.links import notice_silence
 
 
 class Connections:
     """The connections that the proxy has taken over."""
 
     def __init__(self, proxy: Proxy) -> None:
-        self._proxy = proxy
+        self.proxy = proxy
+        self.crowd = Crowd(proxy.bounds)
         self._tasks: dict[asyncio.Transport, asyncio.Task[None]] = {}
 
     @property
@@ -30,13 +33,14 @@ class Connections:
 
     def proxy_for(self, head: bytes) -> bool:
         """Tell whether a request is for a pod."""
-        return self._proxy.read(head) is not None
+        return self.proxy.read(head) is not None
 
     def take(
         self, transport: asyncio.Transport, begun: bytes, give_back: Callable[[bytes], None]
     ) -> None:
         """Answer a client from now on; what is the market's own is given back."""
-        side = ClientSide(transport, lambda: self._stop(transport))
+        unread_s = self.proxy.bounds.unread_s
+        side = ClientSide(transport, lambda: self._stop(transport), unread_s=unread_s)
         transport.set_protocol(side)
         task = asyncio.ensure_future(self._serve(side, begun, give_back))
         self._tasks[transport] = task
@@ -51,6 +55,7 @@ class Connections:
             await asyncio.wait(tuple(self._tasks.values()))
 
     def _stop(self, transport: asyncio.Transport) -> None:
+        self.crowd.leave(transport)
         task = self._tasks.get(transport)
         if task is not None:
             task.cancel()
@@ -60,7 +65,7 @@ class Connections:
     ) -> None:
         rest = b""
         try:
-            rest = await self._proxy.serve(side, begun)
+            rest = await self.proxy.serve(side, begun, self.crowd)
         finally:
             if not rest:
                 side.close()
@@ -71,12 +76,25 @@ class Connections:
 class Front(ClientConnection):
     """uvicorn's connection, which gives up those that ask for a pod."""
 
+    patience_s = 30.0
+
     def __init__(self, connections: Connections, **arguments: Any) -> None:  # noqa: ANN401 - uvicorn's own
         super().__init__(**arguments)
         self._arguments = arguments
         self._connections = connections
         self._head = b""
         self._is_within = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take the connection in, if there is room."""
+        super().connection_made(transport)
+        notice_silence(transport)
+        self._connections.crowd.enter(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget it."""
+        self._connections.crowd.leave(self.transport)
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Look at the head of each request before the server does."""
@@ -96,6 +114,16 @@ class Front(ClientConnection):
         """Note that a request has begun to come."""
         self._is_within = True
         super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """Note that there is something to answer."""
+        self._connections.crowd.work(self.transport)
+        super().on_headers_complete()
+
+    def on_response_complete(self) -> None:
+        """Note that it is answered."""
+        self._connections.crowd.rest(self.transport)
+        super().on_response_complete()
 
     def on_message_complete(self) -> None:
         """Note that a request has come whole."""

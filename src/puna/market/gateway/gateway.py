@@ -10,6 +10,7 @@ from puna.market.gateway.directory import Directory
 from puna.market.gateway.door import Door
 from puna.market.gateway.front import Connections
 from puna.market.gateway.keys import Derive, GatewayKeys
+from puna.market.gateway.logbook import Logbook, Note, nowhere
 from puna.market.gateway.peers import Peers
 from puna.market.gateway.proxy import Manner, Proxy
 from puna.market.gateway.terminals import Terminals
@@ -51,7 +52,7 @@ class Gateway:
 
 @asynccontextmanager
 async def gateway(
-    database: Database, world: World, derive: Derive, place: Place
+    database: Database, world: World, derive: Derive, place: Place, note: Note = nowhere
 ) -> AsyncIterator[Gateway]:
     """Listen for SSH until the block ends. Raises `OSError` for an address that is in use."""
     keys = GatewayKeys.of(derive)
@@ -60,10 +61,13 @@ async def gateway(
     directory = Directory(database, world)
     visits = Visits(directory, tunnels)
     door = Door(peers, tunnels, visits, world)
-    admission = Admission(database, directory, keys, world)
+    refusals = place.manner.bounds.refusals
+    admission = Admission(database, directory, keys, world, refusals=refusals)
     upstreams = Upstreams(tunnels, world.elapsed)
     terminals = Terminals(database, world, directory, tunnels)
-    connections = Connections(Proxy(admission, upstreams, place.manner, terminals.answer))
+    logbook = Logbook(world, note)
+    proxy = Proxy(admission, upstreams, place.manner, terminals.answer, logbook)
+    connections = Connections(proxy)
     acceptor = await door.listen(place.host, place.port)
     peers.here = place.known_as or f"{place.host}:{acceptor.get_port()}"
     try:

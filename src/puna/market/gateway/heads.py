@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from http import HTTPStatus
 
 from puna.errors import Invalid, Unavailable
 
@@ -37,6 +38,9 @@ _HOP = frozenset(
     )
 )
 """Headers that are between two neighbours; the length is told anew."""
+
+
+_KNOWN = frozenset(int(each) for each in HTTPStatus)
 
 
 class BadRequest(Invalid):
@@ -162,7 +166,7 @@ def parse_answer(head: bytes, method: str) -> Answer:
 
 def end_to_end(headers: Headers) -> list[tuple[str, str]]:
     """Return the headers that are not between two neighbours alone, nor named as such."""
-    named = _words([value for name, value in headers if name == "connection"])
+    named = _words([value for name, value in headers if name == "connection"]) - {"host"}
     return [each for each in headers if each[0] not in _HOP and each[0] not in named]
 
 
@@ -179,6 +183,12 @@ def written(first: str, headers: Headers) -> bytes:
     """Return a head as bytes. Values come from a parsed head, or hold no line ends."""
     lines = [first, *(f"{name}: {value}" for name, value in headers)]
     return "\r\n".join(lines).encode("latin-1", "replace") + END
+
+
+def first_line(status: int) -> str:
+    """Return an answer's first line."""
+    phrase = HTTPStatus(status).phrase if status in _KNOWN else ""
+    return f"HTTP/1.1 {status} {phrase}"
 
 
 def _headers(lines: Sequence[bytes]) -> Iterator[tuple[str, str]]:

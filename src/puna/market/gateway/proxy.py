@@ -9,46 +9,40 @@ both ways once both sides have agreed.
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 
 from fastapi import APIRouter, Request as AnyRequest
 
 from puna.errors import Conflict, PunaError, Unavailable
 from puna.market.gateway.admission import COOKIE, SHARE_PARAMETER, Admission, Admitted
+from puna.market.gateway.bounds import Bounds
 from puna.market.gateway.client import ClientSide
-from puna.market.gateway.flows import LAST_CHUNK, Inflow, chunk
+from puna.market.gateway.crowd import Crowd, address_of
+from puna.market.gateway.exchange import READS, Exchange, SlowClient
+from puna.market.gateway.flows import Inflow
 from puna.market.gateway.heads import (
     END,
-    Answer,
     BadAnswer,
     BadRequest,
-    Body,
     Framing,
     Request,
-    end_to_end,
-    framing_headers,
-    parse_answer,
+    first_line,
     parse_request,
     written,
 )
+from puna.market.gateway.logbook import Line, Logbook
 from puna.market.gateway.places import LOCAL, Form, Place, is_path_alone, place_of
-from puna.market.gateway.pump import BROKEN, pump
-from puna.market.gateway.replies import for_the_client, forwarded
-from puna.market.gateway.upstream import Upstream, Upstreams
+from puna.market.gateway.pump import BROKEN
+from puna.market.gateway.replies import caller_of
+from puna.market.gateway.upstream import Upstreams
 from puna.text import one_line
 
 router = APIRouter()
-_IDLE_S = 75.0
-_READS = frozenset({"GET", "HEAD", "OPTIONS"})
-_SWITCHED = 101
-_UPGRADE = (("connection", "Upgrade"), ("upgrade", "websocket"))
-_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _OWN_PATHS = (b"/p/", b"/s/", b"/terminal/")
 _MOST_HINT = 300
 
-Terminal = Callable[[Request, Place, Inflow, ClientSide], Awaitable[None]]
+Terminal = Callable[[Request, Place, Inflow, ClientSide], Awaitable[int]]
 
 
 class Elsewhere(Conflict):
@@ -71,18 +65,26 @@ class Manner:
 
     domains: frozenset[str] = frozenset({LOCAL})
     scheme: str = "http"
+    bounds: Bounds = field(default_factory=Bounds)
 
 
 class Proxy:
     """Answers requests for pods."""
 
     def __init__(
-        self, admission: Admission, upstreams: Upstreams, manner: Manner, terminal: Terminal
+        self,
+        admission: Admission,
+        upstreams: Upstreams,
+        manner: Manner,
+        terminal: Terminal,
+        logbook: Logbook,
     ) -> None:
         self._admission = admission
         self._upstreams = upstreams
         self._manner = manner
         self._terminal = terminal
+        self._logbook = logbook
+        self.bounds = manner.bounds
 
     def read(self, head: bytes) -> tuple[Request, Place] | None:
         """Return a request and where it leads, None for the market's own."""
@@ -97,7 +99,7 @@ class Proxy:
         place = place_of(request.host, request.target, self._manner.domains)
         return None if place is None else (request, place)
 
-    async def serve(self, client: ClientSide, begun: bytes) -> bytes:
+    async def serve(self, client: ClientSide, begun: bytes, crowd: Crowd) -> bytes:
         """Answer a client's requests until he goes away.
 
         Returns what he sent last where that is a request for the market itself.
@@ -105,198 +107,67 @@ class Proxy:
         inflow = Inflow(client, begun)
         while True:
             try:
-                async with asyncio.timeout(_IDLE_S):
-                    head = await inflow.head()
-            except (PunaError, EOFError, TimeoutError):
+                head = await self._next_head(inflow)
+            except (EOFError, TimeoutError):
+                return b""
+            except PunaError as error:
+                client.write(error_answer(error, keeps=False))
                 return b""
             if head is None:
                 return b""
             found = self.read(head)
             if found is None:
                 return head + END + inflow.held
-            if not await self._answer(*found, inflow, client):
+            crowd.work(client.transport)
+            with self._logbook.line(*found) as line:
+                keeps = await self._answer(line, inflow, client)
+            if not keeps:
                 return b""
+            crowd.rest(client.transport)
 
-    async def _answer(
-        self, request: Request, place: Place, inflow: Inflow, client: ClientSide
-    ) -> bool:
+    async def _next_head(self, inflow: Inflow) -> bytes | None:
+        """Return the next head; None where the client is done. Raises `SlowClient`, `TooLong`.
+
+        A client may wait for long before it asks for more; once it has begun it has to go on.
+        """
+        if not inflow.has_begun:
+            async with asyncio.timeout(self.bounds.idle_s):
+                if not await inflow.more():
+                    return None
+        try:
+            async with asyncio.timeout(self.bounds.head_s):
+                return await inflow.head()
+        except TimeoutError as error:
+            within = f"{self.bounds.head_s:g} s"
+            raise SlowClient(f"the head of the request did not come within {within}") from error
+
+    async def _answer(self, line: Line, inflow: Inflow, client: ClientSide) -> bool:
         """Answer one request; tell whether another may follow."""
+        request, place = line.request, line.place
         if place.form is Form.TERMINAL:
-            await self._terminal(request, place, inflow, client)
+            line.status = await self._terminal(request, place, inflow, client)
             return False
         has_body = request.body.framing is not Framing.NONE
         exchange = None
         try:
-            admitted = await self._admission.admit(request, place)
+            address = caller_of(request, address_of(client.transport))
+            admitted = line.admitted = await self._admission.admit(request, place, address)
             if there := _redirect(request, place, admitted):
                 client.write(there)
+                line.status = HTTPStatus.SEE_OTHER
                 return request.keeps_open and not has_body
-            exchange = _Exchange(request, place, admitted, client, inflow)
-            return await exchange.run(self._upstreams, self._manner)
+            exchange = Exchange(line, admitted, client, inflow, self.bounds)
+            keeps = await exchange.run(self._upstreams, self._manner.scheme)
+            line.status = exchange.status
         except (PunaError, *BROKEN) as error:
-            if exchange is not None and exchange.has_answered:
-                return False
+            if exchange is not None and exchange.status:
+                return False  # the client sees that the answer is cut short
             broken = BadAnswer("the pod broke off before it answered")
             failure = error if isinstance(error, PunaError) else broken
             keeps = request.keeps_open and not has_body
             client.write(error_answer(failure, keeps=keeps, method=request.method))
-            return keeps
-
-
-class _Exchange:
-    """One request and its answer."""
-
-    def __init__(
-        self,
-        request: Request,
-        place: Place,
-        admitted: Admitted,
-        client: ClientSide,
-        inflow: Inflow,
-    ) -> None:
-        self._request = request
-        self._place = place
-        self._admitted = admitted
-        self._client = client
-        self._inflow = inflow
-        self._upload: asyncio.Task[None] | None = None
-        self.has_answered = False
-
-    async def run(self, upstreams: Upstreams, manner: Manner) -> bool:
-        """Ask the pod and hand its answer on; tell whether the client's connection stays open."""
-        request, route, port = self._request, self._admitted.route, self._admitted.port
-        may_repeat = request.method in _READS and request.body.framing is Framing.NONE
-        upstream = await upstreams.take(route, port, surely_open=not may_repeat)
-        is_whole = False
-        try:
-            head = self._head(manner)
-            upstream.stream.writer.write(head)
-            self._begin_upload(upstream)
-            answer = await self._next_answer(upstream)
-            if answer is None and may_repeat and not upstream.is_fresh:
-                upstream = await upstreams.renew(upstream, route)
-                upstream.stream.writer.write(head)
-                answer = await self._next_answer(upstream)
-            if answer is None:
-                raise BadAnswer("the pod broke off before it answered")
-            if answer.status == _SWITCHED:
-                await self._switch(answer, upstream)
-                return False
-            keeps = await self._hand_on(answer, upstream)
-            is_whole = answer.keeps_open and self._has_sent_all
-            return keeps and self._has_sent_all
-        finally:
-            if self._upload is not None:
-                self._upload.cancel()
-            (upstreams.give_back if is_whole else upstreams.drop)(upstream)
-
-    def _head(self, manner: Manner) -> bytes:
-        request = self._request
-        headers = end_to_end(
-            [each for each in self._admitted.headers if not each[0].startswith("x-forwarded-")]
-        )
-        peer = str((self._client.transport.get_extra_info("peername") or ("",))[0])
-        headers += forwarded(request, self._place, peer, manner.scheme)
-        headers += _UPGRADE if request.is_websocket else framing_headers(request.body)
-        return written(f"{request.method} {self._admitted.target} HTTP/1.1", headers)
-
-    @property
-    def _has_sent_all(self) -> bool:
-        upload = self._upload
-        return upload is None or (upload.done() and upload.exception() is None)
-
-    def _begin_upload(self, upstream: Upstream) -> None:
-        if self._request.body.framing is Framing.NONE:
-            return
-        if self._request.one_of("expect").lower() == "100-continue":
-            self._client.write(_CONTINUE)
-        self._upload = asyncio.ensure_future(self._send_body(upstream))
-
-    async def _send_body(self, upstream: Upstream) -> None:
-        is_chunked = self._request.body.framing is Framing.CHUNKS
-        writer = upstream.stream.writer
-        try:
-            async for piece in self._inflow.body(self._request.body):
-                writer.write(chunk(piece) if is_chunked else piece)
-                await writer.drain()
-            if is_chunked:
-                writer.write(LAST_CHUNK)
-        except (PunaError, EOFError):
-            upstream.stream.close()  # or the pod would wait for the rest
-            raise
-
-    async def _next_answer(self, upstream: Upstream) -> Answer | None:
-        """Return the head of the answer; None where the pod closes before it begins one."""
-        while True:
-            try:
-                head = await upstream.inflow.head()
-            except BROKEN:
-                head = None
-            if head is None:
-                if self._upload is not None and self._upload.done():
-                    await self._upload  # says what was wrong with what the client sent
-                return None
-            answer = parse_answer(head, self._request.method)
-            is_final = answer.status >= HTTPStatus.OK
-            if is_final or (answer.status == _SWITCHED and self._request.is_websocket):
-                return answer
-
-    async def _hand_on(self, answer: Answer, upstream: Upstream) -> bool:
-        request, client = self._request, self._client
-        is_chunked, keeps = answer.body.framing is Framing.CHUNKS, request.keeps_open
-        if answer.body.framing in {Framing.CHUNKS, Framing.CLOSE}:
-            is_chunked, keeps = request.is_modern, keeps and request.is_modern
-        head = self._answer_head(answer, is_chunked=is_chunked, keeps=keeps)
-        self.has_answered = True
-        if not upstream.inflow.has_more(answer.body):
-            client.write(head)
-            head = b""
-        async for piece in upstream.inflow.body(answer.body):
-            client.write(head + (chunk(piece) if is_chunked else piece))
-            head = b""
-            await client.drain()
-        client.write(head + (LAST_CHUNK if is_chunked else b""))
+            line.status = failure.status
         return keeps
-
-    def _answer_head(self, answer: Answer, *, is_chunked: bool, keeps: bool) -> bytes:
-        headers = for_the_client(answer, self._place, self._request)
-        if is_chunked:
-            headers += framing_headers(Body(Framing.CHUNKS))
-        elif self._request.method == "HEAD":
-            headers += [each for each in answer.headers if each[0] == "content-length"]
-        elif answer.body.framing is Framing.LENGTH:
-            headers += framing_headers(answer.body)
-        if not keeps:
-            headers.append(("connection", "close"))
-        elif not self._request.is_modern:
-            headers.append(("connection", "keep-alive"))
-        return written(first_line(answer.status), headers)
-
-    async def _switch(self, answer: Answer, upstream: Upstream) -> None:
-        """Move bytes both ways from now on."""
-        headers = [*for_the_client(answer, self._place, self._request), *_UPGRADE]
-        self._client.may_be_half_open = True
-        self._client.write(written(first_line(answer.status), headers))
-        self.has_answered = True
-        with suppress(*BROKEN, ExceptionGroup):
-            async with asyncio.TaskGroup() as both:
-                both.create_task(pump(self._inflow, upstream.stream.writer))
-                both.create_task(_pump_down(upstream, self._client))
-
-
-async def _pump_down(upstream: Upstream, client: ClientSide) -> None:
-    """Move what the pod sends; when it ends, so does the connection."""
-    await pump(upstream.inflow, client)
-    raise EOFError
-
-
-def first_line(status: int) -> str:
-    """Return an answer's first line."""
-    phrase = HTTPStatus(status).phrase if status in _KNOWN else ""
-    return f"HTTP/1.1 {status} {phrase}"
-
-
-_KNOWN = frozenset(int(each) for each in HTTPStatus)
 
 
 def error_answer(error: PunaError, *, keeps: bool, method: str = "GET") -> bytes:
@@ -324,7 +195,7 @@ def error_answer(error: PunaError, *, keeps: bool, method: str = "GET") -> bytes
 
 def _redirect(request: Request, place: Place, admitted: Admitted) -> bytes:
     """Return the answer that sends a browser on to a better address, if there is one."""
-    if request.method not in _READS:
+    if request.method not in READS:
         return b""
     if is_path_alone(place, request.target):
         _, mark, query = request.target.partition("?")

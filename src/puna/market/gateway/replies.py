@@ -13,6 +13,7 @@ from puna.market.gateway.heads import Answer, Request, end_to_end
 from puna.market.gateway.places import Form, Place
 
 SANDBOX = "sandbox allow-scripts allow-forms allow-modals allow-popups allow-downloads"
+_HERE = frozenset({"127.0.0.1", "::1"})
 _NEVER = frozenset(
     {
         "alt-svc",
@@ -78,6 +79,21 @@ def _own_cookie(value: str) -> str:
     return "; ".join([first, *kept])
 
 
+def caller_of(request: Request, peer: str) -> str:
+    """Return whose address a request comes from: what a proxy on this machine says, or the peer."""
+    told = request.all_of("x-forwarded-for") if peer in _HERE else []
+    return told[-1].rpartition(",")[2].strip() if told else peer
+
+
+def is_ours(name: str) -> bool:
+    """Tell whether a header says what the gateway alone may say of a client.
+
+    Some servers take an underline for a dash.
+    """
+    plain = name.replace("_", "-")
+    return plain.startswith("x-forwarded-") or plain in {"forwarded", "x-real-ip"}
+
+
 def forwarded(request: Request, place: Place, peer: str, scheme: str) -> list[tuple[str, str]]:
     """Return the headers that tell a pod who called and how.
 
@@ -85,7 +101,7 @@ def forwarded(request: Request, place: Place, peer: str, scheme: str) -> list[tu
     before the market.
     """
     chain, told = peer, scheme
-    if peer in {"127.0.0.1", "::1"}:
+    if peer in _HERE:
         chain = ", ".join([*request.all_of("x-forwarded-for"), peer])
         told = request.one_of("x-forwarded-proto") or scheme
     headers = [

@@ -14,6 +14,7 @@ from puna.market.actions.shares import use_ticket
 from puna.market.db.database import Database
 from puna.market.gateway.client import ClientSide
 from puna.market.gateway.directory import Directory, check_runs
+from puna.market.gateway.exchange import SWITCHED
 from puna.market.gateway.flows import Inflow
 from puna.market.gateway.heads import Request
 from puna.market.gateway.places import Place
@@ -55,21 +56,25 @@ class Terminals:
 
     async def answer(
         self, request: Request, place: Place, inflow: Inflow, client: ClientSide
-    ) -> None:
-        """Answer a request for a terminal's socket; the connection ends with it."""
+    ) -> int:
+        """Answer a request for a terminal's socket and return the status.
+
+        The connection ends with it.
+        """
         try:
             await self._check(request, place)
             client.write(accepted(request.one_of("sec-websocket-key"), PROTOCOL))
         except PunaError as error:
             client.write(error_answer(error, keeps=False))
-            return
+            return error.status
         try:
             stream = await self._open(place)
         except PunaError as error:
             client.write(message(Opcode.TEXT, f"{error.message}\r\n".encode()))
             client.write(closing(_REFUSED, error.message))
-            return
+            return SWITCHED
         await _converse(stream, inflow, client)
+        return SWITCHED
 
     async def _check(self, request: Request, place: Place) -> None:
         origin = request.one_of("origin")

@@ -14,6 +14,8 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from puna.errors import Denied, Invalid, PunaError
+from puna.market.gateway.places import place_of
+from puna.market.gateway.proxy import Elsewhere
 from puna.market.http.again import Again
 from puna.market.http.auth import key_in
 from puna.market.http.limits import Limits
@@ -106,10 +108,10 @@ class Guard:
             await self._app(scope, receive, send)
             return
         call = HTTPConnection(scope)
-        if _is_for_pods(call, self._market.settings.domain):
-            await self._app(scope, receive, send)
-            return
         try:
+            if self._is_for_pods(call):
+                await self._app(scope, receive, send)
+                return
             origin = self._check_names(call)
             _check_address(scope)
             if scope["type"] == "http" and scope["method"] == "OPTIONS" and origin:
@@ -119,6 +121,18 @@ class Guard:
         except PunaError as error:
             self._market.tally.refused[error.code] += 1
             await error_reply(error, scope["path"])(scope, receive, send)
+
+    def _is_for_pods(self, call: HTTPConnection) -> bool:
+        """Tell whether a path is the gateway's. Raises `Elsewhere` for a pod's name.
+
+        The gateway takes what is sent to those before it comes here; what it could not read must
+        not be read by anybody else.
+        """
+        domains = {_LOCAL, self._market.settings.domain} - {""}
+        hosts = call.headers.getlist("host")
+        if any(place_of(host.lower(), "/", domains) for host in hosts):
+            raise Elsewhere("a pod's request was sent ahead of an answer, or is none of HTTP/1.1")
+        return bool(call.scope["path"].startswith(_OF_PODS))
 
     def _check_names(self, call: HTTPConnection) -> str:
         """Return the origin, empty for none. Raises `ForeignHost`, `ForeignOrigin`."""
@@ -207,12 +221,6 @@ class _Body:
 def _check_address(scope: Scope) -> None:
     if "\0" in scope["path"] or b"%00" in scope["query_string"]:
         raise InvalidAddress("an address has no zero byte in it")
-
-
-def _is_for_pods(call: HTTPConnection, domain: str) -> bool:
-    name = call.headers.get("host", "").partition(":")[0].lower()
-    endings = tuple(f".{each}" for each in (domain, _LOCAL) if each)
-    return name.endswith(endings) or call.scope["path"].startswith(_OF_PODS)
 
 
 def _cors(origin: str) -> dict[str, str]:

@@ -47,6 +47,16 @@ def allow_many_connections() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
+def files_allowed() -> int:
+    """Return how many files this process may open."""
+    if sys.platform == "win32":
+        return 2**31
+    import resource  # noqa: PLC0415 - does not exist on Windows
+
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return 2**31 if most == resource.RLIM_INFINITY else most
+
+
 @contextmanager
 def listen_at(
     address: Address, *, in_use: Callable[[Address], PortInUse], variable: str
