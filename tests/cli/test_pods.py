@@ -397,7 +397,11 @@ async def test_a_pod_that_is_kept_is_not_ended(ann: Ann) -> None:
 async def test_a_port_is_opened_by_its_number(ann: Ann) -> None:
     await ann.type(*CREATE, "--port", "8888/http", "--port", "22/tcp", "--yes")
     (pod,) = await ann.read("pods", "list")
-    assert (await ann.type("pods", "open", "bench")).out == pod["urls"]["8888"] + "\n"
+    plain = await ann.type("pods", "open", "bench", "--plain")
+    assert plain.out == pod["urls"]["8888"] + "\n"
+    ran = await ann.type("pods", "open", "bench", "8888", "--lasts", "2h")
+    assert ran.err == "whoever has this link may call port 8888 for 2h\n"
+    assert ran.out.startswith(f"{ann.market.url}/s/")
     ran = await ann.type("pods", "open", "bench", "9999")
     assert "bench has no port 9999; it has 8888" in ran.err
 

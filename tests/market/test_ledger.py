@@ -14,7 +14,6 @@ from puna.market.domain.ledger import (
     NotEnoughMoney,
     Posting,
     Unbalanced,
-    balances_after,
     balances_of,
     grant,
     hold,
@@ -22,6 +21,7 @@ from puna.market.domain.ledger import (
     release,
 )
 from puna.units import Money
+from tests.market.books import balances_after
 from tests.market.lots import NOON
 
 RENTER = Book(BookKind.RENTER, "ann")

@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 from prometheus_client.parser import text_string_to_metric_families
 
+from puna.market.db.ledger import imbalance
 from puna.market.db.notices import Kind, notice
 from puna.market.domain.ledger import BookKind
 from puna.market.domain.pods import Status
@@ -97,9 +98,31 @@ async def test_credit_is_granted_once_for_each_word(serving: MarketServing) -> N
     assert ran.out == "ann@example.org may spend $3.50\n"
 
 
+async def test_an_owner_is_paid_once_for_each_word(serving: MarketServing) -> None:
+    ann = await serving.account("ann@example.org", "5")
+    await serving.host("box")
+    await serving.rent(ann)
+    await serving.tick(3600, times=2)
+    (owner,) = [
+        each for each in await told(serving, "accounts") if each["email"] == "box@example.org"
+    ]
+    for _ in range(2):
+        paid = await told(serving, "payout", "box@example.org", "0.005", "--once", "may")
+        assert paid["amount"] == "0.005"
+        assert Money.parse(paid["left"]) == Money.parse(owner["earned"]) - 5000
+    ran = await cli(serving, "payout", "box@example.org")
+    assert ran.out == f"box@example.org was paid ${paid['left']}; $0.00 is left\n"
+    async with serving.database.reading() as tx:
+        assert await imbalance(tx) == 0
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        (("payout", "nobody@example.org"), "there is no account nobody@example.org"),
+        (("payout", "admin@localhost"), "admin@localhost has earned $0.00 that was not paid out"),
+        (("payout", "admin@localhost", "1"), "has earned $0.00"),
+        (("payout", "admin@localhost", "much"), '"much" is not an amount of dollars'),
         (("credit", "nobody@example.org", "1"), "there is no account nobody@example.org"),
         (("credit", "admin@localhost", "much"), '"much" is not an amount of dollars'),
         (("credit", "admin@localhost", "0"), "moves nothing"),

@@ -133,6 +133,19 @@ async def test_a_key_that_reads_changes_nothing(serving: MarketServing) -> None:
     assert put.status == 403
 
 
+@pytest.mark.parametrize("path", ["/v2/pods", "/v2/templates"])
+async def test_a_credential_is_named_by_its_id(serving: MarketServing, path: str) -> None:
+    key = await serving.key("ann@example.org", "5")
+    await serving.host()
+    made = (await serving.ask("POST", "/v2/registries", REGISTRY, key=key)).json
+    card = {"gpu": {"id": CARD}, "cloud": "COMMUNITY"} if path.endswith("pods") else {}
+    body = {"name": "t", "image": "i", "registry": made["name"], **card}
+    refused = await serving.ask("POST", path, body, key=key)
+    assert (refused.status, refused.json["hint"]) == (404, f"its id is {made['id']}")
+    kept = await serving.ask("POST", path, {**body, "registry": made["id"]}, key=key)
+    assert kept.json["registry"] == made["id"]
+
+
 @pytest.mark.parametrize("path", ["/v2/pods/%00", "/v2/templates/a%20b", "/v2/registries/%F0%9F"])
 async def test_what_can_be_no_id_is_not_there(serving: MarketServing, path: str) -> None:
     key = await serving.key("ann@example.org")

@@ -22,7 +22,6 @@ from puna.market.domain.ledger import (
     BookKind,
     Charge,
     Entry,
-    balances_after,
     balances_of,
     grant,
     hold,
@@ -30,6 +29,7 @@ from puna.market.domain.ledger import (
 )
 from puna.market.domain.metering import Item, Meter, Rate, read
 from puna.units import Money, Span
+from tests.market.books import balances_after
 from tests.market.lots import NOON
 
 TICK = Span.of(seconds=10)

@@ -23,6 +23,7 @@ class MarketCommands(ExtraCommands):
         "accounts": Row("puna.cli.market_operate", "accounts", "List accounts, or open one"),
         "keys": Row("puna.cli.market_operate", "keys", "List, make and revoke keys"),
         "credit": Row("puna.cli.market_operate", "credit", "Give an account credit"),
+        "payout": Row("puna.cli.market_operate", "payout", "Note that an owner was paid"),
         "hosts": Row("puna.cli.market_operate", "hosts", "List machines, or drain one"),
         "tokens": Row("puna.cli.market_operate", "tokens", "List or make tokens for machines"),
         "notices": Row("puna.cli.market_operate", "notices", "List or clear what went wrong"),

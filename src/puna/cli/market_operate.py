@@ -146,6 +146,27 @@ def credit(session: Session, *, account: str, amount: str, once: str, as_json: b
     session.terminal.line(f"{granted.email} may spend ${granted.balance}")
 
 
+@click.command()
+@click.argument("account")
+@click.argument("amount", default="")
+@click.option("--once", default="", help="A word: the same twice is one payment.")
+@_JSON
+@pass_session
+def payout(session: Session, *, account: str, amount: str, once: str, as_json: bool) -> None:
+    """Note that ACCOUNT (id or address) was paid AMOUNT dollars, or all that it has earned.
+
+    The money itself is sent by other means: this takes it off the books.
+    """
+    if amount:
+        Money.parse(amount)
+    wanted = wire.PayOut(account=account, amount=amount, once=once or session.world.token())
+    paid = OperatorCalls(session).post("/payouts", wanted, wire.PaidOut)
+    if as_json:
+        _print(session, paid)
+        return
+    session.terminal.line(f"{paid.email} was paid ${paid.amount}; ${paid.left} is left")
+
+
 @click.group(invoke_without_command=True)
 @_MOST
 @_JSON

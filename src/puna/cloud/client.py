@@ -170,6 +170,12 @@ class CloudClient:
             if not error.is_not_found:
                 raise
 
+    def share(self, pod: str, port: str, lasts: str) -> str:
+        """Return a new link to a port of a pod, for whoever has it, and for so long."""
+        self._only_puna("links to ports")
+        wish = {"port": int(port), "lasts": lasts}
+        return self._line.ask("POST", f"/v2/puna/pods/{pod}/shares", wish).text("url")
+
     def happenings(self, pod: str, after: str = "") -> Happenings:
         """Return what is new with a pod since the last look; the end of it too."""
         if self.is_puna:

@@ -114,6 +114,24 @@ class Granted(Message):
     balance: str
 
 
+class PayOut(Wanted):
+    """`POST PATH/payouts`: an owner was paid. The same `once` twice is the same payment."""
+
+    account: str = Field(max_length=320)
+    amount: str = Field(default="", max_length=32)
+    """Empty for all that was earned."""
+    once: str = Field(min_length=1, max_length=64)
+
+
+class PaidOut(Message):
+    """What was paid, and what is left to be paid."""
+
+    account: str
+    email: str
+    amount: str
+    left: str
+
+
 class HostShown(Message):
     """A machine: who lends it, what it has, what of it is taken, and when it was seen."""
 

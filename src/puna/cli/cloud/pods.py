@@ -196,15 +196,32 @@ def ssh_command(
 @pods.command()
 @click.argument("pod")
 @click.argument("port", default="")
+@click.option(
+    "--lasts",
+    default="24h",
+    show_default=True,
+    help="How long a link to a closed port is good for.",
+)
+@click.option("--plain", is_flag=True, help="Print the address itself: it wants the account's key.")
 @pass_session
-def open(session: Session, *, pod: str, port: str) -> None:  # noqa: A001 - the command's name
-    """Open a port of POD in the browser: its first, or PORT."""
-    found = cloud_of(session).pod(pod)
+def open(  # noqa: A001 - the command's name
+    session: Session, *, pod: str, port: str, lasts: str, plain: bool
+) -> None:
+    """Open a port of POD in the browser: its first, or PORT.
+
+    A browser has no key, so a closed port is opened by a link, which whoever has it may use.
+    """
+    client = cloud_of(session)
+    found = client.pod(pod)
     if not found.urls:
         raise NoWay(f"{found.name} has no HTTP port", hint="make it with --port 8888/http")
-    url = found.urls.get(port) if port else next(iter(found.urls.values()))
+    named = port or next(iter(found.urls))
+    url = found.urls.get(named)
     if url is None:
         raise NotFound(f"{found.name} has no port {port}; it has {', '.join(found.urls)}")
+    if not plain and found.extras.fields("access").text(named) == "closed":
+        url = client.share(found.id, named, lasts)
+        session.terminal.say(f"whoever has this link may call port {named} for {lasts}")
     session.terminal.line(url)
     if session.terminal.is_conversation:
         webbrowser.open(url)

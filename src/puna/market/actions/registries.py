@@ -84,6 +84,14 @@ async def registry_of(tx: Transaction, account: str, registry: str) -> Registry:
     return found
 
 
+async def check_registry(tx: Transaction, account: str, registry: str) -> None:
+    """Refuse what is not the id of a credential, its name among it. Raises `NoSuchRegistry`."""
+    found = await db.registry_of(tx, account, registry)
+    if found is None or found.id != registry:
+        hint = f"its id is {found.id}" if found else ""
+        raise NoSuchRegistry(f"there is no registry credential {registry}", hint=hint)
+
+
 async def update_registry(
     tx: Transaction, seal: Seal, account: str, registry: str, credential: Credential
 ) -> Registry:

@@ -11,7 +11,7 @@ from datetime import datetime
 from puna.errors import NotFound, Unavailable
 from puna.market.actions import ids
 from puna.market.actions.accounts import check_may_act_on, check_may_manage
-from puna.market.actions.registries import registry_of
+from puna.market.actions.registries import check_registry
 from puna.market.actions.secrets import check_secrets
 from puna.market.actions.templates import template_of
 from puna.market.db import bills, pods as db
@@ -179,7 +179,7 @@ async def check_mentions(tx: Transaction, account: str, wish: Wish) -> None:
     """
     await check_secrets(tx, account, wish.spec.env)
     if wish.registry is not None:
-        await registry_of(tx, account, wish.registry)
+        await check_registry(tx, account, wish.registry)
     if wish.template is not None:
         await template_of(tx, account, wish.template)
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from puna.errors import Conflict, NotFound
 from puna.market.actions import ids
-from puna.market.actions.registries import registry_of
+from puna.market.actions.registries import check_registry
 from puna.market.db import templates as db
 from puna.market.db.database import Transaction
 from puna.market.db.templates import Template
@@ -114,7 +114,7 @@ async def delete_template(tx: Transaction, account: str, id_or_name: str) -> Non
 async def _check(tx: Transaction, account: str, wish: TemplateWish) -> None:
     check_template(wish)
     if wish.registry is not None:
-        await registry_of(tx, account, wish.registry)
+        await check_registry(tx, account, wish.registry)
 
 
 async def own_template(tx: Transaction, account: str, template: str) -> Template:

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from types import MappingProxyType
 
 from puna.errors import Conflict, Failed, Invalid
 from puna.units import Money
@@ -156,19 +155,6 @@ def _positive(amount: Money) -> Money:
     if amount <= 0:
         raise Invalid(f"an amount of {amount} moves nothing")
     return amount
-
-
-def balances_after(before: Mapping[Book, Money], entry: Entry) -> Mapping[Book, Money]:
-    """Return the balances of the books that an entry touches. Raises `NotEnoughMoney`."""
-    after: dict[Book, Money] = {}
-    for posting in entry.postings:
-        stood = after.get(posting.book, before.get(posting.book, Money(0)))
-        after[posting.book] = Money(stood + posting.amount)
-    for book, balance in after.items():
-        if balance < 0 and not book.may_owe:
-            short = Money(-balance)
-            raise NotEnoughMoney(f"{book} is short of {short} for: {entry.reason}")
-    return MappingProxyType(after)
 
 
 def balances_of(entries: Iterable[Entry]) -> Mapping[Book, Money]:

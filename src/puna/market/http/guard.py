@@ -19,7 +19,7 @@ from puna.market.gateway.proxy import Elsewhere
 from puna.market.http.again import Again
 from puna.market.http.auth import key_in
 from puna.market.http.limits import Limits
-from puna.market.http.reply import error_reply
+from puna.market.http.reply import NoSuchPath, error_reply
 from puna.market.http.watch import TOLD
 from puna.market.market import Market
 from puna.market.settings import MarketSettings
@@ -53,7 +53,7 @@ class ForeignOrigin(Denied):
 
 
 class InvalidAddress(Invalid):
-    """The address has a zero byte in it, which nothing is called by."""
+    """The question in an address has a zero byte in it, which nothing is called by."""
 
     code = "invalid_address"
 
@@ -219,8 +219,10 @@ class _Body:
 
 
 def _check_address(scope: Scope) -> None:
-    if "\0" in scope["path"] or b"%00" in scope["query_string"]:
-        raise InvalidAddress("an address has no zero byte in it")
+    if "\0" in scope["path"]:
+        raise NoSuchPath("there is nothing whose name has a zero byte in it")
+    if b"%00" in scope["query_string"]:
+        raise InvalidAddress("a question has no zero byte in it")
 
 
 def _cors(origin: str) -> dict[str, str]:

@@ -12,6 +12,7 @@ from fastapi import APIRouter, Depends, Query
 from puna.errors import NotFound
 from puna.market.actions import accounts
 from puna.market.actions.accounts import KeyWish, MadeKey, NoSuchAccount
+from puna.market.actions.earning import pay_owner
 from puna.market.db import directory, notices
 from puna.market.db.accounts import Account, ApiKey, account_of, revoke_key
 from puna.market.db.database import Transaction
@@ -133,6 +134,20 @@ async def grant(market: ThisMarket, wanted: wire.GrantCredit) -> wire.Granted:
         )
         balance = await balance_of(tx, renter(account.id))
     return wire.Granted(account=account.id, email=account.email, balance=exact(balance))
+
+
+@router.post("/payouts")
+async def pay_out(market: ThisMarket, wanted: wire.PayOut) -> wire.PaidOut:
+    """Note that an owner was paid what his machines have earned, or a part of it."""
+    amount = Money.parse(wanted.amount) if wanted.amount else None
+    async with writing(market) as tx:
+        paid = await pay_owner(tx, market.world, wanted.account, amount, once=wanted.once)
+    return wire.PaidOut(
+        account=paid.account.id,
+        email=paid.account.email,
+        amount=exact(paid.amount),
+        left=exact(paid.left),
+    )
 
 
 @router.get("/hosts")

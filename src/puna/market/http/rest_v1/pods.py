@@ -78,28 +78,20 @@ async def delete_pod(pod: Id, market: ThisMarket, caller: Renter) -> None:
         await act_on_pod(tx, market.world, caller, pod, Action.TERMINATE)
 
 
-@router.post("/{pod}/start")
-async def start_pod(pod: Id, market: ThisMarket, caller: Renter) -> PodV1:
-    """Start a pod that is stopped."""
-    async with writing(market) as tx:
-        found = await act_on_pod(tx, market.world, caller, pod, Action.START)
-        return pod_v1(await fact_of(tx, market, found))
+def _add(action: Action, told: str) -> None:
+    async def act(pod: Id, market: ThisMarket, caller: Renter) -> PodV1:
+        async with writing(market) as tx:
+            found = await act_on_pod(tx, market.world, caller, pod, action)
+            return pod_v1(await fact_of(tx, market, found))
+
+    router.add_api_route(
+        f"/{{pod}}/{action}", act, methods=["POST"], name=f"{action}_pod", description=told
+    )
 
 
-@router.post("/{pod}/stop")
-async def stop_pod(pod: Id, market: ThisMarket, caller: Renter) -> PodV1:
-    """Stop a pod and keep its volume."""
-    async with writing(market) as tx:
-        found = await act_on_pod(tx, market.world, caller, pod, Action.STOP)
-        return pod_v1(await fact_of(tx, market, found))
-
-
-@router.post("/{pod}/restart")
-async def restart_pod(pod: Id, market: ThisMarket, caller: Renter) -> PodV1:
-    """Restart the container of a pod."""
-    async with writing(market) as tx:
-        found = await act_on_pod(tx, market.world, caller, pod, Action.RESTART)
-        return pod_v1(await fact_of(tx, market, found))
+_add(Action.START, "Start a pod that is stopped.")
+_add(Action.STOP, "Stop a pod and keep its volume.")
+_add(Action.RESTART, "Restart the container of a pod.")
 
 
 @router.post("/{pod}/reset")

@@ -5,10 +5,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from puna.market.actions import templates as actions
-from puna.market.http.auth import Renter, ThisMarket, reading, writing
+from puna.market.actions.templates import official_templates
+from puna.market.http import kept
+from puna.market.http.auth import Renter, ThisMarket
 from puna.market.http.ids import Id
-from puna.market.http.pages import every
 from puna.market.http.rest_v1.words import template_change, template_v1, template_wish
 from puna.wire.runpod_v1 import CreateTemplateV1, TemplateV1, UpdateTemplateV1
 
@@ -24,34 +24,24 @@ async def list_templates(
     shows_official: Annotated[bool, Query(alias="includeRunpodTemplates")] = False,
 ) -> list[TemplateV1]:
     """Every template of the account, and those of others and of the market if asked for."""
-    account = caller.account.id
-    async with reading(market) as tx:
-        found = await every(
-            lambda after, most: actions.own_templates(tx, account, after=after, limit=most)
-        )
-        if shows_public:
-            others = await every(
-                lambda after, most: actions.public_templates(tx, after=after, limit=most)
-            )
-            found += [each for each in others if each.account != account]
+    found = await kept.own_templates(market, caller)
+    if shows_public:
+        found += await kept.others_templates(market, caller)
     if shows_official:
-        found += actions.official_templates()
+        found += official_templates()
     return [template_v1(each) for each in found]
 
 
 @router.post("")
 async def create_template(body: CreateTemplateV1, market: ThisMarket, caller: Renter) -> TemplateV1:
     """Make a template."""
-    wish = template_wish(body)
-    async with writing(market) as tx:
-        return template_v1(await actions.create_template(tx, market.world, caller.account.id, wish))
+    return template_v1(await kept.make_template(market, caller, template_wish(body)))
 
 
 @router.get("/{template}")
 async def get_template(template: Id, market: ThisMarket, caller: Renter) -> TemplateV1:
     """One template that the account may use."""
-    async with reading(market) as tx:
-        return template_v1(await actions.template_of(tx, caller.account.id, template))
+    return template_v1(await kept.see_template(market, caller, template))
 
 
 @router.patch("/{template}")
@@ -60,16 +50,13 @@ async def update_template(
     template: Id, body: UpdateTemplateV1, market: ThisMarket, caller: Renter
 ) -> TemplateV1:
     """Change a template of the account's own."""
-    account = caller.account.id
-    async with writing(market) as tx:
-        before = await actions.own_template(tx, account, template)
-        wish = template_change(body, before.wish)
-        return template_v1(await actions.update_template(tx, account, template, wish))
+    changed = await kept.change_template(
+        market, caller, template, lambda before: template_change(body, before)
+    )
+    return template_v1(changed)
 
 
 @router.delete("/{template}", status_code=HTTPStatus.NO_CONTENT)
 async def delete_template(template: Id, market: ThisMarket, caller: Renter) -> None:
     """Forget a template of the account's own."""
-    async with writing(market) as tx:
-        found = await actions.own_template(tx, caller.account.id, template)
-        await actions.delete_template(tx, caller.account.id, found.id)
+    await kept.forget_template(market, caller, template)
