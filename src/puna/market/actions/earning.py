@@ -58,7 +58,7 @@ async def pay_owner(
     if account is None:
         raise NoSuchAccount(f"there is no account {id_or_email}")
     book, key = Book(BookKind.HOST, account.id), f"payout:{once}"
-    await ledger.lock_book(tx, book)
+    await ledger.lock_books(tx, [book])
     earned_now = await ledger.balance_of(tx, book)
     if before := await entry_of(tx, key):
         paid = max(each for _, each in before.postings)
