@@ -9,7 +9,7 @@ import pytest
 
 from puna.agent.containers import HOST, POD, first_user
 from puna.agent.problems import NoRoom
-from puna.agent.volumes import can_make_images, make_image
+from puna.agent.volumes import can_make_images, grow_image, make_image
 from puna.errors import Failed
 from puna.units import Size
 from tests.agent.hosts import Host, a_host, an_order
@@ -100,3 +100,74 @@ async def test_a_mount_is_left_alone_when_something_else_is_wrong(
     await host.turns(20)
     assert (await host.report()).observed == "running"
     assert place.is_mount()
+
+
+def room_in(file: Path) -> int:
+    """Return how large the file system in a file says that it is."""
+    head = file.read_bytes()[1024:1056]
+    blocks, size = (
+        int.from_bytes(head[4:8], "little"),
+        1024 << int.from_bytes(head[24:28], "little"),
+    )
+    return blocks * size
+
+
+@needs_mkfs
+def test_one_that_is_there_grows_and_keeps_what_is_in_it(tmp_path: Path) -> None:
+    file = tmp_path / "p1.ext4"
+    make_image(file, Size(8 * MB), first_user("p1"))
+    grow_image(file, Size(24 * MB))
+    assert file.stat().st_size == 24 * MB
+    assert 23 * MB < room_in(file) <= 24 * MB
+    assert file.stat().st_blocks * 512 >= 23 * MB
+    assert [each.name for each in tmp_path.iterdir()] == ["p1.ext4"]
+
+
+@needs_mkfs
+@pytest.mark.parametrize("size", [0, 4 * MB, 8 * MB])
+def test_one_never_becomes_smaller(tmp_path: Path, size: int) -> None:
+    file = tmp_path / "p1.ext4"
+    make_image(file, Size(8 * MB), 0)
+    before = file.read_bytes()
+    grow_image(file, Size(size))
+    assert file.read_bytes() == before
+
+
+@needs_mkfs
+def test_one_whose_growth_was_broken_off_grows_again(tmp_path: Path) -> None:
+    file = tmp_path / "p1.ext4"
+    make_image(file, Size(8 * MB), 0)
+    with file.open("r+b") as opened:
+        opened.truncate(24 * MB)
+    (tmp_path / "p1.grows").touch()
+    grow_image(file, Size(24 * MB))
+    assert room_in(file) > 23 * MB
+
+
+@needs_mkfs
+def test_one_grows_no_larger_than_the_disk(tmp_path: Path) -> None:
+    file = tmp_path / "p1.ext4"
+    make_image(file, Size(8 * MB), 0)
+    with pytest.raises(NoRoom, match="cannot grow to"):
+        grow_image(file, Size(10**18))
+    assert file.stat().st_size == 8 * MB
+
+
+def test_what_is_no_file_system_does_not_grow(tmp_path: Path) -> None:
+    file = tmp_path / "p1.ext4"
+    file.write_bytes(bytes(MB))
+    with pytest.raises(Failed, match="a volume cannot grow"):
+        grow_image(file, Size(2 * MB))
+    assert (tmp_path / "p1.grows").exists()
+
+
+async def test_a_pod_whose_volume_grows_is_made_anew_with_it(tmp_path: Path) -> None:
+    if not can_make_images():
+        pytest.skip("volumes cannot be images here")
+    async with a_host(tmp_path, has_images=True) as host:
+        host.order(an_order(volume=8 * MB, volume_path="/workspace"))
+        await host.turns(5)
+        host.order(an_order(run=2, volume=16 * MB, volume_path="/workspace"))
+        await host.turns(5)
+        assert (await host.report()).run == 2
+    assert room_in(tmp_path / "p1.ext4") > 15 * MB

@@ -42,6 +42,7 @@ class Made:
     said: list[str] = field(default_factory=list)
     processor_s: float = 0
     received: int = 0
+    written: int = 0
 
 
 class ContainerEngine:
@@ -158,7 +159,7 @@ class ContainerEngine:
 
     async def _list(self, _: web.Request) -> web.Response:
         ours = [each for each in self.containers.values() if POD in each.body["Labels"]]
-        return web.json_response([{"Id": each.id, "SizeRw": 0} for each in ours])
+        return web.json_response([{"Id": each.id, "SizeRw": each.written} for each in ours])
 
     async def _create(self, request: web.Request) -> web.Response:
         return self._make(request.query["name"], await request.json())

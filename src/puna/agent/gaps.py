@@ -41,8 +41,9 @@ def gaps_of(nature: Nature, means: Means) -> Sequence[str]:
         found.append("a volume can grow beyond what was rented (needs Podman, root and mkfs.ext4)")
     if not means.limits_disk:
         found.append(
-            "what a pod writes beside its volume is bounded by a look twice a minute:"
-            " one that writes fast can take more until then (XFS with pquota bounds it)"
+            "what a pod writes beside its volume is bounded by looks, twice a minute and whenever"
+            " a gigabyte is gone: one that writes fast can take a little more (XFS with pquota"
+            " bounds it)"
         )
     return found
 

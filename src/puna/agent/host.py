@@ -25,7 +25,7 @@ from puna.agent.gaps import Means, can_limit_disk, gaps_of
 from puna.agent.hands import Estate, Hands
 from puna.agent.inventory import Stock, Wishes, disk_speed, look_around, stock_of
 from puna.agent.keeper import Keeper
-from puna.agent.limits import DiskWatch
+from puna.agent.limits import GLANCE, DiskWatch
 from puna.agent.link import MarketLink
 from puna.agent.notebook import Identity, Notebook, Offer
 from puna.agent.problems import EngineGone
@@ -164,16 +164,17 @@ class Host:
             await self._put_up_walls()
         keeper, clock = self._keeper(identity, nature, means)
         keeper.last_words = self._keep_log
-        disk = DiskWatch(self._engine, keeper, is_needed=not means.limits_disk)
         activity = Activity(self._world, self._engine, keeper)
         reach = PodReach(self._world, self._engine, keeper, activity.note)
         tunnel = Tunnel(self._world, reach, self._find_door)
         duties: list[Callable[[], Awaitable[None]]] = [
             self._every(_STATUS, self._look_at_the_owner),
-            self._every(_LOOK, disk.look),
             self._every(LOOK, activity.look),
             tunnel.run,
         ]
+        if not means.limits_disk:
+            disk = DiskWatch(self._world, self._engine, keeper, nature.folder)
+            duties.append(self._every(GLANCE, disk.glance))
         if not means.why_no_walls:
             duties.append(self._every(_LOOK, self._see_to_walls))
         around = Surroundings(

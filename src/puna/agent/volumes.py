@@ -10,6 +10,7 @@ import asyncio
 import os
 import shutil
 import subprocess
+from collections.abc import Collection
 from pathlib import Path
 
 from puna.agent.containers import HOST, POD, first_user, volume_name
@@ -35,13 +36,14 @@ class Volumes:
         self._has_images = has_images
 
     async def make(self, pod: str, size: Size) -> None:
-        """Make a pod's volume unless it is there. Raises `NoRoom`, `Failed`."""
-        name = volume_name(pod)
+        """Make a pod's volume, or let the one that is there grow. Raises `NoRoom`, `Failed`."""
+        name, file = volume_name(pod), self._folder / f"{pod}.ext4"
         if any(each.name == name for each in await self._engine.volumes()):
+            if self._has_images:
+                await asyncio.to_thread(grow_image, file, size)
             return
         options: dict[str, str] = {}
         if self._has_images:
-            file = self._folder / f"{pod}.ext4"
             await asyncio.to_thread(make_image, file, size, first_user(pod))
             options = {"type": "ext4", "device": str(file), "o": "loop,nodev,nosuid"}
         await self._engine.make_volume(name, {POD: pod, HOST: self._host}, options)
@@ -59,12 +61,14 @@ class Volumes:
         """Remove a pod's volume with all that is in it."""
         await self.let_go(pod)
         await self._engine.remove_volume(volume_name(pod))
-        await asyncio.to_thread((self._folder / f"{pod}.ext4").unlink, missing_ok=True)
+        file = self._folder / f"{pod}.ext4"
+        await asyncio.to_thread(file.unlink, missing_ok=True)
+        await asyncio.to_thread(_mark_of(file).unlink, missing_ok=True)
 
 
 def can_make_images() -> bool:
     """Return whether volumes can be images here: the tools, loop devices, and the right to them."""
-    has_tools = bool(shutil.which("mkfs.ext4") and shutil.which("mount"))
+    has_tools = all(map(shutil.which, ("mkfs.ext4", "resize2fs", "losetup", "mount")))
     return has_tools and os.geteuid() == 0 and Path("/dev/loop-control").exists()
 
 
@@ -89,6 +93,48 @@ def make_image(file: Path, size: Size, user: int) -> None:
         draft.unlink(missing_ok=True)
 
 
+def grow_image(file: Path, size: Size) -> None:
+    """Let a file system grow to `size`, with all that is in it. Blocks. It never becomes smaller.
+
+    A mark stands beside it until it has grown: whoever is killed in between does it again.
+    """
+    mark = _mark_of(file)
+    if not file.exists() or (file.stat().st_size >= size and not mark.exists()):
+        return
+    more, free = size - file.stat().st_size, shutil.disk_usage(file.parent).free
+    if more > 0 and free < more + _SPARE:
+        raise NoRoom(f"a volume cannot grow to {size}: {Size(free)} are free on this host")
+    try:
+        mark.touch()
+        _take_room(file, size)
+        _grow_file_system(file)
+        _take_room(file, size)  # a rest too small for a block was cut off
+    except OSError as error:
+        raise NoRoom(f"a volume cannot grow to {size}: {error.strerror}") from error
+    mark.unlink()
+
+
+def _take_room(file: Path, size: Size) -> None:
+    with file.open("r+b") as opened:
+        os.posix_fallocate(opened.fileno(), 0, size)
+
+
+def _grow_file_system(file: Path) -> None:
+    """Let a file system fill its file, mounted or not."""
+    device = _output("losetup", "--associated", str(file), "--noheadings", "--output", "NAME")
+    if device:
+        said = _run("losetup", "--set-capacity", device) or _run("resize2fs", device)
+    else:
+        checked = _run("e2fsck", "-f", "-p", str(file), fine=(0, 1))
+        said = checked or _run("resize2fs", str(file))
+    if said:
+        raise Failed(f"a volume cannot grow: {said}")
+
+
+def _mark_of(file: Path) -> Path:
+    return file.with_suffix(".grows")
+
+
 def _let_go(folder: Path) -> bool:
     """Unmount a volume that no container has; Podman 4 forgets some that it has mounted itself."""
     was_mounted = folder.is_mount()
@@ -105,8 +151,16 @@ def _format(file: Path, user: int) -> None:
         raise Failed(f"a volume cannot be made: {said}")
 
 
-def _run(*words: str) -> str:
+def _run(*words: str, fine: Collection[int] = (0,)) -> str:
     """Run a program of the system's; return what it complains of, or nothing."""
     done = subprocess.run(words, capture_output=True, check=False)  # noqa: S603 - fixed words, no shell
-    said = one_line(done.stderr.decode(errors="replace"))
-    return said or f"{words[0]} ended with {done.returncode}" if done.returncode else ""
+    if done.returncode in fine:
+        return ""
+    said = one_line((done.stderr or done.stdout).decode(errors="replace"))
+    return said or f"{words[0]} ended with {done.returncode}"
+
+
+def _output(*words: str) -> str:
+    """Return the first line that a program of the system's prints."""
+    done = subprocess.run(words, capture_output=True, check=False)  # noqa: S603 - fixed words, no shell
+    return done.stdout.decode(errors="replace").partition("\n")[0].strip()
