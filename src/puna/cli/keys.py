@@ -72,7 +72,7 @@ def create(  # noqa: PLR0913 - one for each option
     session.terminal.line(secret)
 
 
-@keys.command("list")
+@keys.command("list", short_help="List the keys.")
 @pass_session
 def list_keys(session: Session) -> None:
     """List the keys: what each may do, when it was used and until when it is good."""
@@ -94,7 +94,7 @@ def list_keys(session: Session) -> None:
     session.terminal.line(table(header, rows, session.terminal.screen_language))
 
 
-@keys.command()
+@keys.command(short_help="Let a key open nothing from now on.")
 @click.argument("name")
 @pass_session
 def revoke(session: Session, *, name: str) -> None:

@@ -62,7 +62,7 @@ def accounts(ctx: click.Context, *, limit: int, as_json: bool) -> None:
         _show(session, found, as_json=as_json, header=_ACCOUNTS, row=_account_row)
 
 
-@accounts.command("open")
+@accounts.command("open", short_help="Open an account for EMAIL, and print its first key.")
 @click.argument("email")
 @click.option("--admin", is_flag=True, help="An operator of the market.")
 @_JSON
@@ -213,7 +213,7 @@ def tokens(ctx: click.Context, *, limit: int, as_json: bool) -> None:
         )
 
 
-@tokens.command("make")
+@tokens.command("make", short_help="Make a token by which one machine may join within a day.")
 @click.argument("account")
 @click.option(
     "--secure", is_flag=True, help="The machine stands in a data centre that you vouch for."

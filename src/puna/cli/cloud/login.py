@@ -73,7 +73,7 @@ def status(session: Session, *, as_json: bool) -> None:
         session.terminal.line(f"{name:<9}{value}")
 
 
-@cloud.command()
+@cloud.command(short_help="Forget the cloud and its key on this machine.")
 @pass_session
 def logout(session: Session) -> None:
     """Forget the cloud and its key on this machine; the key itself stays good."""
@@ -140,7 +140,9 @@ def revoke_key(session: Session, *, key: str) -> None:
     session.terminal.tell(f"revoked '{key}'")
 
 
-@cloud.command("ssh-keys")
+@cloud.command(
+    "ssh-keys", short_help="List, add or remove the public keys that lead into your pods."
+)
 @click.option(
     "--add", type=click.Path(path_type=Path), help="A file such as ~/.ssh/id_ed25519.pub."
 )

@@ -112,7 +112,7 @@ def _reason_name(pod: CloudPod) -> str:
     return "last end" if pod.status == "RUNNING" else "reason"
 
 
-@pods.command()
+@pods.command(short_help="Show the log of POD.")
 @click.argument("pod")
 @click.option("-f", "--follow", is_flag=True, help="Go on until Ctrl-C.")
 @click.option("--tail", type=click.IntRange(0, 5000), default=100, help="Lines from before.")
@@ -248,7 +248,7 @@ def _acts(name: str, wanted: set[str], told: str) -> None:
 
 _MORE = {
     "start": " again, on its own machine if it has a volume",
-    "stop": "; its volume is kept, at a price, and everything else is lost",
+    "stop": "; its volume is kept, at a price, and the rest is lost",
     "restart": ": its container begins anew, where it is",
 }
 _acts("start", {"RUNNING", "ERROR"}, "is started")
@@ -256,7 +256,7 @@ _acts("stop", {"EXITED", "TERMINATED"}, "is stopped")
 _acts("restart", {"RUNNING", "ERROR"}, "is restarted")
 
 
-@pods.command()
+@pods.command(short_help="End POD, and wait for the proof that nothing of it runs.")
 @click.argument("pod")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--detach", is_flag=True, help="Do not wait for the proof that nothing runs.")
