@@ -262,7 +262,7 @@ def test_money_is_time_at_a_price() -> None:
 
 def test_without_its_packages_it_says_which_to_install() -> None:
     program = (
-        "import sys; sys.modules['duckdb'] = None; sys.argv = ['puna', 'batch', 'run', 'a'];"
+        "import sys; sys.modules['pyarrow'] = None; sys.argv = ['puna', 'batch', 'run', 'a'];"
         "from puna.cli.main import main; main()"
     )
     ran = subprocess.run(
@@ -270,7 +270,7 @@ def test_without_its_packages_it_says_which_to_install() -> None:
     )
     assert (ran.returncode, ran.stdout) == (1, "")
     assert ran.stderr == (
-        "Error: puna batch needs the package duckdb, which is not installed\n"
+        "Error: puna batch needs the package pyarrow, which is not installed\n"
         "install it with: pip install 'puna[batch]'\n"
     )
 

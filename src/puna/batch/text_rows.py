@@ -1,6 +1,6 @@
 """Rows of text formats: CSV, TSV, JSON Lines and plain lines, one bad row never costing another.
 
-Python's own parsers read them, line by line, since those of pyarrow and duckdb take a whole block
+Python's own parsers read them, line by line, since those of pyarrow take a whole block
 to be wrong where one line is: a quote that nobody closes must cost its own line and not the rest of
 the file. They read half a million rows a second, a thousand times what a model does.
 """

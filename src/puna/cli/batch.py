@@ -11,7 +11,7 @@ from puna.cli.extras import Extra, ExtraCommands, Row
 class BatchCommands(ExtraCommands):
     """The commands of `puna batch`."""
 
-    extra = Extra("batch", frozenset({"duckdb", "jinja2", "numpy", "pyarrow"}))
+    extra = Extra("batch", frozenset({"jinja2", "numpy", "pyarrow"}))
     rows: ClassVar[Mapping[str, Row]] = {
         "run": Row(
             "puna.cli.batch_run", "run", "Compute every row of a file, or go on where it stopped"
