@@ -11,6 +11,8 @@ import traceback
 
 from tests.simulation.market_life import TURNS, live_through
 
+SHOWN_EACH = 100
+
 
 async def live(seeds: range, turns: int) -> int:
     failed = 0
@@ -21,6 +23,8 @@ async def live(seeds: range, turns: int) -> int:
         except Exception:  # noqa: BLE001 - it is told, and the next is lived
             failed += 1
             print(f"seed {seed} failed:\n{traceback.format_exc(limit=-3)}", flush=True)  # noqa: T201
+        if (seed + 1) % SHOWN_EACH == 0:
+            print(f"{seed + 1 - seeds[0]} seeds, {failed} failed", flush=True)  # noqa: T201
     lasted = time.monotonic() - began
     print(f"{len(seeds)} seeds from {seeds[0]}, {failed} failed, {lasted:.0f} s")  # noqa: T201
     return failed
