@@ -1,21 +1,25 @@
 """A real market is killed, cut off from its database and flooded; money and pods stay whole."""
 
+import asyncio
+import os
 import random
 import signal
 import socket
-import sqlite3
+import subprocess
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import psutil
 import pytest
+from sqlalchemy import text
 
+from puna.market.db.database import Database, sqlite_address
 from tests.databases import Cluster, postgresql
 from tests.market.lots import CARD
 from tests.market.processes import Refused, Restless, ServingMarket, ask, obey
@@ -32,6 +36,8 @@ POD = {
     "disk": 20,
     "env": {},
 }
+
+LAST = {**POD, "name": "last"}
 
 
 @pytest.fixture(scope="module")
@@ -54,15 +60,17 @@ class Town:
         self.made: list[str] = []
         self.tried = 0
 
-    def obey(self) -> None:
+    def obey(self) -> bool:
         for host in self.hosts:
             obey(self.market.url, host)
+        return True
 
     def rent(self) -> None:
-        """Rent a pod with a name that no other has, or terminate one."""
-        if self.made and self.dice.random() < 0.5:
-            pod = self.made.pop()
-            ask(self.market.url, f"/v2/pods/{pod}", key=self.key, method="DELETE")
+        """Rent a pod with a name that no other has, or stop, start or terminate one."""
+        if self.made and self.dice.random() < 0.6:
+            verb = self.dice.choice(["terminate", "terminate", "stop", "start"])
+            pod = self.made.pop() if verb == "terminate" else self.dice.choice(self.made)
+            ask(self.market.url, f"/v2/pods/{pod}/action", {"action": verb}, key=self.key)
             return
         self.tried += 1
         wanted = {**POD, "name": f"pod{self.tried}"}
@@ -83,6 +91,8 @@ class Town:
         assert sum(float(each) for each in status["money"].values()) == pytest.approx(0, abs=1e-9)
         names = Counter(pod["name"] for pod in self.pods())
         assert max(names.values(), default=1) == 1
+        told = [each for host in self.hosts for each in host.orders.pods if each.want == "run"]
+        assert len(told) == len({each.pod for each in told})
 
     def end(self) -> None:
         """Terminate everything, and see that all that was held came back."""
@@ -119,32 +129,92 @@ def quick(home: Path, **environ: str) -> ServingMarket:
     return ServingMarket(home, **{"PUNA_MARKET_RATE_LIMIT": "0", **settings})
 
 
-def doubled(home: Path) -> list[Any]:
+async def doubled(address: str) -> list[Any]:
     """Return what was charged twice: a second of a pod's item in two lines."""
-    with closing(sqlite3.connect(home / "market" / "market.db")) as database:
-        lines = (
-            "select a.pod from bill_lines a join bill_lines b on a.pod = b.pod"
-            " and a.item = b.item and a.entry < b.entry and a.start < b.end and b.start < a.end"
-        )
-        return database.execute(lines).fetchall()
+    lines = (
+        "select a.pod from bill_lines a join bill_lines b on a.pod = b.pod"
+        ' and a.item = b.item and a.entry < b.entry and a.start < b."end" and b.start < a."end"'
+    )
+    database = await Database.open(address)
+    try:
+        async with database.reading() as tx:
+            return list(await tx.execute(text(lines)))
+    finally:
+        await database.close()
 
 
-def test_killed_at_any_time_it_goes_on_and_nothing_is_doubled(tmp_path: Path) -> None:
-    market = quick(tmp_path)
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_killed_at_any_time_it_goes_on_and_nothing_is_doubled(
+    tmp_path: Path, kind: str, request: pytest.FixtureRequest
+) -> None:
+    address = sqlite_address(tmp_path / "market.db")
+    if kind == "postgresql":
+        address = request.getfixturevalue("cluster").address()
+    market = quick(tmp_path, PUNA_MARKET_DATABASE=address)
     town = Town(market)
     with Restless(town.obey), Restless(town.rent):
         for _ in range(KILLS):
             time.sleep(town.dice.uniform(0.2, 1.2))
             with market:
                 market.end(signal.SIGKILL)
-            market = town.market = quick(tmp_path)
+            market = town.market = quick(tmp_path, PUNA_MARKET_DATABASE=address)
     with market:
         town.check()
         town.end()
         town.check()
         assert market.end() == 0
     assert town.tried > KILLS
-    assert doubled(tmp_path) == []
+    assert asyncio.run(doubled(address)) == []
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of its own, with room for little."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    words = ["mount", "-t", "tmpfs", "-o", "size=6m", "puna", str(folder)]
+    if os.geteuid() or subprocess.run(words, check=False, capture_output=True).returncode:
+        pytest.skip("no disk can be made here")
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def refusal_of(town: Town) -> Refused | None:
+    """Open some accounts; return what is said against it, if anything."""
+    for number in range(20):
+        wanted = {"email": f"{town.dice.random()}{'x' * 200}@b{number}.org"}
+        try:
+            ask(town.market.url, "/operator/v1/accounts", wanted, key=town.admin)
+        except Refused as refused:
+            return refused
+    return None
+
+
+def test_a_full_disk_is_said_and_over_when_there_is_room(tmp_path: Path, small_disk: Path) -> None:
+    """SQLite: what cannot be kept is refused whole; who only looks is answered."""
+    address = sqlite_address(small_disk / "market.db")
+    with quick(tmp_path, PUNA_MARKET_DATABASE=address) as market:
+        town = Town(market)
+        town.obey()
+        town.rent()
+        filler = small_disk / "filler"
+        with suppress(OSError), filler.open("wb", buffering=0) as file:
+            while file.write(bytes(4096)):
+                pass
+        with Restless(town.obey):
+            eventually(lambda: refusal_of(town) is not None)
+            refused = refusal_of(town)
+        assert refused is not None
+        assert "is full" in str(refused)
+        assert (refused.status, refused.headers["retry-after"]) == (503, "5")
+        assert town.pods()
+        filler.unlink()
+        eventually(lambda: market.operate("/accounts", {"email": "b@b.org"}, key=town.admin))
+        eventually(town.obey)
+        town.check()
+        town.end()
+        assert market.end() == 0
+    assert asyncio.run(doubled(address)) == []
 
 
 def test_a_database_that_is_gone_is_survived(tmp_path: Path, cluster: Cluster) -> None:
@@ -187,6 +257,7 @@ def test_two_processes_on_one_postgresql_are_one_market(tmp_path: Path, cluster:
         assert with_key.admin_key
         assert not without.admin_key
         town = Town(with_key)
+        assert sorted(of_the_last_card(town, [one, other])) == [201, 400]
         with Restless(town.obey), Restless(town.rent):
             eventually(lambda: len(town.pods()) > 1)
             town.market = without
@@ -195,6 +266,33 @@ def test_two_processes_on_one_postgresql_are_one_market(tmp_path: Path, cluster:
             time.sleep(2)
         town.check()
         town.end()
+
+
+def of_the_last_card(town: Town, markets: list[ServingMarket]) -> list[int]:
+    """Let one renter ask each process at once for what is left; return what they were told."""
+    town.obey()
+    for _ in range(3):
+        town.made.append(ask(town.market.url, "/v2/pods", LAST, key=town.key)["id"])
+    told: list[int] = []
+    start = threading.Barrier(len(markets))
+
+    def rent(market: ServingMarket) -> None:
+        start.wait()
+        try:
+            town.made.append(ask(market.url, "/v2/pods", LAST, key=town.key)["id"])
+            told.append(201)
+        except Refused as refused:
+            told.append(refused.status)
+
+    threads = [threading.Thread(target=rent, args=(each,)) for each in markets]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for pod in town.made:
+        ask(town.market.url, f"/v2/pods/{pod}", key=town.key, method="DELETE")
+    town.made.clear()
+    return told
 
 
 def test_one_process_has_a_file_and_a_stop_lets_waiting_hosts_go(tmp_path: Path) -> None:

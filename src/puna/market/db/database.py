@@ -10,16 +10,17 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from traceback import walk_tb
-from typing import Self
+from typing import Self, cast
 
 import asyncpg
 from filelock import FileLock, Timeout
 from sqlalchemy import Connection, event, func, make_url, select
-from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.engine.interfaces import AdaptedConnection, DBAPIConnection
 from sqlalchemy.exc import (
     ArgumentError,
     DataError,
     DBAPIError,
+    DisconnectionError,
     InterfaceError,
     OperationalError,
     TimeoutError as PoolTimeout,
@@ -31,6 +32,8 @@ from puna.market.db.migrate import upgrade
 from puna.market.db.workers import Workers
 
 _WAIT_MS = 30_000
+_KEPT = 16
+"""Connections that are kept; to make one takes longer than most transactions."""
 _READS = "puna_reads"
 _CHANNEL = "puna_market"
 _FLOOR = 0x70756E61
@@ -270,14 +273,28 @@ def _engine(address: str) -> tuple[AsyncEngine, Workers | None]:
             hint="use sqlite:///PATH or postgresql://USER@HOST/NAME",
         )
     if driver.startswith("postgresql"):
-        return create_async_engine(url.set(drivername=driver), pool_pre_ping=True), None
+        engine = create_async_engine(url.set(drivername=driver), pool_size=_KEPT)
+        event.listen(engine.sync_engine, "checkout", _refuse_lost)
+        return engine, None
     workers = Workers()
     engine = create_async_engine(
-        url.set(drivername=driver), connect_args={"async_creator_fn": workers.connect}
+        url.set(drivername=driver),
+        pool_size=_KEPT,
+        connect_args={"async_creator_fn": workers.connect},
     )
     event.listen(engine.sync_engine, "connect", _prepare)
     event.listen(engine.sync_engine, "begin", _begin)
     return engine, workers
+
+
+def _refuse_lost(connection: DBAPIConnection, record: object, proxy: object) -> None:
+    """Have another connection made instead of one that the server has ended meanwhile.
+
+    The driver knows it; to ask the server each time would cost every transaction a journey.
+    """
+    del record, proxy
+    if cast("AdaptedConnection", connection).driver_connection.is_closed():
+        raise DisconnectionError
 
 
 def _prepare(connection: DBAPIConnection, record: object) -> None:
