@@ -269,6 +269,14 @@ def test_status_shows_pods_and_trouble(tmp_path: Path) -> None:
         assert words in out
 
 
+@pytest.mark.parametrize(("count", "words"), [(1, "1 image, 2 GB"), (3, "3 images, 2 GB")])
+def test_status_shows_images_that_no_pod_needs(tmp_path: Path, count: int, words: str) -> None:
+    images = {"count": count, "size": 2 * 10**9, "limit": 50 * 10**9, "removed": 1}
+    a_host(tmp_path).write_status(told(images=images), "1")
+    assert f"No pod needs {words}; they may take 50 GB" in agent(tmp_path, "status").out
+    assert json.loads(agent(tmp_path, "status", "--json").out)["images"] == images
+
+
 def test_an_old_status_is_no_running_agent(tmp_path: Path) -> None:
     notebook = a_host(tmp_path)
     old = (NOW - timedelta(minutes=5)).isoformat()

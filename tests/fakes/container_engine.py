@@ -52,6 +52,8 @@ class ContainerEngine:
         self.world = world
         self.containers: dict[str, Made] = {}
         self.images: set[str] = set()
+        self.sizes: dict[str, int] = {}
+        """Bytes that images take, where it matters."""
         self.registry: set[str] = set()
         """Images that can be pulled; others are not known there."""
         self.logins: dict[str, str] = {}
@@ -286,10 +288,14 @@ class ContainerEngine:
     async def _image(self, request: web.Request) -> web.Response:
         if request.match_info["name"] not in self.images:
             return _no(404, "no such image")
-        return web.json_response({"Id": request.match_info["name"]})
+        name = request.match_info["name"]
+        return web.json_response({"Id": f"sha256:{name}", "Size": self.sizes.get(name, 0)})
 
     async def _remove_image(self, request: web.Request) -> web.Response:
-        self.images.discard(request.match_info["name"])
+        image = request.match_info["name"]
+        if any(each.body["Image"] == image for each in self.containers.values()):
+            return _no(409, f"image {image} is in use by a container")
+        self.images.discard(image)
         return web.json_response([])
 
     async def _list_volumes(self, _: web.Request) -> web.Response:

@@ -34,6 +34,7 @@ from puna.agent.shown import (
 )
 from puna.net import named_session, socket_session
 from puna.text import one_line
+from puna.units import Size
 
 SOCKETS = (
     Path("/run/podman/podman.sock"),
@@ -105,6 +106,13 @@ class Engine:
         except NotOnEngine:
             return False
         return True
+
+    async def image(self, image: str) -> tuple[str, Size]:
+        """Return the id and the size of an image. Raises `NotOnEngine`, `UnusablePod`."""
+        check_image(image)
+        with _translated():
+            about = await self._docker.images.inspect(image)
+        return str(about.get("Id") or image), Size(int(about.get("Size") or 0))
 
     async def pull(self, image: str, login: Login | None = None) -> AsyncIterator[Pulling]:
         """Fetch an image, and tell how far it is. Raises `EngineRefused`, `UnusablePod`."""

@@ -7,7 +7,7 @@ import resource
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -23,6 +23,7 @@ from puna.agent.engine import SOCKETS, Engine
 from puna.agent.farewell import farewell
 from puna.agent.gaps import Means, can_limit_disk, gaps_of
 from puna.agent.hands import Estate, Hands
+from puna.agent.images import SWEEP, ImageWatch
 from puna.agent.inventory import Stock, Wishes, disk_speed, look_around, stock_of
 from puna.agent.keeper import Keeper
 from puna.agent.limits import GLANCE, DiskWatch
@@ -172,6 +173,8 @@ class Host:
             self._every(LOOK, activity.look),
             tunnel.run,
         ]
+        images = ImageWatch(self._world, self._engine, keeper, self._settings.images)
+        duties.append(self._every(SWEEP, images.look))
         if not means.limits_disk:
             disk = DiskWatch(self._world, self._engine, keeper, nature.folder)
             duties.append(self._every(GLANCE, disk.glance))
@@ -186,7 +189,7 @@ class Host:
         agent = Agent(keeper, self._link, clock, self._notebook, around)
         async with asyncio.TaskGroup() as group:
             group.create_task(agent.run())
-            group.create_task(self._tell_status(agent, keeper, identity))
+            group.create_task(self._tell_status(agent, keeper, identity, images))
 
     def _keeper(
         self, identity: Identity, nature: Nature, means: Means
@@ -263,9 +266,12 @@ class Host:
         said = [Said(at=each.at, text=each.text) for each in lines]
         await self._link.ask("/log", Ended(pod=pod, run=run, lines=said), Taken)
 
-    async def _tell_status(self, agent: Agent, keeper: Keeper, identity: Identity) -> None:
+    async def _tell_status(
+        self, agent: Agent, keeper: Keeper, identity: Identity, images: ImageWatch
+    ) -> None:
         while True:
-            status = status_of(agent, keeper, identity, self._terms(), self._world.now())
+            status = dict(status_of(agent, keeper, identity, self._terms(), self._world.now()))
+            status["images"] = asdict(images.unused) | {"limit": self._settings.images}
             with suppress(OSError):
                 self._notebook.write_status(json.dumps(status), self._world.token())
             await self._world.wait(_STATUS)

@@ -98,6 +98,8 @@ class Keeper:
             pulled=set(kept.pulled),
             idle={each.pod: each.run for each in kept.orders if each.is_idle},
         )
+        self.fetched: Mapping[str, datetime | None] = dict(kept.fetched)
+        """Images that were not here before, and since when no pod needs each; None for needed."""
         self.idled: Mapping[tuple[str, int], timedelta] = {
             (each.pod, each.run): timedelta(seconds=each.idled_s) for each in kept.orders
         }
@@ -133,7 +135,12 @@ class Keeper:
             )
             for each in self._memory.kept
         ]
-        return Kept(sequence=sequence, orders=orders, pulled=sorted(self._memory.pulled))
+        return Kept(
+            sequence=sequence,
+            orders=orders,
+            pulled=sorted(self._memory.pulled),
+            fetched=dict(self.fetched),
+        )
 
     @property
     def next_deadline(self) -> datetime | None:
@@ -162,6 +169,18 @@ class Keeper:
             self._memory.barred[pod] = told.order.run
             self._give_up(pod, told.order.run, reason)
             self.nudged.set()
+
+    @property
+    def needed_images(self) -> frozenset[str] | None:
+        """The images of all pods that are here; None before the market's first word."""
+        told = self._memory.told
+        return None if told is None else frozenset(each.design.image for each in told.values())
+
+    def lose_image(self, image: str) -> None:
+        """Forget an image that is not here any more: it is fetched again when it is needed."""
+        self.fetched = {name: at for name, at in self.fetched.items() if name != image}
+        gone = {key for key in self._memory.pulled if key.partition(" ")[0] == image}
+        self._memory.pulled -= gone
 
     @property
     def idle_stops(self) -> Mapping[str, timedelta]:
@@ -321,7 +340,10 @@ class Keeper:
             self._give_up(step.pod, told.order.run, told.flaw)
             return
         image, key, memory = told.design.image, step.image, self._memory
-        if not (self._trusts_local and await self._engine.has_image(image)):
+        was_here = await self._engine.has_image(image)
+        if not was_here:
+            self.fetched = {**self.fetched, image: None}
+        if not (self._trusts_local and was_here):
             self._say_of_image(key, f"pulling {image}")
             async for line in self._hands.pull(image, told.login):
                 failures = memory.pulls[key].failures

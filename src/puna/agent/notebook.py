@@ -99,6 +99,8 @@ class Kept(Page):
     orders: list[KeptOrder] = []
     pulled: list[str] = []
     """Images that we fetched, each with a digest of the login that it took."""
+    fetched: dict[str, datetime | None] = {}
+    """Those that were not here before, and since when no pod needs them."""
 
 
 _P = TypeVar("_P", bound=Page)

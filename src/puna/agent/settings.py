@@ -6,6 +6,7 @@ from pathlib import Path
 
 from puna.readers import read_flag, read_folder, read_text
 from puna.settings import Setting, load_room, read_home
+from puna.units import Size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +21,8 @@ class AgentSettings:
     """The name of the pods' network on the engine."""
     volumes: Path | None
     """Where volumes lie; None for the agent's folder."""
+    images: Size
+    """What images that no pod needs may take of the disk."""
     token: str
     """By which it joins a market, where no other is given."""
     local_images: bool
@@ -44,6 +47,12 @@ AGENT_ROWS: tuple[Setting, ...] = (
     ),
     Setting("agent_network", read_text, "puna", "the name of the pods' network on the engine"),
     Setting("agent_volumes", read_folder, "", "where volumes lie (volumes in the agent's folder)"),
+    Setting(
+        "agent_images",
+        Size.parse,
+        "50GB",
+        "what images of renters that no pod needs may take of the disk; the rest is removed",
+    ),
     Setting(
         "agent_token",
         read_text,

@@ -13,7 +13,7 @@ from puna.agent.notebook import Notebook
 from puna.agent.settings import load_agent_settings
 from puna.cli.session import Session, pass_session
 from puna.cli.view import table
-from puna.units import Money, relative_time
+from puna.units import Money, Size, relative_time
 
 _FRESH = timedelta(seconds=30)
 
@@ -58,6 +58,10 @@ def lines_of(market: str, host: str, told: Mapping[str, Any], now: datetime) -> 
         lines.append("The offer is paused: no new pods come.")
     rows = [(p["pod"], str(p["run"]), p["state"], p["reason"]) for p in told.get("pods") or ()]
     lines.append(table(("POD", "RUN", "STATE", "WHY"), rows) if rows else "No pods are here.")
+    if images := told.get("images"):
+        size, limit = Size(images["size"]), Size(images["limit"])
+        count = f"1 image, {size}" if images["count"] == 1 else f"{images['count']} images, {size}"
+        lines.append(f"No pod needs {count}; they may take {limit} (PUNA_AGENT_IMAGES).")
     return lines
 
 
