@@ -67,6 +67,14 @@ async def test_what_is_told_has_a_shape(serving: MarketServing, path: str, model
     assert model in told["components"]["schemas"]
 
 
+async def test_who_needs_no_key_is_told_so(serving: MarketServing) -> None:
+    paths = (await serving.ask("GET", "/openapi.json")).json["paths"]
+    assert paths["/health"]["get"]["security"] == []
+    assert "security" not in paths["/v2/pods"]["get"]
+    failure = paths["/graphql"]["post"]["responses"]["401"]["content"]["application/json"]
+    assert failure["schema"]["required"] == ["errors"]
+
+
 def test_what_is_of_no_dialect_fails_in_the_markets_own_words() -> None:
     described = complete({"paths": {"/market/v1/x": {"get": {"responses": {}}}}})
     failure = described["paths"]["/market/v1/x"]["get"]["responses"]["404"]

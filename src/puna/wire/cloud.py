@@ -7,7 +7,7 @@ are objects with one array and `after`, which asks for the next page and is empt
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, model_validator
 from pydantic.alias_generators import to_camel
 
 from puna.wire.runpod_rest import storable
@@ -292,7 +292,7 @@ class KeyRequest(Asked):
     """`POST /v2/puna/keys`."""
 
     name: str = Field(min_length=1, max_length=64)
-    read_only: bool = False
+    read_only: StrictBool = False
     expires_after: str = Field(default="", max_length=_WORD)
     """Such as `30d` or `12h`; empty for never."""
 

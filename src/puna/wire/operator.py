@@ -6,7 +6,7 @@ id that was seen, and `next` is what to ask with for the next page, empty at the
 
 from datetime import datetime
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 
 from puna.wire.runpod_rest import storable
 
@@ -58,7 +58,7 @@ class OpenAccount(Wanted):
     """`POST PATH/accounts`: an account, with its first key."""
 
     email: str = Field(min_length=3, max_length=320, pattern=r"^[^\s@]+@[^\s@]+$")
-    is_admin: bool = False
+    is_admin: StrictBool = False
 
 
 class KeyShown(Message):
@@ -94,7 +94,7 @@ class MakeKey(Wanted):
 
     account: str
     name: str = Field(default="key", min_length=1, max_length=64)
-    may_write: bool = True
+    may_write: StrictBool = True
     lives_s: int | None = Field(default=None, ge=1, le=100 * 366 * 86_400)
 
 
@@ -163,7 +163,7 @@ class Hosts(Message):
 class ChangeHost(Wanted):
     """`PATCH PATH/hosts/{id}`: a host that is drained gets no new pod."""
 
-    is_draining: bool
+    is_draining: StrictBool
 
 
 class MakeToken(Wanted):

@@ -46,6 +46,13 @@ _ERROR = {
         "status": {"type": "integer"},
     },
 }
+_OPEN = frozenset({"/health"})
+"""What needs no key."""
+_OF_GRAPHQL = {
+    "type": "object",
+    "required": ["errors"],
+    "properties": {"errors": {"type": "array", "items": {"type": "object"}}},
+}
 _OF_NO_DIALECT = {
     "type": "object",
     "required": ["error", "code"],
@@ -80,6 +87,8 @@ def complete(described: dict[str, Any]) -> dict[str, Any]:
     for path, operations in described["paths"].items():
         for operation in operations.values():
             operation["responses"] = _answers(path, operation)
+            if path in _OPEN:
+                operation["security"] = []
     key = {"bearer": {"type": "http", "scheme": "bearer"}}
     components = {**described.get("components", {}), "securitySchemes": key}
     return {**described, "components": components, "security": [{"bearer": []}]}
@@ -104,4 +113,6 @@ def _failure(path: str, code: HTTPStatus) -> Mapping[str, Any]:
         kind, schema = "application/problem+json", _PROBLEM
     if _is_v1(path):
         schema = _ERROR
+    if path == "/graphql":
+        schema = _OF_GRAPHQL
     return {"description": code.phrase, "content": {kind: {"schema": schema}}}

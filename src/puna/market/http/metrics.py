@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from fastapi import APIRouter, Depends
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 
 from puna.market.db.directory import Sums, sums
 from puna.market.http.auth import ThisMarket, operator, reading
@@ -13,7 +13,7 @@ from puna.node.api.metrics import TEXT_TYPE, head, sample
 router = APIRouter(dependencies=[Depends(operator)])
 
 
-@router.get("/metrics")
+@router.get("/metrics", response_class=PlainTextResponse)
 async def metrics(market: ThisMarket) -> Response:
     """Tell what this process counted, and what the database holds."""
     async with reading(market) as tx:
