@@ -135,3 +135,14 @@ async def test_who_wants_what_is_not_there_is_told_what_to_do_instead(
     error = await graphql.error(f"mutation {{ {mutation} }}")
     assert error["extensions"]["code"] == "not_offered"
     assert instead in error["message"]
+
+
+async def test_no_card_is_one_of_a_cluster(graphql: Speaking) -> None:
+    query = "{ gpuTypes(input: {cluster: true}) { id } }"
+    assert await graphql.ask(query) == {"gpuTypes": []}
+
+
+async def test_flavours_say_how_much_disk_each_processor_may_have(graphql: Speaking) -> None:
+    found = (await graphql.ask("{ cpuFlavors { id diskLimitPerVcpu } }"))["cpuFlavors"]
+    limits = {each["id"]: each["diskLimitPerVcpu"] for each in found}
+    assert (limits["cpu3c"], limits["cpu5g"]) == (10, 15)

@@ -77,6 +77,12 @@ QUESTIONS: Mapping[str, str] = {
         listingFromRepo(repoOwner: "a", repoName: "b") {{ {LISTING} }} }}""",
     "runpodctl model list": f"""{{ myModels {{ {MODEL} }}
         myModel(owner: "a", name: "b") {{ {MODEL} }} }}""",
+    "dstack catalogue": """query GpuTypes($lowest: GpuLowestPriceInput, $types: GpuTypeFilter) {
+        gpuTypes(input: $types) { id displayName memoryInGb securePrice communityPrice clusterPrice
+          oneMonthPrice threeMonthPrice sixMonthPrice nodeGroupDatacenters { id }
+          maxGpuCountCommunityCloud maxGpuCountSecureCloud __typename
+          lowestPrice(input: $lowest) { minimumBidPrice uninterruptablePrice minVcpu minMemory
+            stockStatus compliance countryCode __typename } } }""",
     "pulumi places": """{ dataCenters { id name location listed storageSupport globalNetwork region
         compliance } myself { networkVolumes { id name size dataCenterId storageClusterId
         storageType } } }""",

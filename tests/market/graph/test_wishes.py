@@ -141,6 +141,8 @@ def test_the_sdks_own_path_for_a_volume_is_no_wish_against_a_templates() -> None
         ({"compliance": ["GDPR"]}, "compliance"),
         ({"savingsPlan": {"planLength": "3m"}}, "savings plans"),
         ({"volumeKey": "secret"}, "encrypted volumes"),
+        ({"aiApiId": "e"}, "serverless endpoints"),
+        ({"modelReferences": ["https://huggingface.co/a/b"]}, "cache of models"),
     ],
 )
 def test_what_this_market_has_not_is_refused_by_name(sent: dict[str, Any], names: str) -> None:

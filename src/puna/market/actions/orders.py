@@ -19,6 +19,7 @@ from puna.market.db.accounts import public_keys_of
 from puna.market.db.database import Transaction
 from puna.market.db.pods import Pod
 from puna.market.db.sealing import Seal
+from puna.market.domain.commands import command_of
 from puna.market.domain.hosts import Machine, Tenure
 from puna.market.domain.pods import Desired, Intent
 from puna.wire.agent import Orders, PodOrder
@@ -144,14 +145,15 @@ def _order(pod: Pod, dispatch: Dispatch, env: Mapping[str, str]) -> PodOrder:
     is_displaced = (
         spec.tenure is Tenure.SPOT and pod.reason == db.OUTBID and state.desired is Desired.STOP
     )
+    command = command_of(spec.entrypoint, spec.args)
     return PodOrder(
         pod=pod.id,
         run=state.run,
         want=_WANT[state.desired],
         reason="" if state.desired is Desired.RUN else pod.reason,
         image=spec.image,
-        args=spec.args,
-        entrypoint=list(spec.entrypoint),
+        args=command.args,
+        entrypoint=list(command.entrypoint),
         env=dict(env),
         ports=list(spec.ports),
         cards=spec.cards,

@@ -38,6 +38,8 @@ def gigabytes(memory: int) -> int:
 
 
 async def _gpu_types(asked: Asked, words: Words) -> Sequence[Shape]:
+    if words.get("cluster"):  # of which there are none
+        return []
     wanted = {each for each in (words.get("id"), *(words.get("ids") or ())) if each}
     by_card: dict[str, list[Shelf]] = {}
     for shelf in await _shelves(asked, Shelves()):
@@ -59,6 +61,7 @@ def card_shape(card: str, found: Sequence[Shelf]) -> dict[str, object]:
         "maxGpuCountSecureCloud": _most(secure),
         "maxGpuCountCommunityCloud": _most(community),
         "minPodGpuCount": 1,
+        "nodeGroupDatacenters": [],
         "secureCloud": bool(secure),
         "communityCloud": bool(community),
         "securePrice": dollars(_least(shelf.price for shelf in secure)),
@@ -78,6 +81,7 @@ def price_shape(card: str, found: Lowest) -> Shape:
     """Return a `LowestPrice`; where nothing is offered, the prices are null."""
     shape: dict[str, object] = {
         "gpuName": name_of(card),
+        "compliance": [],
         "gpuTypeId": card,
         "uninterruptablePrice": dollars(found.on_demand),
         "minimumBidPrice": dollars(found.bid),
@@ -183,6 +187,7 @@ def _flavour_shape(flavour: Flavour) -> Shape:
         "maxVcpu": MOST_PROCESSORS,
         "vcpuBurstable": False,
         "ramMultiplier": flavour.gb_per_processor,
+        "diskLimitPerVcpu": 15 if flavour.id.startswith("cpu5") else 10,  # as RunPod has it
     }
 
 

@@ -136,6 +136,10 @@ def _lacking(words: Words) -> Iterator[str]:
         yield "global networking"
     if words.get("compliance"):
         yield "compliance that anybody vouches for"
+    if words.get("aiApiId") or words.get("ideAiApiId"):
+        yield "serverless endpoints, whose workers are pods"
+    if words.get("modelReferences"):
+        yield "cache of models; let the pod pull its model"
     if words.get("savingsPlan"):
         yield "savings plans"
     if words.get("volumeKey"):

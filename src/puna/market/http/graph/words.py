@@ -25,6 +25,11 @@ WORDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "ScalerType": ("QUEUE_DELAY", "REQUEST_COUNT"),
         "FlashBootType": ("OFF", "FLASHBOOT", "PRIORITY_FLASHBOOT"),
         "TemplateCategory": ("NVIDIA", "AMD", "CPU"),
+        "MachineProduct": ("PODCLOUD", "CLUSTER", "SERVERLESS"),
+        "Compliance": (
+            *("GDPR", "ISO_IEC_27001", "ISO_14001", "PCI_DSS", "HITRUST", "ITAR", "HIPAA"),
+            *("SOC_1_TYPE_2", "SOC_2_TYPE_2", "SOC_3_TYPE_2", "FISMA_HIGH", "RENEWABLE"),
+        ),
     }
 )
 """The words of each scalar that takes one of a few."""
