@@ -35,7 +35,7 @@ def _written(args: str) -> dict[str, list[str]] | None:
     if not args.lstrip().startswith("{"):
         return None
     try:
-        said = json.loads(args)
+        said: dict[str, list[str]] = json.loads(args)
     except (ValueError, RecursionError):
         return None
     is_form = isinstance(said, dict) and said and set(said) <= _KNOWN
