@@ -139,6 +139,7 @@ def test_a_layer_without_a_size_counts_all_the_same() -> None:
         ("8888/notice", (8888, "/notice")),
         ("8888", (8888, "/")),
         ("8888/a/b?c=1", (8888, "/a/b?c=1")),
+        ("8888//169.254.169.254/x", (8888, "/169.254.169.254/x")),
         ("x/notice", None),
         ("999999/x", None),
     ],

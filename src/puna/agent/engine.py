@@ -249,8 +249,10 @@ class Engine:
         host, number = await self.address(container, port)
         with _translated():
             async with asyncio.timeout(patience_s):
+                # One address, never joined: a path that begins with two slashes names a host.
+                asked = f"http://{host}:{number}/{path.lstrip('/')}"
                 session = named_session(f"http://{host}:{number}", {})
-                async with session, session.post(path, data=body, allow_redirects=False):
+                async with session, session.post(asked, data=body, allow_redirects=False):
                     return
 
     async def stats(self, container: str) -> Mapping[str, Any]:

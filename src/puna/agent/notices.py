@@ -36,7 +36,7 @@ def hook_of(env: dict[str, str]) -> tuple[int, str] | None:
     port, _, path = env.get(VARIABLE, "").partition("/")
     if not (port.isascii() and port.isdigit() and len(port) < 6):  # noqa: PLR2004 - 65535
         return None
-    return int(port), f"/{path}"
+    return int(port), f"/{path.lstrip('/')}"
 
 
 def archive_of(path: str, content: bytes) -> bytes:

@@ -8,6 +8,7 @@ import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 _KNOWN = {"cmd", "entrypoint"}
 
@@ -35,13 +36,13 @@ def _written(args: str) -> dict[str, list[str]] | None:
     if not args.lstrip().startswith("{"):
         return None
     try:
-        said: dict[str, list[str]] = json.loads(args)
+        said: Any = json.loads(args)
     except (ValueError, RecursionError):
         return None
     is_form = isinstance(said, dict) and said and set(said) <= _KNOWN
     if not is_form or not all(_is_words(each) for each in said.values()):
         return None
-    return said
+    return dict(said)
 
 
 def _is_words(value: object) -> bool:
