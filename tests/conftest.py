@@ -9,21 +9,24 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.networks import WIRES
+
 settings.register_profile(
     "puna", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )
 settings.load_profile("puna")
 
-_LOCAL = ("127.", "::1", "localhost")
+_LOCAL = ("127.", "::1", "localhost", *(f"10.{number}." for number in WIRES))
 
 
 @pytest.fixture(autouse=True)
 def only_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Refuse every connection that would leave this machine."""
+    """Refuse every connection that would leave this machine, and networks that tests made on it."""
     connect = socket.socket.connect
 
     def guarded(self: socket.socket, address: object) -> None:
         if isinstance(address, tuple) and not str(address[0]).startswith(_LOCAL):
+            self.close()  # who does not expect this error leaves it open
             raise AssertionError(f"a test tried to reach {address[0]}")
         connect(self, address)  # type: ignore[arg-type]
 

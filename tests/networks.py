@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 _LIMIT_S = 90
+WIRES = range(211, 215)
+"""Networks of wires are below 10 and one of these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ def why_no_wire() -> str:
 def a_wire(machines: int) -> Iterator[Wire]:
     """Join so many machines to this one until the block ends."""
     mark = secrets.token_hex(3)  # links of another wire, which was taken down, go a moment later
-    bridge, net = f"puna{mark}", f"10.{211 + secrets.randbelow(4)}.{secrets.randbelow(250)}"
+    bridge, net = f"puna{mark}", f"10.{secrets.choice(WIRES)}.{secrets.randbelow(250)}"
     names = [f"puna-{mark}-{number}" for number in range(machines)]
     try:
         _ip("link", "add", bridge, "type", "bridge")

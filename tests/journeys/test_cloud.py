@@ -1,7 +1,9 @@
 """A cloud as people use it: a pod with puna in it is rented, talked to, killed around, and paid."""
 
 import asyncio
+import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -9,6 +11,7 @@ from typing import Any
 
 import aiohttp
 import ollama
+import psutil
 import pytest
 
 from puna.market.db.accounts import account_of
@@ -21,7 +24,8 @@ from puna.units import Money
 from tests.clouds import Cloud, a_cloud
 from tests.images import pack_puna
 from tests.networks import Wire, a_wire, why_no_wire
-from tests.podman import Podman, a_podman, why_no_podman
+from tests.podman import IMAGE as TINY, Podman, a_podman, why_no_podman
+from tests.serving import runs
 
 REASON = why_no_podman() or why_no_wire()
 pytestmark = [
@@ -147,6 +151,63 @@ def test_a_pod_is_rented_used_and_paid_through_kills(
     cloud.until(lambda: not podman.run("ps", "--all", "--quiet"), "end of the container")
     cloud.until(lambda: is_settled(cloud), "last line of the bill")
     asyncio.run(check_bill(cloud, pod))
+
+
+def test_one_command_is_a_whole_cloud(tmp_path: Path, podman: Podman, wire: Wire) -> None:
+    """`puna market serve --with-agent`: a pod runs here, is seen by the gateway, and goes."""
+    here = wire.address.removesuffix(".1") + ".2"
+    engine = {"PUNA_AGENT_ENGINE": f"unix://{podman.socket}", "PUNA_AGENT_LOCAL_IMAGES": "true"}
+    with a_cloud_alone(Cloud(tmp_path, here, engine), wire.machines[0]) as cloud:
+        key = cloud.account(RENTER, str(CREDIT))
+        cloud.until(lambda: hosts_seen(cloud) == 1, "agent beside the market")
+        pod = cloud.ask("POST", "/v2/pods", PAGE, key=key)["id"]
+        url = becomes(cloud, pod, "RUNNING", key)["puna"]["urls"]["8080"]
+        cloud.until(lambda: page(url) == "hello", "page of the pod")
+        assert cloud.market.process is not None
+        family = psutil.Process(cloud.market.process.pid).children(recursive=True)
+        assert family
+        cloud.ask("DELETE", f"/v2/pods/{pod}", key=key)
+        cloud.until(lambda: not podman.run("ps", "--all", "--quiet"), "end of the container")
+        cloud.until(lambda: is_settled(cloud), "last line of the bill")
+    assert [each for each in family if runs(each)] == []
+
+
+PAGE = {
+    "name": "page",
+    "image": TINY,
+    "args": "sh -c 'echo hello > /tmp/index.html; busybox httpd -f -p 8080 -h /tmp'",
+    "cpu": {"id": "cpu3c", "vcpuCount": 2},
+    "disk": 1,
+    "ports": ["8080/http"],
+    "puna": {"access": {"8080": "open"}},
+}
+
+
+@contextmanager
+def a_cloud_alone(cloud: Cloud, machine: str) -> Iterator[Cloud]:
+    """Run a market with an agent beside it, both on one machine of a wire."""
+    inside = ("nsenter", f"--net=/run/netns/{machine}")
+    alone = ("--with-agent", "--price", "0.36", "--accept-gaps")
+    cloud.market.words = (*inside, *cloud.market.words, *alone)
+    cloud.url = cloud.for_hosts
+    try:
+        cloud.open()
+        yield cloud
+    finally:
+        cloud.close()
+
+
+def hosts_seen(cloud: Cloud) -> int:
+    return len(cloud.ask("GET", "/operator/v1/hosts")["hosts"])
+
+
+def page(url: str) -> str:
+    """Return what a pod says over HTTP; empty where it cannot be reached yet."""
+    try:
+        with urllib.request.urlopen(url, timeout=30) as reply:  # noqa: S310 - ours
+            return str(reply.read().decode().strip())
+    except OSError:
+        return ""
 
 
 def is_settled(cloud: Cloud) -> bool:

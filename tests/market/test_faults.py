@@ -136,6 +136,20 @@ async def test_a_clock_that_steps_charges_no_second_twice(market: Stage) -> None
     assert all(one.end <= two.start for one, two in pairwise(lines))
 
 
+async def test_a_clock_that_leaps_ahead_charges_what_was_held_and_no_more(market: Stage) -> None:
+    """An hour that never was: no host is paid for more of it than was held."""
+    ann = await market.account("ann@example.org", "5")
+    await market.host()
+    pod = await market.rent(ann)
+    await market.tick(times=3)
+    held = await market.balance(BookKind.ESCROW, pod.id)
+    before = sum(each.line.amount for each in await market.bill(ann))
+    market.world.jump(timedelta(hours=1))
+    await market.tick(1)
+    after = sum(each.line.amount for each in await market.bill(ann))
+    assert after - before <= held
+
+
 async def test_a_lock_stops_its_owner_and_not_the_market(market: Stage) -> None:
     ann = await market.account("ann@example.org", "0.4")
     await market.host()
