@@ -28,10 +28,8 @@ class Hall:
     key: str
     home: Path
     reach: FakeReach = field(default_factory=FakeReach)
-    silent: set[str] = field(default_factory=set)
-    """Names of pods in which nothing answers."""
-    passes: bool = True
-    """Whether the hosts' time goes on."""
+    answers: bool = True
+    """Whether something answers in the pods that run."""
 
     @property
     def environ(self) -> Mapping[str, str]:
@@ -62,16 +60,15 @@ class Hall:
     async def go_on(self) -> None:
         """Let time pass for market and hosts, and let what runs answer, until it is cancelled."""
         while True:
-            if self.passes:
-                await self.market.tick(seconds=1)
-                self._open_doors(await self.pods())
+            await self.market.tick(seconds=1)
+            self._open_doors(await self.pods())
             await asyncio.sleep(0.02)  # the renter's requests have their turn
 
     def _open_doors(self, pods: list[Mapping[str, object]]) -> None:
         ports = {
             (str(pod["id"]), _PORT): node.port
             for pod, node in zip(pods, self.nodes * len(pods), strict=False)
-            if pod["status"] == "RUNNING" and pod["name"] not in self.silent
+            if pod["status"] == "RUNNING" and self.answers
         }
         self.reach.ports = ports
 

@@ -4,18 +4,17 @@ Written once from beginning to end; a reader holds only what it is asked for, so
 same however many there are.
 """
 
-import mmap
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from struct import Struct
 from types import TracebackType
 from typing import Self
 
 import numpy as np
 
 _OFFSET = 8
-_STEP = 256
-"""Strings that are looked up before memory is let go: each can bring in 64 KB of either file."""
+_BOTH = Struct("=qq")
 
 
 class StringsWriter:
@@ -55,14 +54,14 @@ class StringsWriter:
 class Strings:
     """Reads them. Close it, or use it as a context.
 
-    The files are mapped into memory, and what was looked at is let go after each call, so that the
-    process never holds more of them than one call needs.
+    The files are read and not mapped: of a mapped file the system brings in as much around each
+    look as it likes, and all of it counts as the process's.
     """
 
     def __init__(self, path: Path) -> None:
-        self._content = _mapped(path)
-        self._places = _mapped(_offsets_of(path))
-        self.count = len(self._places) // _OFFSET - 1
+        self._content = path.open("rb", buffering=0)
+        self._places = _offsets_of(path).open("rb", buffering=0)
+        self.count = max(0, os.fstat(self._places.fileno()).st_size // _OFFSET - 1)
 
     def __len__(self) -> int:
         return self.count
@@ -72,43 +71,28 @@ class Strings:
         count = min(count, self.count - first)
         if count <= 0:
             return []
-        raw = self._places[first * _OFFSET : (first + count + 1) * _OFFSET]
+        raw = os.pread(self._places.fileno(), (count + 1) * _OFFSET, first * _OFFSET)
         ends: list[int] = np.frombuffer(raw, np.int64).tolist()
-        content = self._content
-        found = [content[ends[n] : ends[n + 1]] for n in range(count)]
-        self._let_go()
-        return found
+        begin = ends[0]
+        content = os.pread(self._content.fileno(), ends[-1] - begin, begin)
+        return [content[ends[n] - begin : ends[n + 1] - begin] for n in range(count)]
 
     def gather(self, numbers: Sequence[int]) -> list[bytes]:
         """Return strings in any order; a negative number is an empty string."""
+        places, content, read = self._places.fileno(), self._content.fileno(), os.pread
         found: list[bytes] = []
-        for first in range(0, len(numbers), _STEP):
-            found += self._gather(numbers[first : first + _STEP])
-            self._let_go()
+        for number in numbers:
+            if number < 0:
+                found.append(b"")
+                continue
+            begin, end = _BOTH.unpack(read(places, 2 * _OFFSET, number * _OFFSET))
+            found.append(read(content, end - begin, begin))
         return found
-
-    def _gather(self, numbers: Sequence[int]) -> list[bytes]:
-        wanted = np.asarray(numbers, np.int64)
-        is_there = wanted >= 0
-        places = np.frombuffer(self._places, np.int64)
-        some = np.where(is_there, wanted, 0)
-        begins = places[some]
-        ends = np.where(is_there, places[some + 1], begins) if self.count else begins
-        del places  # a view keeps the map from being closed
-        content = self._content
-        pairs = zip(begins.tolist(), ends.tolist(), strict=True)
-        return [content[begin:end] for begin, end in pairs]
-
-    def _let_go(self) -> None:
-        for each in (self._content, self._places):
-            if isinstance(each, mmap.mmap):
-                each.madvise(mmap.MADV_DONTNEED)
 
     def close(self) -> None:
         """Close the files."""
-        for each in (self._content, self._places):
-            if isinstance(each, mmap.mmap):
-                each.close()
+        self._content.close()
+        self._places.close()
 
     def __enter__(self) -> Self:
         return self
@@ -124,11 +108,3 @@ class Strings:
 
 def _offsets_of(path: Path) -> Path:
     return path.with_name(path.name + ".offsets")
-
-
-def _mapped(path: Path) -> mmap.mmap | bytes:
-    """Return a file's content without reading it; an empty file cannot be mapped."""
-    with path.open("rb") as file:
-        if not os.fstat(file.fileno()).st_size:
-            return b""
-        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

@@ -167,12 +167,15 @@ def _hire(session: Session, checkpoint: Checkpoint, wish: RentWish, *, yes: bool
         session.terminal.say(f"{name} is rented for this job already, and is used")
     missing = sum(name not in there for name in names)
     hour = Money(sum(hour_of(each) for name, each in there.items() if name in names))
-    order, hour_of_missing = _order(session, cloud, wish, missing)
-    if missing and not ask_yes(session, "Rent them when the input is read?", yes=yes):
-        raise Invalid("nothing is rented", hint="without --rent this machine computes")
+    order: Order | None = None
+    if missing:
+        order, more = _order(session, cloud, wish, missing)
+        hour = Money(hour + more)
+        order = replace(order, extras=replace(order.extras, project=note.project))
+        if not ask_yes(session, "Rent them when the input is read?", yes=yes):
+            raise Invalid("nothing is rented", hint="without --rent this machine computes")
     note = replace(note, ends=wish.terminate_after or _LAST)
     budget = Money.parse(wish.budget) if wish.budget else None
-    order = replace(order, extras=replace(order.extras, project=note.project))
     rental = Rental(cloud, login, checkpoint, note, Terms(order, budget))
     workers = tuple(PodWorker(rental.place(name), session.world) for name in names)
 
@@ -180,7 +183,7 @@ def _hire(session: Session, checkpoint: Checkpoint, wish: RentWish, *, yes: bool
         with suppress(StillRented):  # it was said, and is tried once more at the end
             end_rented(session, checkpoint)
 
-    return Hired(workers, Money(hour + hour_of_missing), let_go)
+    return Hired(workers, hour, let_go)
 
 
 def _order(
@@ -197,8 +200,6 @@ def _order(
         extras = replace(order.extras, ceiling=str(ceiling).replace("$", ""))
         order = replace(order, extras=extras)
     hour = Money(sum(each.an_hour for each in seats))
-    if not missing:
-        return order, hour
     say = session.terminal.say
     say(f"{missing} x ({quote.what}) for this job: {price(hour)} an hour together")
     if len(seats) < missing:

@@ -81,7 +81,8 @@ def pods_of(cloud: CloudClient, note: Note) -> Mapping[str, CloudPod]:
 class Terms:
     """What each machine is ordered as, and what all of them together may cost."""
 
-    order: Order
+    order: Order | None
+    """None where all of them are there already."""
     budget: Money | None = None
 
 
@@ -108,6 +109,8 @@ class Rental:
             there = pods_of(self.cloud, self.note).get(name)
             if there is not None:
                 return there
+            if self._terms.order is None:
+                raise WorkerLost("it is gone")
             try:
                 self._bound()
                 return self.cloud.create(replace(self._terms.order, name=name))
