@@ -57,6 +57,10 @@ class FakeRegistry:
     has_ranges: bool = True
     login: str = ""
     """`user:password` that Basic wants."""
+    identity: str = ""
+    """The identity token for which `/token` gives the other."""
+    forms: list[dict[str, list[str]]] = field(default_factory=list)
+    """What was sent to `/token` in bodies."""
     token: str = ""
     """The token that Bearer wants; `realm` gives it."""
     realm: str = ""
@@ -225,8 +229,16 @@ class Talk(BaseHTTPRequestHandler):
     def _take_in(self, act: Callable[[bytes], None]) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
         self.registry.asked.append(Asked(self.command, self.path, dict(self.headers)))
-        if self._is_open():
+        if self.command == "POST" and self.path == "/token":
+            self._refresh(parse_qs(body.decode()))
+        elif self._is_open():
             act(body)
+
+    def _refresh(self, form: dict[str, list[str]]) -> None:
+        self.registry.forms.append(form)
+        is_known = form.get("refresh_token") == [self.registry.identity]
+        reply = {"access_token": self.registry.token} if is_known else {"error": "invalid_grant"}
+        self.say(json.dumps(reply).encode(), 200 if is_known else 400)
 
     def _begin_upload(self, _body: bytes) -> None:
         number = str(len(self.registry.uploads))

@@ -127,13 +127,13 @@ async def test_without_a_login_a_basic_door_stays_shut(
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"auths":5}', '{"auths":{"h":{"auth":"%"}}}'])
 def test_a_damaged_file_of_logins_holds_none(tmp_path: Path, content: str) -> None:
     (tmp_path / "config.json").write_text(content)
-    assert read_logins((), tmp_path).of("h") == ""
+    assert not read_logins((), tmp_path).of("h")
 
 
 @pytest.mark.parametrize("host", ["docker.io", "index.docker.io", "registry-1.docker.io"])
 def test_a_login_of_docker_hub_has_many_names(tmp_path: Path, host: str) -> None:
     docker_config(tmp_path, "https://index.docker.io/v1/", "me:secret")
-    assert read_logins((), tmp_path).of(host).startswith("Basic ")
+    assert read_logins((), tmp_path).of(host).header.startswith("Basic ")
 
 
 def test_a_new_key_pair_is_private_and_stays(tmp_path: Path) -> None:

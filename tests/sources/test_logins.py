@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from puna.library.sources.access import Unauthorized
 from puna.library.sources.logins import read_logins
 from puna.library.sources.registries import RegistrySettings
 from tests.fakes.registry import FakeRegistry, a_registry
@@ -79,14 +80,14 @@ async def test_the_program_of_a_registry_comes_before_that_of_all(
         a_program(programs, name, user=name)
     hosts = {"special.example": "one", "https://index.docker.io/v1/": "hub"}
     logins = read_logins((), docker(tmp_path, credsStore="all", credHelpers=hosts))
-    found = base64.b64decode((await logins.find(host)).removeprefix("Basic "))
+    found = base64.b64decode((await logins.find(host)).header.removeprefix("Basic "))
     assert found == f"{user}:secret".encode()
 
 
 async def test_a_login_of_the_settings_asks_no_program(programs: Path, tmp_path: Path) -> None:
     path = a_program(programs, "store")
     logins = read_logins(("h=me:mine",), docker(tmp_path, credsStore="store"))
-    assert base64.b64decode((await logins.find("h"))[6:]) == b"me:mine"
+    assert base64.b64decode((await logins.find("h")).header[6:]) == b"me:mine"
     assert not path.with_name(f"{path.name}.asked").exists()
 
 
@@ -96,12 +97,12 @@ async def test_a_name_that_is_no_plain_word_is_never_started(
 ) -> None:
     (programs.parent / "evil").write_text("#!/bin/sh\ntouch ran\n")
     logins = read_logins((), docker(tmp_path, credsStore=name))
-    assert await logins.find("h") == ""
+    assert not await logins.find("h")
 
 
 @pytest.mark.parametrize(
     "body",
-    ["exit 1", "echo no", "echo '[]'", 'echo \'{"Username":"<token>","Secret":"x"}\'', "true"],
+    ["exit 1", "echo no", "echo '[]'", 'echo \'{"Username":"<token>","Secret":""}\'', "true"],
 )
 async def test_a_program_that_knows_nothing_leaves_what_the_file_says(
     programs: Path, tmp_path: Path, body: str
@@ -109,4 +110,53 @@ async def test_a_program_that_knows_nothing_leaves_what_the_file_says(
     a_program(programs, "store", body=body)
     auths = {"h": {"username": "me", "password": "file"}}
     logins = read_logins((), docker(tmp_path, credsStore="store", auths=auths))
-    assert base64.b64decode((await logins.find("h"))[6:]) == b"me:file"
+    assert base64.b64decode((await logins.find("h")).header[6:]) == b"me:file"
+
+
+@pytest.fixture
+def door(registry: FakeRegistry) -> FakeRegistry:
+    """The registry with a token server, which knows one identity."""
+    registry.login, registry.token, registry.identity = "", "opened", "id/+="
+    registry.realm = f"{registry.url}/token"
+    return registry
+
+
+async def test_an_identity_token_in_dockers_file_opens_the_door(
+    door: FakeRegistry, tmp_path: Path
+) -> None:
+    nobody = base64.b64encode(b"00000000-0000-0000-0000-000000000000:").decode()
+    auths = {door.name: {"auth": nobody, "identitytoken": "id/+="}}
+    known = RegistrySettings(home=tmp_path, docker=docker(tmp_path, auths=auths))
+    library = a_library(tmp_path, registries=known)
+    await pulled(library, f"http://{door.name}/a/b")
+    assert len(library.list_models().models) == 1
+    assert door.forms[0] == {
+        "grant_type": ["refresh_token"],
+        "service": ["fake"],
+        "client_id": ["puna"],
+        "scope": ["repository:a/b:pull"],
+        "refresh_token": ["id/+="],
+    }
+    assert not any("id" in each for each in door.headers_of("Authorization"))
+
+
+async def test_an_identity_token_that_a_program_keeps_opens_the_door(
+    door: FakeRegistry, programs: Path, tmp_path: Path
+) -> None:
+    said = json.dumps({"Username": "<token>", "Secret": "id/+="})
+    a_program(programs, "store", body=f"echo '{said}'")
+    config = docker(tmp_path, credHelpers={door.name: "store"})
+    known = RegistrySettings(home=tmp_path, docker=config)
+    await pulled(a_library(tmp_path, registries=known), f"http://{door.name}/a/b")
+    assert door.forms[0]["refresh_token"] == ["id/+="]
+
+
+async def test_an_identity_that_is_not_known_any_more_is_said(
+    door: FakeRegistry, tmp_path: Path
+) -> None:
+    auths = {door.name: {"identitytoken": "old"}}
+    known = RegistrySettings(home=tmp_path, docker=docker(tmp_path, auths=auths))
+    door.answers["/token"] = lambda handler: handler.say(b"{}", 401)
+    with pytest.raises(Unauthorized):
+        await pulled(a_library(tmp_path, registries=known), f"http://{door.name}/a/b")
+    assert door.forms

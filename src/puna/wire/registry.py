@@ -41,9 +41,10 @@ class RegistryErrors(Sent):
 
 
 class DockerLogin(Sent):
-    """One login: `auth` is the base64 of `user:password`."""
+    """One login: `auth` is the base64 of `user:password`, or a token stands for the person."""
 
     auth: str = ""
+    identitytoken: str = ""
     username: str = ""
     password: str = ""
 

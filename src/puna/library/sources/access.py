@@ -1,16 +1,17 @@
 """Getting past a registry's door: what it asks for, who we are, and the token that opens it.
 
 A registry that answers 401 says how to go on. With `Basic` it wants a login. With `Bearer` it names
-a token server, its realm: Ollama's wants a signature by this machine's key, Docker's a login or
-nothing. A login belongs to one registry and is used only where that registry asks for it, there or
-at its realm; what comes of it goes to that registry alone. Our signature goes only to a realm on
-the registry's own host: elsewhere it would earn a token for somebody else, who then gets it.
+a token server, its realm: Ollama's wants a signature by this machine's key, Docker's a login, the
+identity token that a login gave, or nothing. A login belongs to one registry and is used only where
+that registry asks for it, there or at its realm; what comes of it goes to that registry alone. Our
+signature goes only to a realm on the registry's own host: elsewhere it would earn a token for
+somebody else, who then gets it.
 """
 
 import base64
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlencode
 
@@ -32,6 +33,7 @@ _MOST_TOKEN = Size(1 << 20)
 _FORM = re.compile(r"\s*(bearer|basic)\b\s*(.*)", re.IGNORECASE | re.DOTALL)
 _FIELD = re.compile(r'(\w+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s",]+))')
 _OLLAMA_DOMAINS = ("ollama.ai", "ollama.com")
+_CLIENT = "puna"
 _OK = 200
 
 
@@ -87,26 +89,31 @@ class Access:
         """Do what the registry asks for. Raises `Unauthorized`, and what asking raises."""
         login = await self._logins.find(registry.netloc)
         if challenge is None or not challenge.is_bearer:
-            if not login:
+            if not login.header:
                 raise Unauthorized
-            self._fetcher.trust(registry, login)
+            self._fetcher.trust(registry, login.header)
             return
         realm = web_url(challenge.realm)
         token = ""
-        if login:
-            token = await self._token(_plain(realm, challenge), registry, login)
+        if login.identity:
+            question = _refresh(realm, challenge, login.identity)
+            token = await self._token(replace(question, sent_by=registry))
+        elif login:
+            token = await self._told(_plain(realm, challenge), registry, login.header)
         elif _is_one_place(registry, Origin.of(realm)):
             url = self._signed(realm, challenge)
             signature = self._identity().authorization("GET", str(url))
-            token = await self._token(url, registry, signature)
-        token = token or await self._token(_plain(realm, challenge), registry, "")
+            token = await self._told(url, registry, signature)
+        token = token or await self._told(_plain(realm, challenge), registry, "")
         if not token:
             raise Unauthorized
         self._fetcher.trust(registry, f"Bearer {token}")
 
-    async def _token(self, url: URL, registry: Origin, authorization: str) -> str:
+    async def _told(self, url: URL, registry: Origin, authorization: str) -> str:
+        return await self._token(Question(url=url, authorization=authorization, sent_by=registry))
+
+    async def _token(self, question: Question) -> str:
         """Ask a token server; an empty text if it refuses."""
-        question = Question(url=url, authorization=authorization, sent_by=registry)
         async with self._fetcher.ask(question) as reply:
             if reply.status != _OK:
                 return ""
@@ -123,6 +130,27 @@ class Access:
         nonce = base64.urlsafe_b64encode(bytes.fromhex(self._world.token())).rstrip(b"=").decode()
         now = str(int(self._world.now().timestamp()))
         return _with_query(realm, [*_query(challenge), ("nonce", nonce), ("ts", now)])
+
+
+def _refresh(realm: URL, challenge: Challenge, identity: str) -> Question:
+    """Return what turns an identity token into one for this: OAuth 2 as Docker's servers have it.
+
+    It stands in the body, and not in the address, which servers on the way write down.
+    """
+    fields = {
+        "grant_type": "refresh_token",
+        "service": challenge.service,
+        "client_id": _CLIENT,
+        "scope": " ".join(challenge.scopes),
+        "refresh_token": identity,
+    }
+    return Question(
+        url=realm,
+        method="POST",
+        headers={"Content-Type": "application/x-www-form-urlencoded"},
+        body=urlencode(fields).encode(),
+        authorization="",
+    )
 
 
 def _plain(realm: URL, challenge: Challenge) -> URL:

@@ -29,22 +29,38 @@ _TOKEN = "<token>"  # noqa: S105 - what stands in place of a user's name
 
 
 @dataclass(frozen=True, slots=True)
-class Logins:
-    """`Authorization` headers by host and port, and the programs that know more."""
+class Login:
+    """Who we are at one registry: a name and a password, or a token that a login gave."""
 
-    basic_by_host: Mapping[str, str]
+    header: str = ""
+    """The `Authorization` of a name and a password; empty without one."""
+    identity: str = ""
+    """What Docker calls an identity token: a token server takes it instead of a password."""
+
+    def __bool__(self) -> bool:
+        return bool(self.header or self.identity)
+
+
+NOBODY = Login()
+
+
+@dataclass(frozen=True, slots=True)
+class Logins:
+    """Logins by host and port, and the programs that know more."""
+
+    login_by_host: Mapping[str, Login]
     program_by_host: Mapping[str, str] = field(default_factory=dict)
     program: str = ""
     """The program for every other registry."""
     chosen: frozenset[str] = frozenset()
     """Hosts whose login the settings have; no program is asked for those."""
 
-    def of(self, host: str) -> str:
-        """Return the header that files hold for a registry; empty if nobody logged in there."""
-        return next(filter(None, map(self.basic_by_host.get, _names(host))), "")
+    def of(self, host: str) -> Login:
+        """Return what files hold for a registry; empty if nobody logged in there."""
+        return next(filter(None, map(self.login_by_host.get, _names(host))), NOBODY)
 
-    async def find(self, host: str) -> str:
-        """Return the header for a registry; asks a program if one is named for it."""
+    async def find(self, host: str) -> Login:
+        """Return the login for a registry; asks a program if one is named for it."""
         if not self.chosen & set(_names(host)):
             by_host = next(filter(None, map(self.program_by_host.get, _names(host))), "")
             if program := by_host or self.program:
@@ -66,11 +82,11 @@ def read_logins(logins: Iterable[str], docker: Path) -> Logins:
     except (OSError, ValidationError):
         config = DockerConfig()
     for place, login in config.auths.items():
-        found[_host(place)] = _basic(login)
+        found[_host(place)] = Login(_basic(login), login.identitytoken)
     chosen = set()
     for text in logins:
         host, _, user = text.partition("=")
-        found[host.lower()] = _header(user)
+        found[host.lower()] = Login(_header(user))
         chosen.add(host.lower())
     programs = {_host(place): name for place, name in config.credHelpers.items()}
     return Logins(found, programs, config.credsStore, frozenset(chosen))
@@ -94,22 +110,22 @@ def _header(user: str) -> str:
     return f"Basic {base64.b64encode(user.encode()).decode()}"
 
 
-async def _kept_login(name: str, key: str) -> str:
-    """Return the header of a login that a program keeps; empty if it has none for this key."""
+async def _kept_login(name: str, key: str) -> Login:
+    """Return the login that a program keeps; empty if it has none for this key."""
     path = shutil.which(f"docker-credential-{name}") if _PROGRAM.fullmatch(name) else None
     if path is None:
-        return ""
+        return NOBODY
     try:
         process = await asyncio.create_subprocess_exec(
             path, "get", stdin=PIPE, stdout=PIPE, stderr=DEVNULL
         )
     except OSError:
-        return ""
+        return NOBODY
     try:
         async with asyncio.timeout(_PATIENCE_S):
             said, _ = await process.communicate(key.encode())
     except TimeoutError:
-        return ""
+        return NOBODY
     finally:
         if process.returncode is None:
             process.kill()
@@ -117,6 +133,13 @@ async def _kept_login(name: str, key: str) -> str:
     try:
         login = KeptLogin.model_validate_json(said)
     except ValidationError:
-        return ""
-    is_login = process.returncode == 0 and login.Username not in {"", _TOKEN}
-    return _header(f"{login.Username}:{login.Secret}") if is_login else ""
+        return NOBODY
+    return NOBODY if process.returncode else _of(login)
+
+
+def _of(login: KeptLogin) -> Login:
+    if not login.Username or not login.Secret:
+        return NOBODY
+    if login.Username == _TOKEN:
+        return Login(identity=login.Secret)
+    return Login(_header(f"{login.Username}:{login.Secret}"))
