@@ -99,7 +99,7 @@ async def test_ports_of_the_pod_are_forwarded(market: Stage) -> None:
 )
 async def test_nothing_but_the_pod_is_reached(market: Stage, target: tuple[str, int]) -> None:
     async with a_guest(market) as guest, guest.connected() as connection:
-        with pytest.raises(asyncssh.ChannelOpenError):
+        with pytest.raises(asyncssh.ChannelOpenError, match="only ports of the pod"):
             await connection.open_connection(*target)
 
 

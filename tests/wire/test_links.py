@@ -83,6 +83,11 @@ async def test_what_is_sent_at_once_goes_in_one_piece() -> None:
     pieces: list[bytes] = []
 
     class Line:
+        ends = False
+
+        def is_closing(self) -> bool:
+            return self.ends
+
         def write(self, data: bytes) -> None:
             pieces.append(data)
 
@@ -110,6 +115,10 @@ async def test_what_is_sent_at_once_goes_in_one_piece() -> None:
         connection.send_packet(kind, b"x")
     await asyncio.sleep(0)
     assert pieces == [b"\x5ex\x5fx"]
+    connection.send_packet(94, b"too late")
+    connection._transport.ends = True
+    await asyncio.sleep(0)
+    assert len(pieces) == 1
     connection.data_received(bytes(20_000))
     assert [len(each) for each in pieces[1:]] == [8192, 8192, 20_000 - 2 * 8192]
 

@@ -88,5 +88,6 @@ class _Lean:
 
     def _flush(self) -> None:
         held, self._held = self._held, []
-        with suppress(ConnectionError):
-            self._line.write(b"".join(held))
+        if not self._line.is_closing():
+            with suppress(ConnectionError):
+                self._line.write(b"".join(held))

@@ -193,7 +193,10 @@ class _Visitor(asyncssh.SSHServer):
             host, _, pod = dest_host.partition("/")
             return _joined(self._door.tunnels.open_here(host, pod, dest_port))
         if dest_host not in {"localhost", "127.0.0.1", "::1", self._user} or not dest_port:
-            return False
+            raise asyncssh.ChannelOpenError(
+                asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED,
+                "only ports of the pod are forwarded, as localhost:PORT",
+            )
         return _joined(self._door.visits.open(self._user, dest_port))
 
     @property
