@@ -98,6 +98,33 @@ async def test_processors_have_flavours_and_prices(graphql: Speaking) -> None:
     assert {"cpu3c", "cpu5m"} <= {each["id"] for each in names}
 
 
+async def test_the_hub_has_the_markets_templates(graphql: Speaking) -> None:
+    query = """query ($input: ListingsInput!) { listings(input: $input) { id type repoOwner repoName
+      title listedRelease { config build { imageName } } } }"""
+    found = (await graphql.ask(query, input={"searchQuery": "VLLM"}))["listings"]
+    (vllm,) = found
+    assert (vllm["id"], vllm["type"], vllm["repoOwner"]) == ("vllm", "POD", "puna")
+    assert vllm["listedRelease"]["build"]["imageName"].startswith("docker.io/vllm/")
+    assert '"runsOn": "GPU"' in vllm["listedRelease"]["config"]
+    names = [each["id"] for each in (await graphql.ask(query, input={}))["listings"]]
+    page = await graphql.ask(query, input={"limit": 2, "offset": 2})
+    assert [each["id"] for each in page["listings"]] == names[2:4]
+    for sought in ({"searchQuery": "zzz"}, {"owner": "runpod"}, {"limit": 0}, {"category": "cpus"}):
+        assert (await graphql.ask(query, input=sought))["listings"] == []
+
+
+async def test_one_of_the_hub_is_found_by_id_and_by_its_names(graphql: Speaking) -> None:
+    query = """{ listing(id: "ollama") { id } none: listing(id: "x") { id }
+      listingFromRepo(repoOwner: "puna", repoName: "ollama") { title }
+      other: listingFromRepo(repoOwner: "x", repoName: "ollama") { title } }"""
+    assert await graphql.ask(query) == {
+        "listing": {"id": "ollama"},
+        "none": None,
+        "listingFromRepo": {"title": "Ollama"},
+        "other": None,
+    }
+
+
 async def test_cards_are_found_in_runpods_pools(graphql: Speaking) -> None:
     pools = (await graphql.ask("{ serverlessGpuPools { id gpuTypeIds } }"))["serverlessGpuPools"]
     assert pools == [{"id": "ADA_24", "gpuTypeIds": [CARD]}]
@@ -105,7 +132,7 @@ async def test_cards_are_found_in_runpods_pools(graphql: Speaking) -> None:
 
 async def test_what_this_market_has_not_is_an_empty_list(graphql: Speaking) -> None:
     query = """{ myself { endpoints { id } networkVolumes { id } clusters { id } }
-      listings(input: {limit: 1}) { id } myModels { id } allAiApiPublicConfigs { id }
+      listings(input: {type: "SERVERLESS"}) { id } myModels { id } allAiApiPublicConfigs { id }
       listing(id: "a") { id } }"""
     assert await graphql.ask(query) == {
         "myself": {"endpoints": [], "networkVolumes": [], "clusters": []},

@@ -72,12 +72,9 @@ FIELDS: Mapping[str, Field] = {
     "Query.flashEnvironmentByName": _nothing,
     "Query.flashBuild": _nothing,
     "Query.flashAuthRequestStatus": _nothing,
-    "Query.listings": _none,
     "Query.allAiApiPublicConfigs": _none,
     "Query.myModels": _none,
     "Query.getEndpoint": _nothing,
-    "Query.listing": _nothing,
-    "Query.listingFromRepo": _nothing,
     "Query.myModel": _nothing,
     **{f"Mutation.{name}": partial(_refuse, what) for name, what in _ABSENT.items()},
 }

@@ -16,7 +16,7 @@ from graphql import (
 from graphql.type import GraphQLField
 
 from puna.errors import Invalid
-from puna.market.http.graph import absent, account, catalog, hosting, pods, presets
+from puna.market.http.graph import absent, account, catalog, hosting, hub, pods, presets
 from puna.market.http.graph.asked import Asked, Field, Words
 from puna.market.http.graph.bounds import check_words
 from puna.market.http.graph.words import teach
@@ -27,6 +27,7 @@ _ROOMS: tuple[Mapping[str, Field], ...] = (
     catalog.FIELDS,
     presets.FIELDS,
     hosting.FIELDS,
+    hub.FIELDS,
     absent.FIELDS,
 )
 Resolve = GraphQLResolveInfo[Any]
