@@ -82,6 +82,15 @@ def test_a_port_is_open_to_the_agent_alone() -> None:
     assert {each["HostIp"] for ports in bindings.values() for each in ports} == {"127.0.0.1"}
 
 
+def test_a_port_that_the_owner_opened_is_everybodys_and_told_of() -> None:
+    place = Place(ports={22: 40_007})
+    body = create_body(Name("p1"), DESIGN, House(), place)
+    bindings = body["HostConfig"]["PortBindings"]  # type: ignore[index]
+    assert bindings["22/tcp"] == [{"HostIp": "", "HostPort": "40007"}]
+    assert bindings["8888/tcp"] == [{"HostIp": "127.0.0.1", "HostPort": ""}]
+    assert "RUNPOD_TCP_PORT_22=40007" in body["Env"]  # type: ignore[operator]
+
+
 def test_a_container_says_whose_it_is() -> None:
     labels = body_of()["Labels"]
     assert numbers_in(labels) == ("p1", 2, DESIGN.digest, 1)

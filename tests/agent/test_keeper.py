@@ -1,16 +1,19 @@
 """What is ordered becomes so, whatever fails in between, and is said."""
 
+import socket
 from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from puna.agent.hands import free_ports
 from puna.agent.link import MarketGone
-from puna.agent.problems import EngineGone
+from puna.agent.problems import EngineGone, NoRoom
 from puna.agent.shown import LogLine
 from puna.wire.agent import Credential
 from tests.agent.hosts import IMAGE, Host, a_host, an_order
+from tests.ports import free_port
 
 
 @pytest.fixture
@@ -115,6 +118,26 @@ async def test_an_image_that_a_login_fetched_is_not_there_for_others(host: Host)
     await host.turns(60)
     assert (await host.report("p2")).observed == "failed"
     assert len(host.there.running("p1")) == 1
+
+
+SSH = ["8888/http", "22/tcp"]
+
+
+async def test_tcp_ports_are_open_where_the_owner_opened_some(host: Host) -> None:
+    host.ports = range(40_000, 40_010)
+    host.restart()
+    await running(host, ports=SSH)
+    [made] = host.there.of("p1")
+    [told] = [each for each in made.body["Env"] if each.startswith("RUNPOD_TCP_PORT_")]
+    [binding] = made.body["HostConfig"]["PortBindings"]["22/tcp"]
+    assert told == f"RUNPOD_TCP_PORT_22={binding['HostPort']}"
+    assert int(binding["HostPort"]) in host.ports
+
+
+async def test_without_an_open_port_nothing_is_told_of_one(host: Host) -> None:
+    await running(host, ports=SSH)
+    [made] = host.there.of("p1")
+    assert not [each for each in made.body["Env"] if each.startswith("RUNPOD_TCP_PORT_")]
 
 
 async def test_an_image_that_is_only_here_is_the_owner_s(host: Host) -> None:
@@ -309,3 +332,19 @@ async def test_a_container_goes_although_nobody_keeps_its_words(host: Host) -> N
     host.order(an_order(want="terminate"))
     await host.turns(4)
     assert host.there.of("p1") == []
+
+
+def test_ports_of_a_machine_are_chosen_that_nobody_has() -> None:
+    port = free_port()
+    which = range(port, port + 1)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", port))
+        taken.listen()
+        with pytest.raises(NoRoom, match=f"no port from {port} to {port} is free"):
+            free_ports(which, [22], (), 7)
+    assert free_ports(which, [22], (), 7) == {22: port}
+    with pytest.raises(NoRoom):
+        free_ports(which, [22], {port}, 7)
+    with pytest.raises(NoRoom):
+        free_ports(which, [22, 23], (), 7)
+    assert free_ports(range(0), [22], (), 7) == free_ports(which, [], (), 7) == {}

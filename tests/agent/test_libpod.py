@@ -55,6 +55,7 @@ def test_every_limit_is_the_same() -> None:
     assert podman["idmappings"] == {"UIDMap": [users], "GIDMap": [users]}
     assert podman["networks"] == {"puna": {}}
     assert podman["portmappings"][0]["host_ip"] == "127.0.0.1"
+    assert podman["portmappings"][0]["host_port"] == 0
     assert podman["labels"] == docker["Labels"]
     assert {each["type"] for each in podman["r_limits"]} == {"nofile", "nproc"}
 

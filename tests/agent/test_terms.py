@@ -5,7 +5,14 @@ from pathlib import Path
 import pytest
 
 from puna.agent.notebook import Offer
-from puna.agent.terms import owners_programs, programs_on_cards, read_hours, terms_of
+from puna.agent.terms import (
+    owners_programs,
+    programs_on_cards,
+    range_of,
+    read_hours,
+    read_public,
+    terms_of,
+)
 from puna.errors import Invalid
 
 OFFER = Offer(price=360_000, least_bid=100_000, opens="22:00", closes="07:00")
@@ -57,3 +64,29 @@ def test_a_program_is_the_owners_if_it_is_in_none_of_our_containers(tmp_path: Pa
 
 def test_without_a_driver_nobody_computes() -> None:
     assert programs_on_cards() == []
+
+
+def test_ports_that_lead_to_pods_are_a_range_at_an_address() -> None:
+    assert read_public("203.0.113.7", "40000-40999") == ("203.0.113.7", "40000-40999")
+    assert read_public("", "") == ("", "")
+    assert range_of("40000-40999") == range(40_000, 41_000)
+    assert range_of("") == range(0)
+
+
+@pytest.mark.parametrize(
+    ("address", "ports", "complaint"),
+    [
+        ("203.0.113.7", "", "go together"),
+        ("", "40000-40999", "go together"),
+        ("here", "40000-40999", "not an address"),
+        ("::1", "40000-40999", "not an address"),
+        ("203.0.113.7", "40000", "not ports of yours"),
+        ("203.0.113.7", "22-99", "not ports of yours"),
+        ("203.0.113.7", "50000-40000", "not ports of yours"),
+        ("203.0.113.7", "40000-70000", "not ports of yours"),
+        ("203.0.113.7", "40000-40001; drop", "not ports of yours"),
+    ],
+)
+def test_what_cannot_lead_to_pods_is_refused(address: str, ports: str, complaint: str) -> None:
+    with pytest.raises(Invalid, match=complaint):
+        read_public(address, ports)

@@ -1,6 +1,7 @@
 """The rules around pods are what the kernel takes, and close what they must."""
 
 import ipaddress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,16 @@ def test_mail_is_closed_and_the_bridge_is_named_everywhere() -> None:
     chains = [line for line in script.splitlines() if "accept" in line or "drop" in line]
     assert all(
         "puna0" in line or "daddr" in line or "dport" in line or "policy" in line for line in chains
+    )
+
+
+def test_only_ports_that_the_owner_opened_lead_in() -> None:
+    closes = 'oifname "puna0" iifname != "puna0" ct state new counter drop'
+    assert "dnat" not in script_of(WALLS)
+    before, found, _ = script_of(replace(WALLS, open_ports="40000-40999")).partition(closes)
+    assert found
+    assert before.rstrip().endswith(
+        'oifname "puna0" ct status dnat meta l4proto tcp ct original proto-dst 40000-40999 accept'
     )
 
 

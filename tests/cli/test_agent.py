@@ -204,6 +204,14 @@ def test_a_market_that_refuses_leaves_nothing_behind(around: Surroundings) -> No
     assert not around.notebook.has_joined
 
 
+def test_a_machine_may_be_reached_by_everybody(around: Surroundings) -> None:
+    words = ("--public-ip", "203.0.113.7", "--public-ports", "40000-40999")
+    ran = around.join("--yes", "--accept-gaps", *words)
+    assert "reached      203.0.113.7, ports 40000-40999" in ran.out
+    assert around.joined[0]["machine"]["public_ip"] == "203.0.113.7"
+    assert around.notebook.offer().open_ports == "40000-40999"
+
+
 def test_a_machine_lends_on_one_market(around: Surroundings) -> None:
     assert around.join("--yes", "--accept-gaps").code == 0
     ran = around.join("--yes", "--accept-gaps")

@@ -21,7 +21,9 @@ from puna.agent.problems import EngineRefused
 from puna.agent.volumes import Volumes, can_make_images
 from puna.agent.walls import Walls, why_no_walls
 from puna.units import Size
+from tests.networks import Wire, a_wire, why_no_wire
 from tests.podman import IMAGE, Podman, a_podman
+from tests.ports import free_port
 
 pytestmark = pytest.mark.journey
 NETWORK = "puna-attacks"
@@ -220,6 +222,43 @@ async def test_the_host_the_lan_and_the_neighbours_are_closed(pod: Pod, engine: 
     finally:
         await walls.take_down(bridge.interface)
         await engine.remove(other)
+
+
+@pytest.mark.skipif(bool(why_no_wire() or why_no_walls()), reason="no networks can be made here")
+async def test_a_port_is_reached_from_elsewhere_only_if_its_owner_opened_it(engine: Engine) -> None:
+    await engine.make_network(NETWORK)
+    bridge = await engine.network(NETWORK)
+    port = free_port("0.0.0.0")
+    says = "sh -c 'while :; do echo pod $RUNPOD_TCP_PORT_22 | nc -l -p 22; done'"
+    design = replace(DESIGN, args=says, volume_path="", ports=(22,))
+    body = create_body(Name("p3"), design, HOUSE, Place(ports={22: port}))
+    made = await engine.create(str(Name("p3")), body)
+    await engine.start(made)
+    try:
+        with a_wire(1) as wire:
+            own = walls.own_networks([bridge.interface])
+            closed = Walls(bridge=bridge.interface, subnets=bridge.subnets, networks=own)
+            await walls.put_up(closed)
+            assert await _heard(wire, port) == ""
+            await walls.put_up(replace(closed, open_ports=f"{port}-{port}"))
+            assert await _heard(wire, port) == f"pod {port}"
+    finally:
+        await walls.take_down(bridge.interface)
+        await engine.remove(made)
+
+
+async def _heard(wire: Wire, port: int) -> str:
+    """Return what a machine on the wire hears at a port of this one."""
+    words = ["ip", "netns", "exec", wire.machines[0], "timeout", "3", "busybox", "nc"]
+    process = await asyncio.create_subprocess_exec(
+        *words,
+        wire.address,
+        str(port),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    said, _ = await process.communicate()
+    return said.decode().strip()
 
 
 @pytest.fixture

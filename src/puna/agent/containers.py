@@ -23,6 +23,7 @@ USERS = 65_536
 _FIRST_USERS, _RANGES = 1_000_000_000, 30_000
 _TOLD = ("RUNPOD_", "PUNA_MARKET_")
 """How the names of variables begin by which the market tells a pod where it is."""
+_TCP_PORT = "RUNPOD_TCP_PORT_"
 _MOST_PROCESSES = 4096
 _MOST_FILES = 1024 * 1024
 _PERIOD_US = 100_000
@@ -114,6 +115,13 @@ class Place:
     devices: tuple[str, ...] = ()
     """Cards by their CDI names, such as `nvidia.com/gpu=0`."""
     disk: Size = Size(0)  # noqa: RUF009 - an integer
+    ports: Mapping[int, int] = field(default_factory=dict)
+    """Ports of the container that everybody reaches at this machine's, on all its addresses."""
+
+    @property
+    def told(self) -> Mapping[str, str]:
+        """What a container is told of it, by RunPod's names."""
+        return {f"{_TCP_PORT}{inside}": str(outside) for inside, outside in self.ports.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,11 +157,12 @@ def create_body(
 ) -> Mapping[str, object]:
     """Return the body of `POST /containers/create`. Raises `UnusablePod`."""
     place = place or Place()
+    env = {**place.told, **design.env}
     return {
         "Image": check_image(design.image),
         "Cmd": list(words_of(design.args)) or None,
         "Entrypoint": list(design.entrypoint) or None,
-        "Env": [f"{name}={value}" for name, value in sorted(design.env.items())],
+        "Env": [f"{name}={value}" for name, value in sorted(env.items())],
         "Labels": {
             POD: name.pod,
             HOST: house.host,
@@ -218,9 +227,7 @@ def _host_config(pod: str, design: Design, house: House, place: Place) -> Mappin
         "Memory": int(design.memory),
         "MemorySwap": int(design.memory),
         "NetworkMode": house.network,
-        "PortBindings": {
-            f"{port}/tcp": [{"HostIp": "127.0.0.1", "HostPort": ""}] for port in design.ports
-        },
+        "PortBindings": {f"{port}/tcp": [_binding(place.ports.get(port))] for port in design.ports},
         "RestartPolicy": {"Name": "no"},
         "Ulimits": [
             {"Name": "nofile", "Soft": house.open_files, "Hard": house.open_files},
@@ -243,6 +250,13 @@ def _host_config(pod: str, design: Design, house: House, place: Place) -> Mappin
     if design.runtime:
         config["Runtime"] = design.runtime
     return config
+
+
+def _binding(outside: int | None) -> Mapping[str, str]:
+    if outside is None:
+        return {"HostIp": "127.0.0.1", "HostPort": ""}
+    # Podman takes 0.0.0.0 for an address that nothing is ever sent to.
+    return {"HostIp": "", "HostPort": str(outside)}
 
 
 def _check_mount(path: str) -> None:

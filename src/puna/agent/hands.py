@@ -3,7 +3,15 @@
 A step returns the line that the pod's renter reads of it.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+import socket
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -32,6 +40,8 @@ class Estate:
     house: House
     cards: Sequence[str] = ()
     """CDI names of the cards that are offered."""
+    ports: range = range(0)
+    """Ports of this machine that may lead to pods from everywhere."""
 
 
 class Hands:
@@ -63,13 +73,19 @@ class Hands:
                 said = self._clock.world.elapsed()
                 yield folded.line
 
-    async def create(self, step: Create, told: Told, taken: Collection[str]) -> str:
-        """Make a pod's container, and its volume before it. Raises `NoRoom`."""
+    async def create(
+        self, step: Create, told: Told, taken: Collection[str], opened: Collection[int] = ()
+    ) -> str:
+        """Make a pod's container, and its volume before it. Raises `NoRoom`.
+
+        `taken` are cards that others have, `opened` ports of this machine that lead to others.
+        """
         name = Name(step.pod, step.run, step.crashes)
         devices = self._claim(step.pod, told.design.cards, taken)
         if told.design.volume_path:
             await self._volumes.make(step.pod, told.volume)
-        place = Place(devices=devices, disk=told.disk)
+        ports = free_ports(self._estate.ports, told.tcp_ports, opened, self._clock.world.seed())
+        place = Place(devices=devices, disk=told.disk, ports=ports)
         body = create_body(name, told.design, self._estate.house, place)
         try:
             await self._engine.create(str(name), body)
@@ -136,3 +152,31 @@ class Hands:
             if not is_in_the_way or not await self._volumes.let_go(step.pod):
                 raise
             await self._engine.start(step.container)
+
+
+def free_ports(
+    which: range, inside: Sequence[int], opened: Collection[int], dice: int
+) -> Mapping[int, int]:
+    """Choose a port of this machine for each of a container's; none where none may be open.
+
+    They are tried from a place of chance on, so that two containers that are made at once seldom
+    choose the same; one that finds its port taken cannot start, and is made anew. Raises `NoRoom`.
+    """
+    if not which:
+        return {}
+    begin = dice % len(which)
+    free = (port for port in (*which[begin:], *which[:begin]) if port not in opened)
+    found = dict(zip(inside, (port for port in free if _is_free(port)), strict=False))
+    if len(found) < len(inside):
+        raise NoRoom(f"no port from {which[0]} to {which[-1]} is free on this host")
+    return found
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as tried:
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            tried.bind(("", port))
+        except OSError:
+            return False
+    return True

@@ -33,7 +33,7 @@ from puna.agent.problems import EngineGone
 from puna.agent.reach import PodReach
 from puna.agent.settings import AgentSettings
 from puna.agent.shown import LogLine, Nature
-from puna.agent.terms import owners_programs, programs_on_cards, terms_of
+from puna.agent.terms import owners_programs, programs_on_cards, range_of, terms_of
 from puna.agent.tunnel import Tunnel
 from puna.agent.volumes import Volumes, can_make_images
 from puna.errors import Conflict, PunaError
@@ -204,8 +204,10 @@ class Host:
             limits_disk=means.limits_disk,
         )
         folder = self._settings.volumes or self._notebook.folder / "volumes"
+        ports = range_of(self._offer.open_ports)
+        estate = Estate(house=house, cards=self._offer.cards, ports=ports)
         volumes = Volumes(self._engine, identity.host, folder, has_images=means.has_images)
-        hands = Hands(clock, self._engine, Estate(house=house, cards=self._offer.cards), volumes)
+        hands = Hands(clock, self._engine, estate, volumes)
         hands.farewell = farewell(self._engine, self._link)
         kept = self._notebook.kept()
         local = self._settings.local_images
@@ -250,6 +252,7 @@ class Host:
                 gateways=bridge.gateways,
                 networks=walls.own_networks([bridge.interface]),
                 resolvers=walls.name_servers(),
+                open_ports=self._offer.open_ports,
             )
         )
         if gap:

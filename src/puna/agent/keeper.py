@@ -318,8 +318,10 @@ class Keeper:
             if told.flaw:
                 self._give_up(step.pod, step.run, told.flaw)
                 return
-            taken = {card for each in self._memory.shown for card in each.devices}
-            self.say(step.pod, await self._hands.create(step, told, taken))
+            shown = self._memory.shown
+            taken = {card for each in shown for card in each.devices}
+            opened = {port for each in shown for port in each.ports.values()}
+            self.say(step.pod, await self._hands.create(step, told, taken, opened))
         elif not isinstance(step, Pull | Create | GiveUp):
             if isinstance(step, Remove):
                 await self._keep_last_words(step)

@@ -66,7 +66,7 @@ def _ports(bindings: Mapping[str, Sequence[Mapping[str, str]]]) -> Sequence[Mapp
         {
             "container_port": int(inside.partition("/")[0]),
             "host_ip": each["HostIp"],
-            "host_port": 0,
+            "host_port": int(each["HostPort"] or 0),
             "protocol": "tcp",
         }
         for inside, places in bindings.items()

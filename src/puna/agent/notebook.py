@@ -67,6 +67,8 @@ class Offer(Page):
     """What is lent, as it was measured when the machine joined."""
     cards: list[str] = []
     """By their CDI names."""
+    open_ports: str = ""
+    """Of this machine, that lead to pods from everywhere, such as `40000-40999`."""
     is_paused: bool = False
     yields: bool = False
     """Whether the offer pauses while something of the owner's uses a card."""

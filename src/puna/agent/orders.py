@@ -1,7 +1,7 @@
 """What the market orders, as values of the agent's; nothing that it says is taken on trust."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -34,6 +34,8 @@ class Told:
     leave_by: datetime | None = None
     """When the grace of a pod that was displaced is over."""
     reason: str = ""
+    tcp_ports: tuple[int, ...] = ()
+    """Those of its ports that are to be reached past the market, where that can be."""
     flaw: str = ""
     """Why no container can be made of it; it is given up at once."""
 
@@ -61,6 +63,7 @@ def told_of(pod: PodOrder) -> Told:
         login=login,
         leave_by=pod.leave_by,
         reason=pod.reason,
+        tcp_ports=_numbers(port for port in pod.ports if port.endswith("/tcp")),
         flaw=flaw_of(pod),
     )
 
@@ -82,19 +85,23 @@ def is_name(pod: str) -> bool:
 
 def design_of(pod: PodOrder) -> Design:
     """Return what a pod's container is made from."""
-    numbers = (port.partition("/")[0] for port in pod.ports)
     return Design(
         image=pod.image,
         args=pod.args,
         entrypoint=tuple(pod.entrypoint),
         env=dict(pod.env),
-        ports=tuple(int(number) for number in numbers if number.isascii() and number.isdigit()),
+        ports=_numbers(pod.ports),
         cards=pod.cards,
         processors=pod.processors,
         memory=Size(pod.memory),
         volume_path=pod.volume_path if pod.volume else "",
         runtime="" if pod.runtime == _RUNC else pod.runtime,
     )
+
+
+def _numbers(ports: Iterable[str]) -> tuple[int, ...]:
+    numbers = (port.partition("/")[0] for port in ports)
+    return tuple(int(number) for number in numbers if number.isascii() and number.isdigit())
 
 
 def flaw_of(pod: PodOrder) -> str:

@@ -1,5 +1,6 @@
 """What is offered at this moment: the owner's prices and hours, and his pauses."""
 
+import ipaddress
 from collections.abc import Collection, Iterable
 from datetime import time
 from pathlib import Path
@@ -10,6 +11,7 @@ from puna.hardware.programs import output_of
 from puna.wire.agent import TermsReport
 
 _PARTS = 2
+_LEAST_PORT, _MOST_PORT = 1024, 65535
 
 
 def terms_of(offer: Offer, *, is_used: bool = False) -> TermsReport:
@@ -36,6 +38,34 @@ def read_hours(text: str) -> tuple[str, str]:
             f'"{text}" is not a part of the day', hint="write it like 22:00-07:00, in UTC"
         ) from error
     return parts[0], parts[1]
+
+
+def read_public(address: str, ports: str) -> tuple[str, str]:
+    """Read where everybody reaches this machine, and by which ports. Raises `Invalid`."""
+    if bool(address) != bool(ports):
+        raise Invalid(
+            "--public-ip and --public-ports go together",
+            hint="such as --public-ip 203.0.113.7 --public-ports 40000-40999",
+        )
+    try:
+        found = str(ipaddress.IPv4Address(address)) if address else ""
+    except ValueError as error:
+        raise Invalid(f'"{address}" is not an address such as 203.0.113.7') from error
+    range_of(ports)
+    return found, ports
+
+
+def range_of(ports: str) -> range:
+    """Read `40000-40999`; nothing is no port. Raises `Invalid`."""
+    if not ports:
+        return range(0)
+    first, _, last = (part.strip() for part in ports.partition("-"))
+    numbers = [int(part) for part in (first, last) if part.isascii() and part.isdigit()]
+    if len(numbers) != _PARTS or not _LEAST_PORT <= numbers[0] <= numbers[1] <= _MOST_PORT:
+        raise Invalid(
+            f'"{ports}" are not ports of yours', hint="write them like 40000-40999, above 1023"
+        )
+    return range(numbers[0], numbers[1] + 1)
 
 
 def owners_programs(pids: Iterable[int], ours: Collection[str], root: Path = Path("/")) -> bool:

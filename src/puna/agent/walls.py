@@ -56,6 +56,8 @@ class Walls:
     """This machine's other networks, which can have public addresses."""
     resolvers: Sequence[str] = ()
     """Name servers that pods may ask although they are in a private network."""
+    open_ports: str = ""
+    """This machine's ports that lead to pods from everywhere, such as `40000-40999`."""
 
     @property
     def table(self) -> str:
@@ -79,6 +81,8 @@ def script_of(walls: Walls) -> str:
     names = "meta l4proto { tcp, udp } th dport 53 accept"
     doors = "\n".join(f'    iifname "{walls.bridge}" ip daddr {each} {names}' for each in gates)
     bridge = f'"{walls.bridge}"'
+    led_in = f"ct status dnat meta l4proto tcp ct original proto-dst {walls.open_ports} accept"
+    opened = f"    oifname {bridge} {led_in}\n" if walls.open_ports else ""
     return f"""table inet {walls.table}
 delete table inet {walls.table}
 table inet {walls.table} {{
@@ -94,7 +98,7 @@ table inet {walls.table} {{
     type filter hook forward priority -10; policy accept;
     iifname {bridge} ct state established,related accept
     iifname {bridge} jump out
-    oifname {bridge} iifname != {bridge} ct state new counter drop
+{opened}    oifname {bridge} iifname != {bridge} ct state new counter drop
   }}
   chain input {{
     type filter hook input priority -10; policy accept;

@@ -13,7 +13,7 @@ from puna.agent.host import Survey, join as join_market, run_host, survey, usual
 from puna.agent.inventory import Wishes
 from puna.agent.notebook import HasJoined, Identity, Notebook, Offer
 from puna.agent.settings import load_agent_settings
-from puna.agent.terms import read_hours
+from puna.agent.terms import read_hours, read_public
 from puna.cli.secret import only_word, read_secret
 from puna.cli.session import Session, pass_session
 from puna.errors import Invalid
@@ -78,6 +78,10 @@ class _Size(click.ParamType[Size]):
 @click.option("--processors", type=click.IntRange(1), help="Lend so many processors at most.")
 @click.option("--memory", type=_Size(), help="Lend so much memory (all but a tenth).")
 @click.option("--disk", type=_Size(), help="Lend so much disk (all that is free but a tenth).")
+@click.option("--public-ip", default="", help="Where everybody reaches this machine.")
+@click.option(
+    "--public-ports", default="", help="Ports of it for pods' TCP ports, such as 40000-40999."
+)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--accept-gaps", is_flag=True, help="Lend although something is not enforced here.")
 @click.option("--detach", is_flag=True, help="Only join; `puna agent run` runs it.")
@@ -155,12 +159,14 @@ def _as(kind: type[_N], value: object) -> _N | None:
 
 def _offer(said: dict[str, object], found: Survey) -> Offer:
     opens, closes = read_hours(str(said["hours"]))
+    address, ports = read_public(str(said["public_ip"]), str(said["public_ports"]))
     return Offer(
         price=_as(int, said["price"]) or 0,
         least_bid=_as(int, said["least_bid"]),
         opens=opens,
         closes=closes,
-        machine=found.stock.machine,
+        machine=found.stock.machine.model_copy(update={"public_ip": address}),
+        open_ports=ports,
         cards=list(found.stock.cards),
         yields=bool(said["yields"]),
         accepts_gaps=bool(said["accept_gaps"]),
@@ -182,6 +188,11 @@ def lines_of(market: str, offer: Offer, found: Survey) -> Sequence[str]:
         f"  runtimes     {', '.join(machine.runtimes)}",
         f"  price        {Money(offer.price)} for a {unit} and hour; spot: {spot}",
         f"  offered      {hours}{', not while you use a card' if offer.yields else ''}",
+        *(
+            [f"  reached      {machine.public_ip}, ports {offer.open_ports}"]
+            if offer.open_ports
+            else []
+        ),
         *_wrapped("  note         ", found.stock.remarks),
         "Renters run programs of their own here, in containers. They may not:",
         *_wrapped("  - ", MAY_NOT),
