@@ -90,3 +90,21 @@ async def test_json_has_the_type_that_ollama_gives_it(stage: Stage) -> None:
 async def test_a_body_of_null_is_an_empty_one(stage: Stage) -> None:
     reply = await stage.ask("POST", "/api/chat", b"null")
     assert (reply.status, reply.error) == (400, "model is required")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "number", "says"),
+    [
+        ("POST", "/api/me", 501, "puna has no accounts"),
+        ("POST", "/api/signout", 501, "puna has no accounts"),
+        ("DELETE", "/api/user/keys/abc", 501, "puna has no accounts"),
+        ("POST", "/api/experimental/web_search", 403, "web search is unavailable"),
+        ("POST", "/api/experimental/web_fetch", 403, "web fetch is unavailable"),
+    ],
+)
+async def test_what_ollama_s_cloud_does_is_refused_with_the_reason(
+    stage: Stage, method: str, path: str, number: int, says: str
+) -> None:
+    reply = await stage.ask(method, path, {})
+    assert reply.status == number
+    assert says in str(reply.error)

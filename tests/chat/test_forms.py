@@ -102,6 +102,21 @@ def test_the_tags_of_a_go_template_are_followed(prefix: str) -> None:
     assert getattr(call, "name", "") == "f"
 
 
+def test_a_known_mark_in_a_go_template_brings_its_reader() -> None:
+    reader = choose_parser(tagged_form("", "", "[TOOL_CALLS] ["), TOOLS)
+    assert reader is not None
+    parts = (*reader.feed(f"[TOOL_CALLS] [{CALL}, {CALL}][/TOOL_CALLS]"), *reader.end())
+    assert [getattr(part, "name", part) for part in parts] == ["f", "f"]
+
+
+def test_a_function_is_found_among_other_words_behind_a_mark() -> None:
+    tools = ToolUse((Tool("f", "", {}), Tool("fun", "", {})))
+    reader = choose_parser(tagged_form("", "", "<|calls|>"), tools)
+    assert reader is not None
+    (call,) = (*reader.feed('<|calls|><|call|>function<|sep|>fun\n{"a": 1}'), *reader.end())
+    assert getattr(call, "name", "") == "fun"
+
+
 def test_a_go_template_without_tags_leaves_thoughts_alone() -> None:
     reader = choose_parser(tagged_form("", "", "{"), TOOLS)
     assert reader is not None

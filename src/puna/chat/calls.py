@@ -101,7 +101,7 @@ def _checked(name: str) -> str:
     return name if _NAME.fullmatch(name) else _broken("no name")
 
 
-def _learned(tape: Tape, _tools: Sequence[Tool]) -> Reading[Sequence[Call]]:
+def _learned(tape: Tape, tools: Sequence[Tool]) -> Reading[Sequence[Call]]:
     """Read JSON, or a name and then JSON: what stands after a mark that no family here has."""
     yield from tape.space()
     if first := (yield from tape.accept("{", "[")):
@@ -109,10 +109,11 @@ def _learned(tape: Tape, _tools: Sequence[Tool]) -> Reading[Sequence[Call]]:
         return calls_in((yield from tape.json()))
     head, _ = yield from tape.until("{", most=_LONGEST_NAME)
     tape.at -= 1
-    name = _NAME.search(head)
-    if name is None:
-        _broken("no name")
-    return [(_checked(name[0]), _object((yield from tape.json())))]
+    # Other words may stand around the name, such as `function`; a name may begin another one.
+    named = [tool.name for tool in tools if tool.name in head]
+    first = _NAME.search(head)
+    name = max(named, key=len, default=first[0] if first else "")
+    return [(_checked(name), _object((yield from tape.json())))]
 
 
 def _tagged(ends: Sequence[str]) -> "Reader":
@@ -208,7 +209,10 @@ def _mistral(tape: Tape, _tools: Sequence[Tool]) -> Reading[Sequence[Call]]:
     yield from tape.space()
     if first := (yield from tape.accept("[", "{")):
         tape.at -= len(first)
-        return calls_in((yield from tape.json()))
+        calls = calls_in((yield from tape.json()))
+        yield from tape.space()
+        yield from tape.accept("[/TOOL_CALLS]")
+        return calls
     name, end = yield from tape.until("[ARGS]", "[CALL_ID]", "{", most=_LONGEST_NAME)
     if end == "[CALL_ID]":
         yield from tape.until("[ARGS]", most=_LONGEST_NAME)

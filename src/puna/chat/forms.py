@@ -103,10 +103,11 @@ def named_form(name: str) -> Form | None:
 def tagged_form(think_open: str, think_close: str, tool_prefix: str) -> Form:
     """Return the form that the tags in a Go template tell."""
     prefix = tool_prefix.strip()
-    is_bare = not prefix or prefix.startswith(("{", "["))
+    known = next((mark for mark in READERS if mark in prefix), "")
+    is_bare = not known and (not prefix or prefix.startswith(("{", "[")))
     return Form(
         thoughts=((think_open, think_close),) if think_open and think_close else (),
-        marks=() if is_bare else (prefix,),
+        marks=() if is_bare else (known or prefix,),
         is_bare=is_bare,
     )
 

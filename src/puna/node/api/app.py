@@ -23,7 +23,11 @@ from puna.node.api.dialect import ANTHROPIC, EVENTS, NDJSON, OLLAMA, OPENAI, dia
 from puna.node.api.docs import PAGE
 from puna.node.api.endpoint import Endpoint
 from puna.node.api.guard import Guard, Rules
-from puna.node.api.ollama import embedding as ollama_embedding, routes as ollama
+from puna.node.api.ollama import (
+    cloud as ollama_cloud,
+    embedding as ollama_embedding,
+    routes as ollama,
+)
 from puna.node.api.openai import (
     batches as openai_batches,
     embeddings as openai_embeddings,
@@ -40,6 +44,7 @@ from puna.wire.ollama import ErrorReply
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     *ollama.ENDPOINTS,
+    *ollama_cloud.ENDPOINTS,
     *ollama_embedding.ENDPOINTS,
     *scoring.ENDPOINTS,
     *openai.ENDPOINTS,

@@ -43,11 +43,6 @@ async def version(_request: Request) -> Response:
     return _json(wire.Version(version=OLLAMA_VERSION, puna=__version__))
 
 
-async def status(_request: Request) -> Response:
-    """Tell that there is no cloud behind this node, in the form in which Ollama tells it."""
-    return _json(wire.Status(cloud=wire.CloudStatus(disabled=True, source="env")))
-
-
 async def tags(request: Request) -> Response:
     """List the models of the store, newest first."""
     library = desk_of(request).node.library
@@ -178,7 +173,6 @@ ENDPOINTS = (
     Endpoint(method="HEAD", path="/", call=greet),
     Endpoint(method="GET", path="/api/version", call=version, gives=wire.Version),
     Endpoint(method="HEAD", path="/api/version", call=version),
-    Endpoint(method="GET", path="/api/status", call=status, gives=wire.Status),
     Endpoint(method="GET", path="/api/tags", call=tags, gives=wire.Tags),
     Endpoint(method="HEAD", path="/api/tags", call=tags),
     Endpoint(method="GET", path="/api/ps", call=running, gives=wire.Running),
