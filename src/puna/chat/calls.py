@@ -111,8 +111,8 @@ def _learned(tape: Tape, tools: Sequence[Tool]) -> Reading[Sequence[Call]]:
     tape.at -= 1
     # Other words may stand around the name, such as `function`; a name may begin another one.
     named = [tool.name for tool in tools if tool.name in head]
-    first = _NAME.search(head)
-    name = max(named, key=len, default=first[0] if first else "")
+    word = _NAME.search(head)
+    name = max(named, key=len, default=word[0] if word else "")
     return [(_checked(name), _object((yield from tape.json())))]
 
 
