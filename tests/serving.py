@@ -104,10 +104,10 @@ class Serving:
             command, env=environ, capture_output=True, text=True, check=False, timeout=60
         )
 
-    def end(self, number: int = signal.SIGTERM, within_s: float = 15) -> int:
+    def end(self, number: int = signal.SIGTERM, within_s: float = 60) -> int:
         """Send a signal and return the exit code. Raises `TimeoutExpired`.
 
-        The limit is three times what is promised, for machines that have other work.
+        The limit is far beyond what is promised, for machines that have other work.
         """
         self.process.send_signal(number)
         return self.process.wait(timeout=within_s)

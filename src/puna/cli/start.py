@@ -26,7 +26,7 @@ from puna.units import Size, Span
 from puna.world import wait_until
 
 _START_LIMIT = Span.of(seconds=60)
-_STOP_LIMIT = Span.of(seconds=15)
+_STOP_LIMIT = Span.of(seconds=30)
 _LOG_LIMIT = Size(10 * 10**6)
 _LAST_WORDS = 3
 
