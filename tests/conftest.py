@@ -19,6 +19,16 @@ settings.load_profile("puna")
 _LOCAL = ("127.", "::1", "localhost", *(f"10.{number}." for number in WIRES))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuse cases named by where an object lies in memory: two processes name them differently.
+
+    Then nothing at all would be run with `-n 2`.
+    """
+    wrong = [item.nodeid for item in items if " at 0x" in item.nodeid]
+    if wrong:
+        raise pytest.UsageError(f"{wrong[0]} has another name in each process: give it an id")
+
+
 @pytest.fixture(autouse=True)
 def only_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
     """Refuse every connection that would leave this machine, and networks that tests made on it."""

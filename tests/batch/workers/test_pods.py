@@ -145,7 +145,7 @@ async def test_a_pod_that_runs_answers_behind_its_path_by_the_clouds_key(inside:
         (Unreachable("nothing answers"), WorkerGone, "nothing answers"),
         (CloudRefused("busy", reply_status=503), WorkerGone, "busy"),
     ],
-    ids=str,
+    ids=["comes", "pulls", "ended", "missing", "unreachable", "busy"],
 )
 async def test_the_cloud_tells_where_it_stands(
     inside: Inside, pod: CloudPod | PunaError, error: type[WorkerGone], says: str
@@ -230,7 +230,7 @@ def stopped(**extras: Any) -> CloudPod:  # noqa: ANN401 - the same
         (stopped(), WorkerGone, "mine is EXITED"),
         (a_pod("ERROR", reason="no image"), WorkerGone, "mine is ERROR: no image"),
     ],
-    ids=str,
+    ids=["displaced", "outbid", "stopped", "broken"],
 )
 def test_a_pod_of_the_renters_own_is_left_as_it_is(
     pod: CloudPod, error: type[WorkerGone], says: str
