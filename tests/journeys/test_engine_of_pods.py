@@ -13,9 +13,13 @@ from puna.agent.containers import POD, Design, House, Name, create_body, volume_
 from puna.agent.converge import Phase
 from puna.agent.engine import Engine
 from puna.agent.execs import TerminalSize
+from puna.agent.gauges import read_gauges
 from puna.agent.problems import AlreadyThere, EngineGone, EngineRefused
-from puna.units import Size
+from puna.agent.shown import Shown
+from puna.agent.usage import Counted, counted_in, is_busy
+from puna.units import Size, Span
 from tests.podman import IMAGE, Podman, a_podman
+from tests.serving import until
 
 pytestmark = pytest.mark.journey
 HOUSE = House(network="podman", maps_users=False, open_files=1024, processes=1024)
@@ -90,6 +94,28 @@ async def test_a_terminal_has_a_size_and_a_log_can_be_followed(podman: Podman) -
             assert [line.text async for line in engine.logs(made, follow=True)] == ["end"]
         finally:
             await engine.remove(made)
+
+
+async def test_what_a_container_uses_is_read_from_the_kernel(podman: Podman) -> None:
+    async with Engine(podman.socket) as engine:
+        made = await engine.create(str(Name("p1")), a_body("sh -c 'while :; do :; done'"))
+        try:
+            await engine.start(made)
+            [shown] = await engine.containers()
+            before = gauged(shown)
+            told = counted_in(await engine.stats(made), before.at)
+            assert before.processor_ns <= told.processor_ns <= gauged(shown).processor_ns
+            until(lambda: is_busy(before, gauged(shown)))
+            assert 0 < gauged(shown).memory < 64 * 10**6
+        finally:
+            await engine.remove(made)
+        assert read_gauges(made, shown.pid, Span(0)) is None
+
+
+def gauged(shown: Shown) -> Counted:
+    counted = read_gauges(shown.container.id, shown.pid, Span(time.monotonic_ns()))
+    assert counted is not None
+    return counted
 
 
 async def test_volumes_are_found_by_their_pod(podman: Podman) -> None:
