@@ -23,7 +23,7 @@ from puna.library.sources.access import Unauthorized
 from puna.library.sources.hub import HubRepository, HubSettings, open_hub
 from puna.library.threads import in_thread
 from puna.models.details import details_of
-from puna.models.digest import Digest, digest_of, digest_of_file
+from puna.models.digest import Digest, digest_of
 from puna.models.gguf import read_header
 from puna.models.hub_files import Choice, HubFile, NoGguf, choose_files
 from puna.models.manifest import Layer, Manifest, MediaType, make_manifest
@@ -174,14 +174,11 @@ def _merged_before(wanted: Wanted, shelf: Shelf, draft: Draft) -> Layer | None:
 def _merge(shards: Sequence[Layer], draft: Draft, shelf: Shelf) -> Layer:
     paths = [shelf.store.blobs.path(shard.digest) for shard in shards]
     draft.ensure_room(merged_size(paths))
-    whole = draft.scratch / "merged.gguf"
-    with whole.open("wb") as file:
+    with draft.build() as whole:
         for chunk in merged(paths):
-            file.write(chunk)
-    digest, size = digest_of_file(whole), Size(whole.stat().st_size)
-    draft.adopt(whole, digest, size)
-    whole.unlink()
-    return Layer(MediaType.MODEL, digest, size, name=_shards_key([s.digest for s in shards]))
+            whole.write(chunk)
+    key = _shards_key([shard.digest for shard in shards])
+    return Layer(MediaType.MODEL, whole.digest, whole.size, name=key)
 
 
 async def _texts(repository: HubRepository, draft: Draft) -> list[Layer]:
