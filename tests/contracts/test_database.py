@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from sqlalchemy.exc import IntegrityError
 
 from puna.errors import Invalid
 from puna.market.db.accounts import (
@@ -92,6 +93,15 @@ async def test_what_no_database_keeps_is_the_askers_mistake(database: Database) 
     with pytest.raises(Invalid, match="a value cannot be kept"):
         async with database.transaction() as tx:
             await post(tx, grant("ann", Money(2**63), key="k", at=NOON))
+
+
+async def test_an_error_of_the_database_tells_no_values(database: Database) -> None:
+    async with database.transaction() as tx:
+        await add_account(tx, ANN)
+    with pytest.raises(IntegrityError) as refused:
+        async with database.transaction() as tx:
+            await add_account(tx, replace(ANN, email="s3cret@example.org"))
+    assert "s3cret" not in str(refused.value)
 
 
 async def test_a_mistake_of_the_markets_own_stays_one(database: Database) -> None:

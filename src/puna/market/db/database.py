@@ -273,13 +273,16 @@ def _engine(address: str) -> tuple[AsyncEngine, Workers | None]:
             hint="use sqlite:///PATH or postgresql://USER@HOST/NAME",
         )
     if driver.startswith("postgresql"):
-        engine = create_async_engine(url.set(drivername=driver), pool_size=_KEPT)
+        engine = create_async_engine(
+            url.set(drivername=driver), pool_size=_KEPT, hide_parameters=True
+        )
         event.listen(engine.sync_engine, "checkout", _refuse_lost)
         return engine, None
     workers = Workers()
     engine = create_async_engine(
         url.set(drivername=driver),
         pool_size=_KEPT,
+        hide_parameters=True,  # of an error: what is logged has no renter's variables in it
         connect_args={"async_creator_fn": workers.connect},
     )
     event.listen(engine.sync_engine, "connect", _prepare)
