@@ -81,7 +81,7 @@ def test_a_template_is_filled_in_and_the_body_wins() -> None:
 @pytest.mark.parametrize(
     ("body", "status"),
     [
-        ({"globalNetworking": True}, 501),
+        ({"globalNetworking": True}, 400),
         ({"mounts": {"network": [{"volumeId": "v", "path": "/w"}]}}, 404),
     ],
 )

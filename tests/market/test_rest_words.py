@@ -89,7 +89,7 @@ def test_what_the_schema_refuses_is_named(body: dict[str, Any], told: str) -> No
             400,
             "one of 'allowedCudaVersions' and 'minCudaVersion'",
         ),
-        ({"globalNetworking": True}, 501, "no global networking"),
+        ({"globalNetworking": True}, 400, "no global networking"),
         ({"puna": {"stopAfter": "soon"}}, 400, "not a length of time"),
         ({"puna": {"stopAfter": "0s"}}, 400, "over at once"),
         ({"puna": {"tenure": "spot"}}, 400, "needs a bid"),

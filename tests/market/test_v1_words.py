@@ -168,7 +168,7 @@ def test_of_two_cards_the_cheaper_or_the_first_is_taken() -> None:
     [
         ({"imageName": ""}, 400, "imageName or a templateId"),
         ({"networkVolumeId": "v"}, 404, "no network volume v"),
-        ({"globalNetworking": True}, 501, "no global networking"),
+        ({"globalNetworking": True}, 400, "no global networking"),
         ({**CPU, "cpuFlavorIds": ["cpu9"]}, 400, 'no cpu "cpu9"'),
     ],
 )

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 
-from puna.errors import Invalid, NotFound, Unsupported
+from puna.errors import Invalid, NotFound
 from puna.market.actions.extras import TIMES, ExtrasChange
 from puna.market.actions.renting import Wish
 from puna.market.db.templates import Template
@@ -69,8 +69,8 @@ class NoSuchVolume(NotFound):
     code = "no_such_volume"
 
 
-class NotOffered(Unsupported):
-    """RunPod has it and this market has not."""
+class NotOffered(Invalid):
+    """What was asked for of a pod, RunPod has and this market has not."""
 
     code = "not_offered"
 
