@@ -222,10 +222,10 @@ async def test_a_flood_of_visitors_without_keys_has_an_end(market: Stage) -> Non
     async with a_guest(market) as guest, guest.connected() as connection:
         lines = [
             await asyncio.open_connection("127.0.0.1", guest.rented.gateway.port)
-            for _ in range(150)
+            for _ in range(300)
         ]
         greetings = [await greeting(reader) for reader, _ in lines]
-        assert sum(text.startswith(b"SSH-2.0-") for text in greetings) == 100
+        assert sum(text.startswith(b"SSH-2.0-") for text in greetings) == 250
         assert (await connection.run("echo still here")).stdout == "still here\n"
         for _, writer in lines:
             writer.close()

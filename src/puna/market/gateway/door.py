@@ -25,7 +25,7 @@ from puna.world import World
 
 _LOG = logging.getLogger("puna.market.gateway")
 _LOGIN_S = 20
-_MOST_STRANGERS, _MOST_FROM_ONE = 400, 100
+_MOST_STRANGERS, _MOST_FROM_ONE = 1000, 250
 """Agents of one office dial from one address, all at once where the market starts again."""
 Session = asyncssh.SSHTCPSession[bytes]
 

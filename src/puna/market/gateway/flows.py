@@ -49,6 +49,11 @@ class Inflow:
         """Whether something has come that was not asked for."""
         return bool(self._held)
 
+    @property
+    def has_head(self) -> bool:
+        """Whether the next head has come whole."""
+        return END in self._held
+
     async def more(self) -> bool:
         """Wait until something has come; tell whether it is not the end."""
         piece = await self._source.read(PIECE)
