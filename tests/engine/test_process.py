@@ -21,7 +21,7 @@ from puna.errors import Invalid
 from puna.models.options import Sampling
 from puna.node.engine.engine import EngineDied, LoadFailed
 from puna.node.engine.process import LlamaEngine, engine_factory, llama_factory
-from puna.node.engine.request import Completion, Grammar, LoadSpec, Piece
+from puna.node.engine.request import Completion, Finish, Grammar, LoadSpec, Piece, StopReason
 from puna.node.engine.scripted import ScriptedEngine
 from puna.settings import load_settings
 from puna.units import Size
@@ -313,3 +313,18 @@ def test_the_child_of_a_killed_parent_dies_with_it() -> None:
     with suppress(psutil.NoSuchProcess):
         psutil.Process(pid).wait(PATIENCE)
     assert has_ended(pid)
+
+
+@pytest.mark.parametrize("logprobs", [None, 2])
+async def test_half_a_character_at_the_end_is_counted_and_said_by_nobody(
+    engine: LlamaEngine, logprobs: int | None
+) -> None:
+    """The engine itself keeps the text and the probability of it back, in a stream and whole."""
+    half, *_ = await engine.tokenize("🦙", add_special=False)
+    prompt = await engine.tokenize("a llama:", add_special=False)
+    asked = Completion(
+        prompt, Sampling(temperature=0), 1, logprobs=logprobs, logit_bias={half: 100.0}
+    )
+    (finish,) = [part async for part in engine.complete(asked)]
+    assert isinstance(finish, Finish)
+    assert (finish.reason, finish.output_tokens) == (StopReason.LENGTH, 1)
