@@ -1,10 +1,12 @@
 """Bad input, bad clients and bad disks against a real server, which outlives them all."""
 
 import http.client
+import os
 import shutil
 import socket
 import struct
 import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -174,6 +176,24 @@ def test_a_full_disk_is_said_and_everything_else_goes_on(tmp_path: Path, disk: P
         copied = serving.ask("/api/copy", {"source": "tiny", "destination": "copy"})
     assert (failed.status, copied.status) == (500, 200)
     assert leftovers(disk) == set()
+
+
+def test_at_a_full_home_lists_go_on_and_a_server_is_not_begun(disk: Path) -> None:
+    (disk / "home" / "run").mkdir(parents=True)
+    with suppress(OSError), (disk / "ballast").open("wb", buffering=0) as ballast:
+        while ballast.write(bytes(4096)):
+            pass
+    environ = os.environ | {"PUNA_HOME": str(disk / "home"), "PUNA_HOST": "127.0.0.1:9"}
+
+    def puna(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "puna", *words]
+        return subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+
+    listed, ran = puna("list"), puna("run", "smollm2", "hello")
+    assert listed.returncode == 0
+    assert "smollm2" in listed.stdout
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert f"the disk of {disk / 'home'} is full" in ran.stderr
 
 
 def test_a_blob_that_fills_the_disk_leaves_it_as_it_was(tmp_path: Path, disk: Path) -> None:

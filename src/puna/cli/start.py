@@ -20,6 +20,7 @@ from puna.cli.reach import client_of, find_node
 from puna.cli.session import Session
 from puna.cli.spinner import Spinner
 from puna.errors import Failed, NotFound, PunaError
+from puna.library.disk import free_room
 from puna.node.client import NodeClient
 from puna.text import one_line
 from puna.units import Size, Span
@@ -29,6 +30,7 @@ _START_LIMIT = Span.of(seconds=60)
 _STOP_LIMIT = Span.of(seconds=30)
 _LOG_LIMIT = Size(10 * 10**6)
 _LAST_WORDS = 3
+_LEAST_ROOM = Size(256 * 10**3)
 
 
 class NotStarted(Failed):
@@ -83,7 +85,17 @@ def stop_server(session: Session) -> int:
     return process.pid
 
 
+def _check_room(home: Path) -> None:
+    """Raise `NotStarted` where a server would end as soon as it writes to its log."""
+    if free_room(home) < _LEAST_ROOM:
+        raise NotStarted(
+            f"the disk of {home} is full, and a server in the background needs room for its log",
+            hint="make room there, or run `puna serve` in another terminal, which needs none",
+        )
+
+
 def _start(session: Session, run: Path) -> NodeClient:
+    _check_room(session.settings.home)
     log = _private_folder(session.settings.home / "logs") / "serve.log"
     if log.exists() and log.stat().st_size > _LOG_LIMIT:
         log.replace(log.with_suffix(".log.old"))
