@@ -87,7 +87,7 @@ def test_money_that_is_not_whole_micro_dollars_is_refused(text: str) -> None:
         Money.parse(text)
 
 
-@given(st.integers(-(10**15), 10**15))
+@given(st.integers(-(10**15) + 1, 10**15 - 1))
 def test_printed_money_is_read_back_exactly(micros: int) -> None:
     printed = str(Money(micros))
     assert Money.parse(printed.replace("$", "")) == micros
