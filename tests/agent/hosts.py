@@ -41,6 +41,8 @@ class Host:
     trusts_local: bool = False
     has_images: bool = False
     """Whether volumes are file systems that the engine mounts."""
+    has_registries: bool = True
+    """Whether registries may be anywhere; else their names are looked up."""
     ports: range = range(0)
     """Ports that the owner has opened to everybody."""
     orders: Orders = field(default_factory=lambda: Orders(version="0"))
@@ -51,7 +53,12 @@ class Host:
 
     def new_keeper(self, kept: Kept) -> Keeper:
         clock = MarketClock(self.world)
-        estate = Estate(house=House(host=HOST), cards=self.cards, ports=self.ports)
+        estate = Estate(
+            house=House(host=HOST),
+            cards=self.cards,
+            ports=self.ports,
+            has_registries=self.has_registries,
+        )
         volumes = Volumes(self.engine, HOST, self.folder, has_images=self.has_images)
         hands = Hands(clock, self.engine, estate, volumes)
         return Keeper(self.engine, hands, clock, kept, trusts_local=self.trusts_local)

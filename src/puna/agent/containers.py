@@ -11,6 +11,7 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from urllib.parse import urlsplit
 
 from puna.errors import Invalid
 from puna.text import one_line
@@ -196,6 +197,12 @@ def with_registry(image: str) -> str:
     if slash and ("." in host or ":" in host or host == "localhost"):
         return image
     return f"docker.io/{image}" if slash else f"docker.io/library/{image}"
+
+
+def registry_of(image: str) -> str:
+    """Return the host of an image's registry, without its port."""
+    host = with_registry(image).partition("/")[0]
+    return urlsplit(f"//{host}").hostname or host
 
 
 def name_and_tag(image: str) -> tuple[str, str]:

@@ -23,6 +23,7 @@ from puna.agent.notices import give_notice
 from puna.agent.orders import Told
 from puna.agent.problems import AlreadyThere, EngineGone, EngineRefused, NoRoom
 from puna.agent.progress import Folded
+from puna.agent.registries import check_registry
 from puna.agent.shown import Login
 from puna.agent.volumes import Volumes
 from puna.errors import PunaError
@@ -42,6 +43,8 @@ class Estate:
     """CDI names of the cards that are offered."""
     ports: range = range(0)
     """Ports of this machine that may lead to pods from everywhere."""
+    has_registries: bool = False
+    """Whether images may come from registries on its owner's networks."""
 
 
 class Hands:
@@ -65,7 +68,12 @@ class Hands:
         return self._estate.house.host
 
     async def pull(self, image: str, login: Login | None) -> AsyncIterator[str]:
-        """Fetch an image, and yield a line every few seconds of how far it is."""
+        """Fetch an image, and yield a line every few seconds of how far it is.
+
+        Raises `NearRegistry`, and what the engine does.
+        """
+        if not self._estate.has_registries:
+            await check_registry(image)
         folded, said = Folded(), self._clock.world.elapsed()
         async for step in self._engine.pull(image, login):
             folded.take(step)

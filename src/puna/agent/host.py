@@ -205,7 +205,12 @@ class Host:
         )
         folder = self._settings.volumes or self._notebook.folder / "volumes"
         ports = range_of(self._offer.open_ports)
-        estate = Estate(house=house, cards=self._offer.cards, ports=ports)
+        estate = Estate(
+            house=house,
+            cards=self._offer.cards,
+            ports=ports,
+            has_registries=self._settings.local_registries,
+        )
         volumes = Volumes(self._engine, identity.host, folder, has_images=means.has_images)
         hands = Hands(clock, self._engine, estate, volumes)
         hands.farewell = farewell(self._engine, self._link)

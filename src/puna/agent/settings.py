@@ -27,6 +27,8 @@ class AgentSettings:
     """By which it joins a market, where no other is given."""
     local_images: bool
     """Whether renters may run images that are on this machine and were never fetched for them."""
+    local_registries: bool
+    """Whether images may come from registries on this machine or on its owner's networks."""
 
 
 def load_agent_settings(environ: Mapping[str, str] | None = None) -> AgentSettings:
@@ -65,6 +67,12 @@ AGENT_ROWS: tuple[Setting, ...] = (
         read_flag,
         "false",
         "let renters run images that the owner has on this machine",
+    ),
+    Setting(
+        "agent_local_registries",
+        read_flag,
+        "false",
+        "let images come from registries on this machine or on the owner's networks",
     ),
 )
 _NAMES = {row.name.partition("_")[2] for row in AGENT_ROWS}
