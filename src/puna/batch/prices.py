@@ -39,6 +39,8 @@ class PriceSource:
 
     about: str
     day: date | None
+    is_live: bool = False
+    """Whether it was asked for just now."""
 
     def is_stale(self, today: date) -> bool:
         """Whether it is older than 60 days, or of no day that anybody knows."""

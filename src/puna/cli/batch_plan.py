@@ -19,6 +19,7 @@ from puna.batch.prices import Electricity, PriceList, PriceSource, load_prices
 from puna.batch.spec import LabelTask, Spec
 from puna.batch.taskfile import spec_of
 from puna.batch.workers.worker import Worker
+from puna.cli.batch_offers import with_offers
 from puna.cli.batch_run import (
     PIPED,
     READ_OPTIONS,
@@ -72,7 +73,8 @@ def plan(session: Session, /, inputs: tuple[str, ...], **flags: object) -> None:
     """Tell what a job over INPUT would take: rows, hours, and its price here and elsewhere.
 
     INPUT and the task are those of `puna batch run`. The input is read, and a sample of it is
-    computed on this machine; nothing is kept and nothing is rented. Prices come from a dated list.
+    computed on this machine; nothing is kept and nothing is rented. Prices come from a dated list,
+    and from the cloud that you are logged in to.
     """
     if PIPED in inputs:
         raise NotPiped("a plan cannot read what is piped in", hint="name a file")
@@ -87,8 +89,9 @@ def plan(session: Session, /, inputs: tuple[str, ...], **flags: object) -> None:
     worker = worker_here(session, order.spec, threads if isinstance(threads, int) else None)
     wanted = sample if isinstance(sample, int) else 0
     found = asyncio.run(_survey(session, order, worker, wanted))
-    bids = bids_of(found, _model_size(session, order.spec), prices)
     today = session.world.now().date()
+    prices = with_offers(session, prices, today)
+    bids = bids_of(found, _model_size(session, order.spec), prices)
     if flags["as_json"]:
         session.terminal.line(json.dumps(as_data(found, bids), indent=2, ensure_ascii=False))
         return
@@ -196,7 +199,7 @@ def _row(name: str, span: str, price: str, day: str) -> str:
 
 
 def _card_row(cost: CardCost) -> str:
-    name = f"{cost.card.name}, estimated"
+    name = cost.card.name if cost.card.source.is_live else f"{cost.card.name}, estimated"
     if cost.reason:
         return f"{cost.card.name:{_NAME}}   {cost.reason}"
     return _row(name, rough_span(cost.span), rough_money(cost.price), _day(cost.card.source))
@@ -209,6 +212,8 @@ def _hosted_row(cost: HostedCost) -> str:
 
 
 def _day(source: PriceSource) -> str:
+    if source.is_live:
+        return "now"
     return source.day.isoformat() if source.day else "no day"
 
 
@@ -225,6 +230,10 @@ def _caveats(found: Survey, bids: Bids, today: date) -> Iterator[str]:
             "Hosted models are other models, with other answers and tokenizers: rows that differ "
             "are asked once each, counted in this model's tokens."
         )
+    lives = sorted({source.about for source in bids.sources if source.is_live})
+    if lives:
+        where = ", ".join(lives)
+        yield f"What is on offer now is that of {where}; rent it: puna batch run --rent 1"
     days = [source.day for source in bids.sources if source.day]
     if any(source.is_stale(today) for source in bids.sources) and days:
         age = (today - min(days)).days
@@ -286,7 +295,8 @@ def _hosted_data(cost: HostedCost) -> dict[str, object]:
 
 
 def _source_data(source: PriceSource) -> dict[str, object]:
-    return {"source": source.about, "day": source.day.isoformat() if source.day else None}
+    day = source.day.isoformat() if source.day else None
+    return {"source": source.about, "day": day, "live": source.is_live}
 
 
 def _seconds(span: Span) -> float:
