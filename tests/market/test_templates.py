@@ -28,7 +28,8 @@ async def make(market: Stage, caller: Caller, **changes: object) -> Template:
 
 def test_pods_can_be_made_of_every_official_template() -> None:
     names = {each.name for each in templates.official_templates()}
-    assert names == {"puna", "Ollama", "vLLM", "Ubuntu", "PyTorch", "JupyterLab"}
+    own = {"puna", "Ollama", "vLLM", "Ubuntu", "PyTorch", "JupyterLab"}
+    assert names == own | {"RunPod PyTorch 2.1"}
     for each in templates.official_templates():
         check(replace(each.preset.to_spec(), cards=1))
 
