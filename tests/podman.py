@@ -23,7 +23,7 @@ _WORDS = (
     "sh ls cat sleep echo nc wget mount mkdir touch dd id ping kill env ln rm true false mknod"
     " head sort tr wc stty"
 )
-_BUSYBOX = Path("/bin/busybox")
+BUSYBOX = Path("/bin/busybox")
 _TURN = Path(gettempdir()) / "puna-podman.lock"
 """Bridges and packet filters of one network have names that two Podmans would share."""
 
@@ -36,6 +36,12 @@ class Podman:
 
     socket: Path
     words: tuple[str, ...]
+    is_podman: bool = True
+
+    @property
+    def volumes(self) -> Path:
+        """A folder in which it sees what an agent mounts."""
+        return self.socket.parent / "volumes"
 
     def run(self, *words: str, check: bool = True) -> str:
         """Run one of its commands and return what it printed."""
@@ -52,12 +58,13 @@ def why_no_podman() -> str:
     missing = [name for name in ("podman", "runc") if shutil.which(name) is None]
     if missing:
         return f"no {' and '.join(missing)} here"
-    if not _BUSYBOX.exists():
-        return f"no {_BUSYBOX} here, of which the image is made"
-    return "" if Path("/").stat().st_uid == 0 and _is_root() else "needs root"
+    if not BUSYBOX.exists():
+        return f"no {BUSYBOX} here, of which the image is made"
+    return "" if Path("/").stat().st_uid == 0 and is_root() else "needs root"
 
 
-def _is_root() -> bool:
+def is_root() -> bool:
+    """Tell whether this process may do everything here."""
     import os  # noqa: PLC0415 - not on every system
 
     return hasattr(os, "geteuid") and os.geteuid() == 0
@@ -80,7 +87,7 @@ def a_podman(netns: str = "") -> Iterator[Podman]:
         program = [*inside, "podman", "--runtime", "runc", "--cgroup-manager", "cgroupfs"]
         folders = ["--root", f"{place}/root", "--runroot", f"{place}/run", "--tmpdir", f"{place}/t"]
         podman = Podman(socket, (*program, *folders, "--network-config-dir", f"{place}/networks"))
-        _make_image(podman, place / "image.tar")
+        podman.run("import", str(pack_tiny(place / "image.tar")), IMAGE)
         service = [*podman.words, "system", "service", "--time=0", f"unix://{socket}"]
         with (place / "log").open("wb") as log, subprocess.Popen(service, stderr=log) as process:
             try:
@@ -93,12 +100,13 @@ def a_podman(netns: str = "") -> Iterator[Podman]:
                 process.terminate()
                 process.wait(60)
                 _end_watchers(folder)
-                _unmount_all(folder)
+                unmount_all(folder)
                 if not netns:
                     _close_doors()
 
 
-def _unmount_all(folder: str) -> None:
+def unmount_all(folder: str) -> None:
+    """Unmount what is left mounted in a folder."""
     places = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
     for place in sorted(places, reverse=True):
         if place.startswith(folder):
@@ -134,9 +142,10 @@ def _close_doors() -> None:
         subprocess.run(words, capture_output=True, check=False)
 
 
-def _make_image(podman: Podman, file: Path) -> None:
+def pack_tiny(file: Path) -> Path:
+    """Write an image of busybox alone."""
     with tarfile.open(file, "w") as made:
-        made.add(_BUSYBOX, "bin/busybox")
+        made.add(BUSYBOX, "bin/busybox")
         for word in _WORDS.split():
             link = tarfile.TarInfo(f"bin/{word}")
             link.type, link.linkname = tarfile.SYMTYPE, "busybox"
@@ -149,4 +158,4 @@ def _make_image(podman: Podman, file: Path) -> None:
             folder = tarfile.TarInfo(name)
             folder.type, folder.mode = tarfile.DIRTYPE, 0o1777 if name == "tmp" else 0o755
             made.addfile(folder)
-    podman.run("import", str(file), IMAGE)
+    return file

@@ -169,5 +169,5 @@ def test_arguments_that_are_no_words_are_refused() -> None:
 
 
 def test_a_host_that_cannot_map_users_says_so_in_its_house() -> None:
-    assert "UsernsMode" not in host_config(house=House(maps_users=False))
+    assert "UsernsMode" not in host_config(house=House(is_podman=False))
     assert host_config(replace(DESIGN, runtime="runsc"))["Runtime"] == "runsc"

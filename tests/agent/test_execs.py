@@ -11,6 +11,8 @@ from puna.agent.execs import Exec, TerminalSize, start_exec
 from puna.agent.problems import EngineGone, EngineRefused
 from puna.agent.shown import HEAD
 
+API = "http://engine/v1.41"
+
 
 class Begun:
     """What the engine knows of it."""
@@ -80,7 +82,7 @@ async def write_much(began: Exec) -> None:
 
 
 async def test_outputs_are_apart_and_the_input_can_end(there: There, socket: Path) -> None:
-    began = await start_exec(socket, Begun(), tty=False)
+    began = await start_exec(socket, Begun(), tty=False, api=API)
     await began.write(b"hello")
     assert await began.read() == (False, b"hello")
     await began.end_input()
@@ -93,7 +95,7 @@ async def test_outputs_are_apart_and_the_input_can_end(there: There, socket: Pat
 async def test_with_a_terminal_there_is_one_output(there: There, socket: Path) -> None:
     there.frames = False
     there.body = b"$ "
-    began = await start_exec(socket, Begun(), tty=True)
+    began = await start_exec(socket, Begun(), tty=True, api=API)
     assert await began.read() == (False, b"$ ")
     await began.end_input()
     assert await everything(began) == [(False, b"end\n")]
@@ -103,11 +105,11 @@ async def test_with_a_terminal_there_is_one_output(there: There, socket: Path) -
 async def test_what_the_engine_refuses_is_said(there: There, socket: Path) -> None:
     there.status, there.body = "409 Conflict", b'{"message": "not running"}'
     with pytest.raises(EngineRefused, match="not running"):
-        await start_exec(socket, Begun(), tty=False)
+        await start_exec(socket, Begun(), tty=False, api=API)
 
 
 async def test_a_connection_that_breaks_is_the_end(there: There, socket: Path) -> None:
-    began = await start_exec(socket, Begun(), tty=False)
+    began = await start_exec(socket, Begun(), tty=False, api=API)
     await began.write(b"x")
     await began.read()
     there.connections[0].transport.abort()
@@ -120,7 +122,7 @@ async def test_a_connection_that_breaks_is_the_end(there: There, socket: Path) -
 
 async def test_sizes_and_ends_are_the_engines_to_know(socket: Path) -> None:
     begun = Begun()
-    began = await start_exec(socket, begun, tty=True)
+    began = await start_exec(socket, begun, tty=True, api=API)
     await began.resize(TerminalSize(columns=100, rows=30))
     assert begun.sizes == [(30, 100)]
     assert await began.exit_code() is None

@@ -23,7 +23,11 @@ PLACE = Place(devices=("nvidia.com/gpu=1",))
 
 
 def both(design: Design = DESIGN, place: Place = PLACE) -> tuple[Any, Any]:
-    docker = dict(create_body(Name("p1"), design, House(host="h1", processes=99), place))
+    docker = dict(
+        create_body(
+            Name("p1"), design, House(host="h1", processes=99, runtimes=("runc", "runsc")), place
+        )
+    )
     return docker, json.loads(json.dumps(libpod_body("n", "p1", docker)))
 
 
@@ -31,7 +35,7 @@ def test_the_card_is_named() -> None:
     docker, podman = both()
     assert with_cards(docker)
     assert podman["devices"] == [{"path": "nvidia.com/gpu=1"}]
-    assert not with_cards(create_body(Name("p1"), DESIGN, House()))
+    assert not with_cards(create_body(Name("p1"), DESIGN, House(runtimes=("runc", "runsc"))))
 
 
 def test_what_the_renter_asked_for_is_the_same() -> None:

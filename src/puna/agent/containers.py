@@ -21,6 +21,7 @@ LABEL = "cloud.puna."
 POD, HOST, RUN = f"{LABEL}pod", f"{LABEL}host", f"{LABEL}run"
 DESIGN, CRASHES, CARDS = f"{LABEL}design", f"{LABEL}crashes", f"{LABEL}cards"
 USERS = 65_536
+USUAL_RUNTIME = "runc"
 _FIRST_USERS, _RANGES = 1_000_000_000, 30_000
 _TOLD = ("RUNPOD_", "PUNA_MARKET_")
 """How the names of variables begin by which the market tells a pod where it is."""
@@ -104,7 +105,10 @@ class House:
     network: str = "puna"
     open_files: int = _MOST_FILES
     processes: int = _MOST_PROCESSES
-    maps_users: bool = True
+    is_podman: bool = True
+    """Podman gives each pod users of its own, and has a log of its own; Docker has neither."""
+    runtimes: tuple[str, ...] = ("runc",)
+    """What renters may choose from; the owner can leave the usual one out."""
     limits_disk: bool = False
     """Whether the engine can bound what a container writes beside its volume."""
 
@@ -158,6 +162,8 @@ def create_body(
 ) -> Mapping[str, object]:
     """Return the body of `POST /containers/create`. Raises `UnusablePod`."""
     place = place or Place()
+    if (design.runtime or USUAL_RUNTIME) not in house.runtimes:
+        raise UnusablePod(f"this host runs pods in {' or '.join(house.runtimes)} alone")
     env = {**place.told, **design.env}
     return {
         "Image": check_image(design.image),
@@ -240,9 +246,9 @@ def _host_config(pod: str, design: Design, house: House, place: Place) -> Mappin
             {"Name": "nofile", "Soft": house.open_files, "Hard": house.open_files},
             {"Name": "nproc", "Soft": house.processes, "Hard": house.processes},
         ],
-        "LogConfig": {"Type": "k8s-file", "Config": {"max-size": "10m"}},
+        "LogConfig": _PODMANS_LOG if house.is_podman else _DOCKERS_LOG,
     }
-    if house.maps_users:
+    if house.is_podman:
         users = f"0:{first_user(pod)}:{USERS}"
         config["UsernsMode"] = f"auto:size={USERS},uidmapping={users},gidmapping={users}"
     if house.limits_disk and place.disk:
@@ -275,6 +281,8 @@ def _check_mount(path: str) -> None:
         )
 
 
+_PODMANS_LOG = {"Type": "k8s-file", "Config": {"max-size": "10m"}}
+_DOCKERS_LOG = {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "1"}}
 _SACRED = frozenset({"", "/proc", "/sys", "/dev", "/etc", "/bin", "/sbin", "/usr", "/lib"})
 
 

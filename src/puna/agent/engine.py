@@ -20,6 +20,7 @@ import aiohttp
 from puna.agent.containers import POD, check_image, name_and_tag, with_registry
 from puna.agent.execs import Exec, TerminalSize, start_exec
 from puna.agent.libpod import libpod_body, with_cards
+from puna.agent.moby import APART, after, words_in
 from puna.agent.problems import AlreadyThere, EngineGone, EngineRefused, NotOnEngine
 from puna.agent.shown import (
     Bridge,
@@ -29,6 +30,7 @@ from puna.agent.shown import (
     Pulling,
     Shown,
     Volume,
+    is_podman,
     log_lines,
     shown_of,
 )
@@ -45,7 +47,7 @@ SOCKETS = (
 _PATIENCE_S = 60.0
 _TRIES = 2
 _LIBPOD = "http://engine/v4.0.0/libpod"
-_API = "http://engine/v1.41"
+_AUTO = "auto"
 _MISSING, _CLASH, _UNHEARD = 404, 409, 900
 _TAKEN = "is already in use"
 _OURS = json.dumps({"label": [POD]})
@@ -64,6 +66,7 @@ class Engine:
             session=self._session,
             timeout=aiohttp.ClientTimeout(total=_PATIENCE_S),
         )
+        self._is_podman: bool | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -83,10 +86,20 @@ class Engine:
             about = await self._docker.system.info()
         return Nature.of(version, about)
 
+    async def _api(self) -> str:
+        """Return the address of Docker's API in the version that this engine has newest."""
+        if self._is_podman is None or self._docker.api_version == _AUTO:
+            self._is_podman = is_podman(await self._docker.version())
+        return f"http://engine/{self._docker.api_version}"
+
     async def containers(self) -> Sequence[Shown]:
         """Return all containers with our label, whatever they do."""
-        with _translated():
-            listed = await self._docker.containers.list(all="true", filters=_OURS)
+        try:
+            with _translated():
+                listed = await self._docker.containers.list(all="true", filters=_OURS)
+        except EngineGone:  # it may come back as another version, or another engine
+            self._docker.api_version, self._is_podman = _AUTO, None
+            raise
         found: list[Shown] = []
         for each in listed:
             try:
@@ -121,10 +134,10 @@ class Engine:
         headers = {} if login is None else {"X-Registry-Auth": _pass_of(login, name)}
         asked = {"fromImage": name, "tag": tag}
         with _translated():
-            call = self._session.post(f"{_API}/images/create", params=asked, headers=headers)
-            async with call as answer:
+            url = f"{await self._api()}/images/create"
+            async with self._session.post(url, params=asked, headers=headers) as answer:
                 if not answer.ok:
-                    raise _error_of(answer.status, await answer.text())
+                    raise EngineRefused(words_in(await answer.text()))
                 async for line in answer.content:
                     yield _line_of(line)
 
@@ -142,7 +155,7 @@ class Engine:
                 call = self._session.post(f"{_LIBPOD}/containers/create", json=sent)
                 async with call as answer:
                     if not answer.ok:
-                        raise _error_of(answer.status, await answer.text())
+                        raise _error_of(answer.status, words_in(await answer.text()))
                     return str((await answer.json(content_type=None))["Id"])
         with _translated():
             made = await self._docker.containers.create(json.loads(json.dumps(body)), name=name)
@@ -199,7 +212,7 @@ class Engine:
             made = await self._docker.containers.container(container).exec(
                 list(argv), stdin=True, tty=tty, environment=dict(env or {})
             )
-            began = await start_exec(self.socket, made, tty=tty)
+            began = await start_exec(self.socket, made, tty=tty, api=await self._api())
         if size is not None and tty:
             await began.resize(size)
         return began
@@ -218,13 +231,15 @@ class Engine:
             "follow": "true" if follow else "false",
             "tail": "all" if tail is None else str(tail),
         }
-        if since:
-            asked["since"] = since
         with _translated():
             about = await self._docker.containers.container(container).show()
             is_raw = bool(about["Config"]["Tty"])
-            url = f"{_API}/containers/{container}/logs"
+            url = f"{await self._api()}/containers/{container}/logs"
+            if since:
+                asked["since"] = since if self._is_podman else after(since)
             async with self._session.get(url, params=asked) as answer:
+                if not answer.ok:
+                    raise _error_of(answer.status, words_in(await answer.text()))
                 async for line in log_lines(answer.content, is_raw=is_raw):
                     yield line
 
@@ -268,7 +283,8 @@ class Engine:
         """
         with _translated():
             asked = {"all": "true", "size": "true", "filters": _OURS}
-            async with self._session.get(f"{_API}/containers/json", params=asked) as answer:
+            url = f"{await self._api()}/containers/json"
+            async with self._session.get(url, params=asked) as answer:
                 listed = await answer.json(content_type=None)
         return {str(each["Id"]): int(each.get("SizeRw") or 0) for each in listed}
 
@@ -323,6 +339,8 @@ class Engine:
                 await self._docker.networks.get(name)
         except NotOnEngine:
             ask = {"Name": name, "Driver": "bridge", "Labels": {POD: ""}, "CheckDuplicate": True}
+            if not (await self.nature()).is_podman:
+                ask["Options"] = APART
             with _translated():
                 await self._docker.networks.create(ask)
 

@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 from puna.agent.problems import EngineGone, EngineRefused
 from puna.agent.shown import HEAD
@@ -112,13 +113,16 @@ class Exec:
             await self._writer.wait_closed()
 
 
-async def start_exec(socket: Path, begun: Begun, *, tty: bool) -> Exec:
-    """Start what was made and take its connection over. Raises `EngineRefused`."""
+async def start_exec(socket: Path, begun: Begun, *, tty: bool, api: str) -> Exec:
+    """Start what was made and take its connection over. Raises `EngineRefused`.
+
+    `api` is the address of the engine's API, whose path says which version of it.
+    """
     reader, writer = await asyncio.open_unix_connection(str(socket))
     try:
         body = json.dumps({"Detach": False, "Tty": tty}).encode()
         writer.write(
-            f"POST /v1.41/exec/{begun.id}/start HTTP/1.1\r\nHost: engine\r\n"
+            f"POST {urlsplit(api).path}/exec/{begun.id}/start HTTP/1.1\r\nHost: engine\r\n"
             "Connection: Upgrade\r\nUpgrade: tcp\r\nContent-Type: application/json\r\n"
             f"Content-Length: {len(body)}\r\n\r\n".encode()
             + body

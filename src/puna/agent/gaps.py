@@ -38,7 +38,9 @@ def gaps_of(nature: Nature, means: Means) -> Sequence[str]:
     if not nature.has_seccomp:
         found.append("the engine filters no system calls (seccomp is off)")
     if not means.has_images:
-        found.append("a volume can grow beyond what was rented (needs Podman, root and mkfs.ext4)")
+        found.append(
+            "a volume can grow beyond what was rented (needs root, mkfs.ext4 and loop devices)"
+        )
     if not means.limits_disk:
         found.append(
             "what a pod writes beside its volume is bounded by looks, twice a minute and whenever"

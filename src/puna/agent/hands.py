@@ -153,6 +153,7 @@ class Hands:
         Podman is asked first: unmounting what it counts as mounted would leave the container with
         the bare folder.
         """
+        await self._volumes.be_ready(step.pod)
         try:
             await self._engine.start(step.container)
         except EngineRefused as error:

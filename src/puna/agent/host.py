@@ -45,6 +45,8 @@ from puna.world import World
 _LOG = logging.getLogger("puna.agent")
 _LOOK = Span.of(seconds=30)
 _STATUS = Span.of(seconds=5)
+_BOUNDED = frozenset({"overlay", "overlay2"})
+"""Podman's and Docker's ways to lay out disks that know quotas; containerd's knows none."""
 _MOST_FILES = 1024 * 1024
 _MOST_PROCESSES = 4096
 
@@ -84,8 +86,8 @@ def means_of(nature: Nature) -> Means:
     text = mounts.read_text(encoding="utf-8") if mounts.exists() else ""
     return Means(
         why_no_walls=walls.why_no_walls(),
-        has_images=nature.is_podman and can_make_images(),
-        limits_disk=can_limit_disk(nature.folder, text),
+        has_images=can_make_images(),
+        limits_disk=nature.storage in _BOUNDED and can_limit_disk(nature.folder, text),
     )
 
 
@@ -200,7 +202,8 @@ class Host:
             network=self._settings.network,
             open_files=_within(resource.RLIMIT_NOFILE, _MOST_FILES),
             processes=_within(resource.RLIMIT_NPROC, _MOST_PROCESSES),
-            maps_users=nature.is_podman,
+            is_podman=nature.is_podman,
+            runtimes=tuple(self._offer.machine.runtimes),
             limits_disk=means.limits_disk,
         )
         folder = self._settings.volumes or self._notebook.folder / "volumes"
@@ -211,7 +214,10 @@ class Host:
             ports=ports,
             has_registries=self._settings.local_registries,
         )
-        volumes = Volumes(self._engine, identity.host, folder, has_images=means.has_images)
+        root = None if nature.is_podman else nature.first_user
+        volumes = Volumes(
+            self._engine, identity.host, folder, has_images=means.has_images, root=root
+        )
         hands = Hands(clock, self._engine, estate, volumes)
         hands.farewell = farewell(self._engine, self._link)
         kept = self._notebook.kept()

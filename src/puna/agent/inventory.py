@@ -7,6 +7,7 @@ its driver's own tool's to write. Reading and understanding are apart, as for `p
 import json
 import os
 import re
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,9 @@ from pathlib import Path
 
 import psutil
 
+from puna.agent.containers import USUAL_RUNTIME
 from puna.agent.shown import Nature
+from puna.errors import Failed
 from puna.hardware.cards import Card, detect_cards
 from puna.hardware.memory import available_memory
 from puna.hardware.programs import output_of
@@ -28,7 +31,22 @@ _CUDA = re.compile(r"CUDA Version:\s*(\d+\.\d+)")
 _OWNERS_SHARE = 10
 """One part of so many of memory and disk stays the owner's."""
 _USUAL = "nvidia.com/gpu"
+GVISOR = "runsc"
+_NO_CDI = (
+    "this Docker gives containers no cards: it needs 25 or newer, with"
+    ' {"features": {"cdi": true}} in its daemon.json (28.3 needs no word); or use Podman'
+)
+_ENDS_PODS = (
+    "pods end and begin again when Docker is started again:"
+    ' {"live-restore": true} in its daemon.json lets them go on'
+)
 _SAMPLE = Size(64 * 10**6)
+
+
+class NoGvisor(Failed):
+    """An owner wants pods in gVisor alone, and it is not installed."""
+
+    code = "no_gvisor"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +69,10 @@ class Found:
     memory: Size = Size(0)  # noqa: RUF009 - an integer
     free_disk: Size = Size(0)  # noqa: RUF009 - an integer
     cuda: str = ""
-    runtimes: Sequence[str] = ("runc",)
+    runtimes: Sequence[str] = (USUAL_RUNTIME,)
+    why_no_cards: str = ""
+    """Why the engine gives containers no cards; empty if it does."""
+    remarks: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,10 +87,13 @@ class Wishes:
     processors: int | None = None
     memory: Size | None = None
     disk: Size | None = None
+    only_gvisor: bool = False
+    """Whether no pod may share this machine's kernel."""
 
 
 def look_around(nature: Nature, folders: Iterable[Path] = CDI_FOLDERS) -> Found:
     """Read what this machine has; blocks, for seconds where a driver is slow."""
+    folders = folders if nature.is_podman else nature.card_folders
     usage = psutil.disk_usage(str(nature.folder))
     return Found(
         cards=[card for card in detect_cards() if not card.shares_memory],
@@ -79,11 +103,19 @@ def look_around(nature: Nature, folders: Iterable[Path] = CDI_FOLDERS) -> Found:
         free_disk=Size(usage.free),
         cuda=cuda_in(output_of("nvidia-smi").text),
         runtimes=installed_runtimes(nature),
+        why_no_cards="" if nature.is_podman or folders else _NO_CDI,
+        remarks=() if nature.outlives_itself else (_ENDS_PODS,),
     )
 
 
 def stock_of(found: Found, wishes: Wishes) -> Stock:
-    """Return what is to be lent of what was found. Pure."""
+    """Return what is to be lent of what was found. Pure. Raises `NoGvisor`."""
+    if wishes.only_gvisor and GVISOR not in found.runtimes:
+        raise NoGvisor(
+            "gVisor is not here, or the container engine does not know it",
+            hint="install runsc, and name it in Docker's daemon.json or Podman's containers.conf",
+        )
+    runtimes = [GVISOR] if wishes.only_gvisor else list(found.runtimes)
     kinds = Counter(card.name for card in found.cards)
     name = wishes.card or (kinds.most_common(1)[0][0] if kinds else "")
     alike = [card for card in found.cards if card.name == name]
@@ -100,14 +132,17 @@ def stock_of(found: Found, wishes: Wishes) -> Stock:
         disk=_less(found.free_disk, wishes.disk),
         country=wishes.country.upper(),
         cuda=found.cuda if cards else "",
-        runtimes=list(found.runtimes),
+        runtimes=runtimes,
     )
     return Stock(machine=machine, cards=cards, remarks=_remarks(found, kinds, name, cards))
 
 
 def _remarks(found: Found, kinds: Counter[str], name: str, cards: Sequence[str]) -> Sequence[str]:
     said = [f"{card.name}: {card.fault}" for card in found.cards if card.fault]
-    if found.cards and not found.named:
+    said += found.remarks
+    if found.cards and found.why_no_cards:
+        said.append(found.why_no_cards)
+    elif found.cards and not found.named:
         said.append(
             "no card is named for containers: make the file with"
             " `nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml`"
@@ -183,8 +218,8 @@ def cuda_in(text: str) -> str:
 
 def installed_runtimes(nature: Nature) -> Sequence[str]:
     """Return the runtimes that a renter may ask for: the usual one, and gVisor where it is."""
-    program = nature.runtimes.get("runsc", "")
-    return ("runc", "runsc") if program and Path(program).exists() else ("runc",)
+    program = shutil.which(nature.runtimes.get(GVISOR, ""))
+    return (USUAL_RUNTIME, GVISOR) if program else (USUAL_RUNTIME,)
 
 
 def disk_speed(folder: Path, elapsed: Callable[[], int]) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from puna.agent.containers import Design, UnusablePod, check_image, words_of
+from puna.agent.containers import USUAL_RUNTIME, Design, UnusablePod, check_image, words_of
 from puna.agent.converge import Order, Want
 from puna.agent.shown import Login
 from puna.units import Size
@@ -13,7 +13,6 @@ from puna.wire.agent import PodOrder
 
 _LONGEST_GRACE = timedelta(minutes=10)
 _LONGEST_S = 100 * 365 * 86_400
-_RUNC = "runc"
 _NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")
 _LONGEST_NAME = 64
 
@@ -95,7 +94,7 @@ def design_of(pod: PodOrder) -> Design:
         processors=pod.processors,
         memory=Size(pod.memory),
         volume_path=pod.volume_path if pod.volume else "",
-        runtime="" if pod.runtime == _RUNC else pod.runtime,
+        runtime="" if pod.runtime == USUAL_RUNTIME else pod.runtime,
     )
 
 

@@ -4,6 +4,10 @@ from puna.agent.shown import Pulling
 from puna.units import Size
 
 _DONE = ("complete", "already exists", "skipped", "exists")
+_OF_THE_IMAGE = "pulling from"
+"""How Docker begins: with the image's tag, which is no layer."""
+_IS_HERE = ("download complete", "verifying", "extracting", "pull complete")
+"""What Docker says of a layer that it has fetched; it counts anew while it unpacks it."""
 
 
 class Folded:
@@ -16,9 +20,11 @@ class Folded:
     def take(self, step: Pulling) -> None:
         """Take note of one line."""
         self._last = step.status or self._last
-        if step.layer:
+        said = step.status.lower()
+        if step.layer and not said.startswith(_OF_THE_IMAGE):
             before = self._layers.get(step.layer)
-            if before is not None and not step.total:  # the last lines of a layer have no size
+            is_here = not step.total or said.startswith(_IS_HERE)
+            if before is not None and is_here:  # the last lines of a layer have no size
                 step = Pulling(
                     layer=step.layer, status=step.status, done=before.total, total=before.total
                 )

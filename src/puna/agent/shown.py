@@ -15,6 +15,8 @@ _LONGEST_LINE = 16 * 1024
 _PIECE = 64 * 1024
 HEAD = struct.Struct(">BxxxL")
 _MOMENT = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d)")
+_MAPPED = re.compile(r"(\d{1,10})\.\d{1,10}")
+"""What Docker calls its folder where it maps users: their first number, and their groups'."""
 _FIRST_YEAR = 1970
 _PHASES = {
     "created": Phase.CREATED,
@@ -138,23 +140,51 @@ class Nature:
     has_seccomp: bool = False
     maps_all_users: bool = False
     """Docker: whether the daemon maps the users of every container."""
+    first_user: int = 0
+    """Docker: the number on this machine of every container's root."""
+    storage: str = ""
+    """What lays out its containers' disks, such as `overlay2`."""
+    card_folders: tuple[Path, ...] = ()
+    """Docker: where it looks for CDI files; none where it does not."""
+    outlives_itself: bool = True
+    """Whether containers go on while it is started again."""
 
     @classmethod
     def of(cls, version: Mapping[str, Any], about: Mapping[str, Any]) -> "Nature":
         """Read one from the engine's JSON."""
-        parts = [str(part.get("Name")) for part in version.get("Components") or ()]
+        folder = Path(str(about.get("DockerRootDir") or "/"))
         guards = [str(each) for each in about.get("SecurityOptions") or ()]
+        is_mapped = any("userns" in each for each in guards)
+        mapped = _MAPPED.fullmatch(folder.name)
         return cls(
-            is_podman=any("Podman" in name for name in parts),
+            is_podman=is_podman(version),
             version=str(version.get("Version", "")),
-            folder=Path(str(about.get("DockerRootDir") or "/")),
+            folder=folder,
             runtimes={
-                str(name): str((each or {}).get("path") or "")
+                str(name): _program(each or {})
                 for name, each in (about.get("Runtimes") or {}).items()
             },
-            has_seccomp=any("seccomp" in guard for guard in guards),
-            maps_all_users=any("userns" in guard for guard in guards),
+            has_seccomp=any("seccomp" in each and "unconfined" not in each for each in guards),
+            maps_all_users=is_mapped,
+            first_user=int(mapped[1]) if is_mapped and mapped else 0,
+            storage=str(about.get("Driver") or ""),
+            card_folders=tuple(Path(str(each)) for each in about.get("CDISpecDirs") or ()),
+            outlives_itself=is_podman(version) or bool(about.get("LiveRestoreEnabled")),
         )
+
+
+def is_podman(version: Mapping[str, Any]) -> bool:
+    """Return whether an engine that tells this of its version is Podman."""
+    parts = version.get("Components") or ()
+    return any("Podman" in str(part.get("Name")) for part in parts)
+
+
+def _program(runtime: Mapping[str, Any]) -> str:
+    """Return a runtime's program. Docker can also be told its shim's type, and finds that."""
+    kind = str(runtime.get("runtimeType") or "")
+    if kind.startswith("io.containerd."):
+        return "containerd-shim-" + "-".join(kind.split(".")[2:])
+    return str(runtime.get("path") or "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,9 @@
 """A pod's volume: what it keeps when it stops, and no larger than it was rented.
 
-Where the engine is Podman and this process may, a volume is an ext4 file system in a file of just
-that size, whose room is taken from the disk when it is made: full is full, for the pod alone. The
-engine mounts it when the container starts. Elsewhere it is a folder without a bound of its own,
-which the owner is told of when the machine joins.
+Where this process may, a volume is an ext4 file system in a file of just that size, whose room is
+taken from the disk when it is made: full is full, for the pod alone. Podman mounts it when the
+container starts; Docker cannot, so the agent does, and Docker binds the folder. Elsewhere it is a
+folder without a bound of its own, which the owner is told of when the machine joins.
 """
 
 import asyncio
@@ -22,6 +22,7 @@ from puna.text import one_line
 from puna.units import Size
 
 _MOST_MOUNTS = 8
+_FLAGS = "loop,nodev,nosuid"
 _SPARE = Size(2 * 10**9)
 """What is left free on the owner's disk."""
 
@@ -29,29 +30,48 @@ _SPARE = Size(2 * 10**9)
 class Volumes:
     """Makes and removes volumes. Each call may be made again."""
 
-    def __init__(self, engine: Engine, host: str, folder: Path, *, has_images: bool) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        host: str,
+        folder: Path,
+        *,
+        has_images: bool,
+        root: int | None = None,
+    ) -> None:
+        """With `root`, Docker's number of a container's root, the agent itself mounts them."""
         self._engine = engine
         self._host = host
         self._folder = folder
         self._has_images = has_images
+        self._root = root
 
     async def make(self, pod: str, size: Size) -> None:
         """Make a pod's volume, or let the one that is there grow. Raises `NoRoom`, `Failed`."""
-        name, file = volume_name(pod), self._folder / f"{pod}.ext4"
+        name, file = volume_name(pod), self._file(pod)
         if any(each.name == name for each in await self._engine.volumes()):
             if self._has_images:
                 await asyncio.to_thread(grow_image, file, size)
             return
         options: dict[str, str] = {}
         if self._has_images:
-            await asyncio.to_thread(make_image, file, size, first_user(pod))
-            options = {"type": "ext4", "device": str(file), "o": "loop,nodev,nosuid"}
+            root = first_user(pod) if self._root is None else self._root
+            await asyncio.to_thread(make_image, file, size, root)
+            options = {"type": "ext4", "device": str(file), "o": _FLAGS}
+            if self._root is not None:
+                await self.be_ready(pod)
+                options = {"type": "none", "device": str(self._place(pod)), "o": "bind"}
         await self._engine.make_volume(name, {POD: pod, HOST: self._host}, options)
+
+    async def be_ready(self, pod: str) -> None:
+        """Mount a pod's volume, if that is ours to do and it is not. Raises `Failed`."""
+        if self._has_images and self._root is not None and self._file(pod).exists():
+            await asyncio.to_thread(_mount, self._file(pod), self._place(pod))
 
     async def let_go(self, pod: str) -> bool:
         """Unmount a pod's volume that no container has; tell whether it was mounted."""
         was_mounted = False
-        if self._has_images:
+        if self._has_images and self._root is None:
             for each in await self._engine.volumes():
                 if each.name == volume_name(pod):
                     was_mounted |= await asyncio.to_thread(_let_go, each.folder)
@@ -61,9 +81,14 @@ class Volumes:
         """Remove a pod's volume with all that is in it."""
         await self.let_go(pod)
         await self._engine.remove_volume(volume_name(pod))
-        file = self._folder / f"{pod}.ext4"
-        await asyncio.to_thread(file.unlink, missing_ok=True)
-        await asyncio.to_thread(_mark_of(file).unlink, missing_ok=True)
+        await asyncio.to_thread(_forget, self._file(pod), self._place(pod))
+
+    def _file(self, pod: str) -> Path:
+        return self._folder / f"{pod}.ext4"
+
+    def _place(self, pod: str) -> Path:
+        """Where the agent mounts it."""
+        return self._folder / f"{pod}.mounted"
 
 
 def can_make_images() -> bool:
@@ -142,6 +167,24 @@ def _let_go(folder: Path) -> bool:
         if not folder.is_mount() or _run("umount", "--lazy", str(folder)):
             break
     return was_mounted
+
+
+def _mount(file: Path, place: Path) -> None:
+    """Mount an image; one that is mounted stays so."""
+    if place.is_mount():
+        return
+    make_folder(place)
+    if said := _run("mount", "-o", _FLAGS, str(file), str(place)):
+        raise Failed(f"a volume cannot be mounted: {said}")
+
+
+def _forget(file: Path, place: Path) -> None:
+    """Remove an image and where it was mounted."""
+    if place.exists():
+        _let_go(place)
+        place.rmdir()
+    file.unlink(missing_ok=True)
+    _mark_of(file).unlink(missing_ok=True)
 
 
 def _format(file: Path, user: int) -> None:

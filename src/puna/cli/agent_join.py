@@ -82,6 +82,7 @@ class _Size(click.ParamType[Size]):
 @click.option(
     "--public-ports", default="", help="Ports of it for pods' TCP ports, such as 40000-40999."
 )
+@click.option("--only-gvisor", is_flag=True, help="Take only pods that ask for gVisor (runsc).")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--accept-gaps", is_flag=True, help="Lend although something is not enforced here.")
 @click.option("--detach", is_flag=True, help="Only join; `puna agent run` runs it.")
@@ -150,6 +151,7 @@ def _wishes(said: dict[str, object]) -> Wishes:
         processors=_as(int, said["processors"]),
         memory=_as(Size, said["memory"]),
         disk=_as(Size, said["disk"]),
+        only_gvisor=bool(said["only_gvisor"]),
     )
 
 
