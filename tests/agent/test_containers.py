@@ -170,4 +170,33 @@ def test_arguments_that_are_no_words_are_refused() -> None:
 
 def test_a_host_that_cannot_map_users_says_so_in_its_house() -> None:
     assert "UsernsMode" not in host_config(house=House(is_podman=False))
-    assert host_config(replace(DESIGN, runtime="runsc"))["Runtime"] == "runsc"
+
+
+def test_each_engine_keeps_a_log_that_has_an_end() -> None:
+    podmans = host_config()["LogConfig"]
+    dockers = host_config(house=House(is_podman=False))["LogConfig"]
+    assert (podmans["Type"], dockers["Type"]) == ("k8s-file", "json-file")
+    assert podmans["Config"]["max-size"] == dockers["Config"]["max-size"] == "10m"
+    assert dockers["Config"]["max-file"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("asked", "runtimes", "fits"),
+    [
+        ("", ("runc",), True),
+        ("runsc", ("runc", "runsc"), True),
+        ("runsc", ("runsc",), True),
+        ("runsc", ("runc",), False),
+        ("", ("runsc",), False),
+        ("crun", ("runc", "runsc"), False),
+    ],
+)
+def test_a_pod_runs_in_what_its_owner_lends(
+    asked: str, runtimes: tuple[str, ...], *, fits: bool
+) -> None:
+    design, house = replace(DESIGN, runtime=asked), House(runtimes=runtimes)
+    if fits:
+        assert host_config(design, house).get("Runtime", "") == asked
+        return
+    with pytest.raises(UnusablePod, match="this host runs pods in"):
+        body_of(design, house)

@@ -9,6 +9,7 @@ import pytest
 from puna.agent.containers import POD, Design, House, Name, create_body
 from puna.agent.converge import Phase
 from puna.agent.engine import Engine
+from puna.agent.moby import APART
 from puna.agent.problems import AlreadyThere, EngineGone, EngineRefused, NotOnEngine
 from puna.agent.shown import Bridge, Login, Pulling
 from tests.fakes.container_engine import ContainerEngine
@@ -47,6 +48,50 @@ async def test_a_container_is_made_started_ended_and_removed(
     await engine.remove(made)
     await engine.remove(made)
     assert await engine.containers() == []
+
+
+async def test_docker_is_asked_in_its_own_version_and_words(
+    there: ContainerEngine, engine: Engine
+) -> None:
+    there.is_docker = True
+    there.images.add("img:1")
+    with pytest.raises(EngineRefused, match="no log driver"):
+        await engine.create("puna-p1-1-0", BODY)
+    house = House(is_podman=False)
+    design = Design(image="img:1", ports=(8888,))
+    made = await engine.create("puna-p1-1-0", create_body(Name("p1"), design, house))
+    await engine.start(made)
+    moment = "1970-01-01T00:00:01.5Z"
+    assert [line async for line in engine.logs(made, since=moment)] == []
+    assert there.asked_since == "1.500000001"
+    await engine.make_network("puna")
+    assert there.networks["puna"]["Options"] == APART
+
+
+async def test_podman_is_asked_for_a_log_by_the_moment_itself(
+    there: ContainerEngine, engine: Engine
+) -> None:
+    there.images.add("img:1")
+    made = await engine.create("puna-p1-1-0", BODY)
+    moment = "1970-01-01T00:00:01.5Z"
+    assert [line async for line in engine.logs(made, since=moment)] == []
+    assert there.asked_since == moment
+    with pytest.raises(NotOnEngine, match="no such container"):
+        [line async for line in engine.logs("f" * 64)]
+
+
+async def test_an_engine_that_became_another_is_asked_anew(tmp_path: Path) -> None:
+    there, socket = ContainerEngine(FakeWorld()), tmp_path / "engine.sock"
+    async with Engine(socket) as engine:
+        async with there.served(socket):
+            assert await engine.containers() == []
+        socket.unlink(missing_ok=True)
+        with pytest.raises(EngineGone):
+            await engine.containers()
+        there.is_docker = True
+        async with there.served(socket):
+            await engine.make_network("puna")
+    assert there.networks["puna"]["Options"] == APART
 
 
 async def test_a_name_that_is_taken_is_told_apart(there: ContainerEngine, engine: Engine) -> None:

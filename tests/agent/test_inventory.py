@@ -1,6 +1,7 @@
 """What a machine has to lend is read from its driver and its CDI files, and never guessed."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,11 +9,13 @@ import pytest
 from puna.agent.gaps import Means, can_limit_disk, gaps_of
 from puna.agent.inventory import (
     Found,
+    NoGvisor,
     Wishes,
     cards_in,
     cuda_in,
     disk_speed,
     installed_runtimes,
+    look_around,
     named_cards,
     stock_of,
 )
@@ -144,8 +147,33 @@ def test_gvisor_is_offered_where_its_program_is(tmp_path: Path) -> None:
     program = tmp_path / "runsc"
     nature = Nature(is_podman=True, version="5", folder=tmp_path, runtimes={"runsc": str(program)})
     assert installed_runtimes(nature) == ("runc",)
-    program.touch()
+    program.touch(mode=0o755)
     assert installed_runtimes(nature) == ("runc", "runsc")
+
+
+def test_an_owner_may_lend_with_gvisor_alone() -> None:
+    wishes = Wishes(only_gvisor=True)
+    found = replace(FOUND, runtimes=("runc", "runsc"))
+    assert stock_of(found, Wishes()).machine.runtimes == ["runc", "runsc"]
+    assert stock_of(found, wishes).machine.runtimes == ["runsc"]
+    with pytest.raises(NoGvisor, match="gVisor is not here"):
+        stock_of(FOUND, wishes)
+
+
+def test_a_docker_that_gives_no_cards_offers_none(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(a_file("nvidia.com/gpu", "0"))
+    old = Nature(is_podman=False, version="20", folder=tmp_path)
+    assert look_around(old, [tmp_path]).named == ()
+    new = replace(old, card_folders=(tmp_path,))
+    assert look_around(new).named == ["nvidia.com/gpu=0"]
+    found = replace(look_around(old), cards=[CARD])
+    assert any("25 or newer" in each for each in stock_of(found, Wishes()).remarks)
+
+
+def test_a_docker_that_ends_pods_with_itself_is_remarked(tmp_path: Path) -> None:
+    docker = Nature(is_podman=False, version="29", folder=tmp_path, outlives_itself=False)
+    assert any("live-restore" in each for each in look_around(docker).remarks)
+    assert look_around(replace(docker, outlives_itself=True)).remarks == ()
 
 
 def test_the_disk_is_measured_by_writing(tmp_path: Path) -> None:

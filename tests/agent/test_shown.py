@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -109,6 +110,24 @@ def test_docker_and_podman_are_told_apart() -> None:
     docker = Nature.of({"Version": "20.10"}, {"SecurityOptions": ["name=seccomp", "name=userns"]})
     assert (podman.is_podman, docker.is_podman) == (True, False)
     assert (docker.maps_all_users, docker.has_seccomp) == (True, True)
+    assert (podman.outlives_itself, docker.outlives_itself) == (True, False)
+
+
+def test_docker_tells_its_users_its_runtimes_and_its_cards() -> None:
+    about = {
+        "DockerRootDir": "/var/lib/docker/231072.231072",
+        "SecurityOptions": ["name=seccomp,profile=unconfined", "name=userns"],
+        "Runtimes": {"runsc": {"runtimeType": "io.containerd.runsc.v1"}, "runc": {"path": "runc"}},
+        "Driver": "overlay2",
+        "CDISpecDirs": ["/etc/cdi"],
+        "LiveRestoreEnabled": True,
+    }
+    docker = Nature.of({"Version": "29.7.2"}, about)
+    assert (docker.first_user, docker.has_seccomp) == (231072, False)
+    assert docker.runtimes == {"runsc": "containerd-shim-runsc-v1", "runc": "runc"}
+    assert (docker.card_folders, docker.storage) == ((Path("/etc/cdi"),), "overlay2")
+    assert docker.outlives_itself
+    assert Nature.of({}, about | {"SecurityOptions": []}).first_user == 0
 
 
 @pytest.mark.parametrize(

@@ -159,3 +159,15 @@ def test_a_notice_is_a_file_that_everybody_may_read() -> None:
         ("run/puna", 0o755, True),
         ("run/puna/notice.json", 0o644, False),
     ]
+
+
+def test_what_docker_says_of_an_image_is_no_layer_and_unpacking_goes_not_back() -> None:
+    folded = Folded()
+    folded.take(Pulling(layer="24.04", status="Pulling from library/ubuntu"))
+    assert folded.line == "Pulling from library/ubuntu"
+    folded.take(Pulling(layer="a", status="Downloading", done=10**6, total=4 * 10**6))
+    folded.take(Pulling(layer="a", status="Verifying Checksum"))
+    folded.take(Pulling(layer="a", status="Extracting", done=1000, total=4 * 10**6))
+    assert folded.line == "0 of 1 layers, 4 MB of 4 MB"
+    folded.take(Pulling(layer="a", status="Pull complete"))
+    assert folded.line == "1 of 1 layers, 4 MB of 4 MB"

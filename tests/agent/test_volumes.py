@@ -1,5 +1,6 @@
 """A volume of a fixed size is a file system in a file, made once and whole."""
 
+import asyncio
 import shutil
 import subprocess
 from collections.abc import AsyncIterator, Iterator
@@ -9,10 +10,10 @@ import pytest
 
 from puna.agent.containers import HOST, POD, first_user
 from puna.agent.problems import NoRoom
-from puna.agent.volumes import can_make_images, grow_image, make_image
+from puna.agent.volumes import Volumes, can_make_images, grow_image, make_image
 from puna.errors import Failed
 from puna.units import Size
-from tests.agent.hosts import Host, a_host, an_order
+from tests.agent.hosts import HOST as HOST_NAME, Host, a_host, an_order
 
 MB = 10**6
 needs_mkfs = pytest.mark.skipif(shutil.which("mkfs.ext4") is None, reason="no mkfs.ext4 here")
@@ -102,6 +103,10 @@ async def test_a_mount_is_left_alone_when_something_else_is_wrong(
     assert place.is_mount()
 
 
+def left_of(pod: str, folder: Path) -> list[str]:
+    return [each.name for each in folder.iterdir() if each.name.startswith(pod)]
+
+
 def room_in(file: Path) -> int:
     """Return how large the file system in a file says that it is."""
     head = file.read_bytes()[1024:1056]
@@ -171,3 +176,41 @@ async def test_a_pod_whose_volume_grows_is_made_anew_with_it(tmp_path: Path) -> 
         await host.turns(5)
         assert (await host.report()).run == 2
     assert room_in(tmp_path / "p1.ext4") > 15 * MB
+
+
+async def test_with_docker_the_agent_itself_mounts_a_volume_and_again_after_a_power_cut(
+    tmp_path: Path,
+) -> None:
+    if not can_make_images():
+        pytest.skip("volumes cannot be images here")
+    async with a_host(tmp_path) as host:
+        volumes = Volumes(host.engine, HOST_NAME, tmp_path, has_images=True, root=300_000)
+        place = tmp_path / "p1.mounted"
+        try:
+            await volumes.make("p1", Size(8 * MB))
+            bound = {"type": "none", "o": "bind", "device": str(place)}
+            assert host.there.volumes["puna-p1"]["DriverOpts"] == bound
+            assert (place.is_mount(), place.stat().st_uid) == (True, 300_000)
+            (place / "kept").touch()
+            await asyncio.to_thread(subprocess.run, ["umount", str(place)], check=True)
+            await volumes.be_ready("p1")
+            await volumes.be_ready("p1")
+            assert (place / "kept").exists()
+            await volumes.make("p1", Size(16 * MB))
+            await volumes.be_ready("p1")
+            assert (place / "kept").exists()
+            assert shutil.disk_usage(place).total > 12 * MB
+            assert not await volumes.let_go("p1")
+        finally:
+            await volumes.remove("p1")
+    assert left_of("p1", tmp_path) == []
+
+
+async def test_what_cannot_be_mounted_is_said(tmp_path: Path) -> None:
+    if not can_make_images():
+        pytest.skip("volumes cannot be images here")
+    (tmp_path / "p1.ext4").write_bytes(bytes(MB))
+    async with a_host(tmp_path) as host:
+        volumes = Volumes(host.engine, HOST_NAME, tmp_path, has_images=True, root=0)
+        with pytest.raises(Failed, match="cannot be mounted"):
+            await volumes.be_ready("p1")

@@ -50,6 +50,8 @@ class ContainerEngine:
 
     def __init__(self, world: FakeWorld) -> None:
         self.world = world
+        self.is_docker = False
+        """Whether it is Docker's own, of a newer version, instead of Podman's."""
         self.containers: dict[str, Made] = {}
         self.images: set[str] = set()
         self.sizes: dict[str, int] = {}
@@ -64,6 +66,8 @@ class ContainerEngine:
         """By a call's name, such as `create`: what it fails with, one reason for each time."""
         self.files: dict[str, str] = {}
         """What was put into containers."""
+        self.asked_since = ""
+        """From when on a log was last asked for."""
         self.calls: Counter[str] = Counter()
         self.holds_pulls: asyncio.Event | None = None
         """Where it is set, a download waits for it."""
@@ -124,7 +128,8 @@ class ContainerEngine:
         ]
         for method, path, call in routes:
             name = call.__name__.strip("_")
-            app.router.add_route(method, f"/v1.41{path}", self._told(name, call))
+            for version in ("1.41", "1.54"):
+                app.router.add_route(method, f"/v{version}{path}", self._told(name, call))
         app.router.add_route("GET", "/version", self._version)
         own = self._told("create", self._create_in_podmans_words)
         app.router.add_route("POST", "/v4.0.0/libpod/containers/create", own)
@@ -151,6 +156,8 @@ class ContainerEngine:
         await asyncio.Event().wait()
 
     async def _version(self, _: web.Request) -> web.Response:
+        if self.is_docker:
+            return web.json_response({"ApiVersion": "1.54", "Version": "29.7.2"})
         parts = [{"Name": "Podman Engine"}]
         return web.json_response({"ApiVersion": "1.41", "Version": "4.3.1", "Components": parts})
 
@@ -164,7 +171,10 @@ class ContainerEngine:
         return web.json_response([{"Id": each.id, "SizeRw": each.written} for each in ours])
 
     async def _create(self, request: web.Request) -> web.Response:
-        return self._make(request.query["name"], await request.json())
+        body = await request.json()
+        if self.is_docker and body["HostConfig"]["LogConfig"]["Type"] == "k8s-file":
+            return _no(400, "logger: no log driver named 'k8s-file' is registered")
+        return self._make(request.query["name"], body)
 
     async def _create_in_podmans_words(self, request: web.Request) -> web.Response:
         body = await request.json()
@@ -214,6 +224,10 @@ class ContainerEngine:
         made = self._found(request)
         if made is None:
             return _no(404, "no such container")
+        since = request.query.get("since", "")
+        if self.is_docker and "T" in since:
+            return _no(400, f'parsing "{since}": invalid syntax')
+        self.asked_since = since
         lines = [f"{_when(made.started)} {line}\n".encode() for line in made.said]
         return web.Response(body=b"".join(struct.pack(">BxxxL", 1, len(x)) + x for x in lines))
 

@@ -57,6 +57,7 @@ def first_of(there: Podman, pod: str) -> int:
 @pytest.fixture
 async def engine(there: Podman) -> AsyncIterator[Engine]:
     async with Engine(there.socket) as engine:
+        await engine.make_network(NETWORK)
         yield engine
 
 
@@ -253,7 +254,6 @@ async def test_a_port_is_reached_from_elsewhere_only_if_its_owner_opened_it(
 ) -> None:
     if not house.is_podman:
         pytest.skip("this Docker sets no packet filters: a proxy of this machine has its ports")
-    await engine.make_network(NETWORK)
     bridge = await engine.network(NETWORK)
     port = free_port("0.0.0.0")
     says = "sh -c 'while :; do echo pod $RUNPOD_TCP_PORT_22 | nc -l -p 22; done'"

@@ -51,6 +51,8 @@ class Volumes:
         name, file = volume_name(pod), self._file(pod)
         if any(each.name == name for each in await self._engine.volumes()):
             if self._has_images:
+                if self._root is not None and _is_to_grow(file, size):
+                    await asyncio.to_thread(_let_go, self._place(pod))
                 await asyncio.to_thread(grow_image, file, size)
             return
         options: dict[str, str] = {}
@@ -124,7 +126,7 @@ def grow_image(file: Path, size: Size) -> None:
     A mark stands beside it until it has grown: whoever is killed in between does it again.
     """
     mark = _mark_of(file)
-    if not file.exists() or (file.stat().st_size >= size and not mark.exists()):
+    if not _is_to_grow(file, size):
         return
     more, free = size - file.stat().st_size, shutil.disk_usage(file.parent).free
     if more > 0 and free < more + _SPARE:
@@ -137,6 +139,10 @@ def grow_image(file: Path, size: Size) -> None:
     except OSError as error:
         raise NoRoom(f"a volume cannot grow to {size}: {error.strerror}") from error
     mark.unlink()
+
+
+def _is_to_grow(file: Path, size: Size) -> bool:
+    return file.exists() and (file.stat().st_size < size or _mark_of(file).exists())
 
 
 def _take_room(file: Path, size: Size) -> None:
