@@ -8,7 +8,7 @@ one of the path, such as a newer one.
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -36,7 +36,7 @@ def why_no_docker() -> str:
 
 
 @contextmanager
-def a_docker(netns: str = "", *, asks: Sequence[str] = ()) -> Iterator[Podman]:
+def a_docker(netns: str = "") -> Iterator[Podman]:
     """Serve one until the end, in a network namespace or none; what it made is removed."""
     if reason := why_no_docker():
         pytest.skip(reason)
@@ -50,7 +50,7 @@ def a_docker(netns: str = "", *, asks: Sequence[str] = ()) -> Iterator[Podman]:
         words = [*inside, "unshare", "--mount", "--propagation", "slave", "sh", "-c"]
         with (
             (place / "log").open("wb") as log,
-            subprocess.Popen([*words, _script(place, asks)], stderr=log) as process,
+            subprocess.Popen([*words, _script(place)], stderr=log) as process,
         ):
             try:
                 until(lambda: docker.socket.exists() or process.poll() is not None, within_s=90)
@@ -58,15 +58,14 @@ def a_docker(netns: str = "", *, asks: Sequence[str] = ()) -> Iterator[Podman]:
                 docker.run("import", str(pack_tiny(place / "image.tar")), IMAGE)
                 yield docker
             finally:
-                for each in docker.run("ps", "--all", "--quiet", check=False).split():
-                    docker.run("rm", "--force", each, check=False)
+                docker.clear()
                 docker.run("network", "prune", "--force", check=False)
                 process.terminate()
                 process.wait(30)
                 unmount_all(folder)
 
 
-def _script(place: Path, asks: Sequence[str]) -> str:
+def _script(place: Path) -> str:
     """Return what a shell does in a mount namespace of its own."""
     ranges = place / "ranges"
     ranges.write_text(f"{_MAPPED}:{FIRST_USER}:65536\n")
@@ -75,8 +74,9 @@ def _script(place: Path, asks: Sequence[str]) -> str:
         f"--data-root {place}/data --exec-root {place}/run --config-file {place}/none.json",
         f"--exec-opt native.cgroupdriver=cgroupfs --userns-remap {_MAPPED}:nogroup",
         "--bridge none --iptables=false --ip6tables=false --ip-masq=false",
-        *asks,
     ]
+    if program := shutil.which("runsc"):
+        words.append(f"--add-runtime runsc={program}")
     (place / "none.json").write_text("{}")
     binds = [
         f"touch {each}; mount --bind {ranges} {each}" for each in ("/etc/subuid", "/etc/subgid")

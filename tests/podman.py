@@ -52,6 +52,11 @@ class Podman:
             raise AssertionError(f"podman {' '.join(words)}: {done.stderr}")
         return done.stdout
 
+    def clear(self) -> None:
+        """End and remove every container."""
+        for each in self.run("ps", "--all", "--quiet", check=False).split():
+            self.run("rm", "--force", each, check=False)
+
 
 def why_no_podman() -> str:
     """Say what is missing for a real Podman; empty if it can be had."""
@@ -71,7 +76,7 @@ def is_root() -> bool:
 
 
 @contextmanager
-def a_podman(netns: str = "") -> Iterator[Podman]:
+def a_podman(netns: str = "", *, runtime: str = "runc") -> Iterator[Podman]:
     """Serve one until the end, in a network namespace or none; what it made is removed."""
     if reason := why_no_podman():
         pytest.skip(reason)
@@ -84,7 +89,7 @@ def a_podman(netns: str = "") -> Iterator[Podman]:
         place = Path(folder)
         socket = place / "podman.sock"
         inside = ["nsenter", f"--net=/run/netns/{netns}"] if netns else []
-        program = [*inside, "podman", "--runtime", "runc", "--cgroup-manager", "cgroupfs"]
+        program = [*inside, "podman", "--runtime", runtime, "--cgroup-manager", "cgroupfs"]
         folders = ["--root", f"{place}/root", "--runroot", f"{place}/run", "--tmpdir", f"{place}/t"]
         podman = Podman(socket, (*program, *folders, "--network-config-dir", f"{place}/networks"))
         podman.run("import", str(pack_tiny(place / "image.tar")), IMAGE)

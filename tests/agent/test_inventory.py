@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from puna.agent.gaps import Means, can_limit_disk, gaps_of
+from puna.agent.host import lent_runtimes
 from puna.agent.inventory import (
     Found,
     NoGvisor,
@@ -20,6 +21,7 @@ from puna.agent.inventory import (
     stock_of,
 )
 from puna.agent.limits import excesses
+from puna.agent.notebook import Offer
 from puna.agent.shown import Nature
 from puna.hardware.cards import Card
 from puna.hardware.memory import Memory
@@ -143,12 +145,28 @@ def test_the_driver_tells_its_cuda() -> None:
     assert cuda_in("no") == ""
 
 
-def test_gvisor_is_offered_where_its_program_is(tmp_path: Path) -> None:
+def test_gvisor_is_offered_where_docker_knows_it_and_its_program_is(tmp_path: Path) -> None:
     program = tmp_path / "runsc"
-    nature = Nature(is_podman=True, version="5", folder=tmp_path, runtimes={"runsc": str(program)})
-    assert installed_runtimes(nature) == ("runc",)
+    known = {"runc": "runc", "runsc": str(program)}
+    docker = Nature(is_podman=False, version="29", folder=tmp_path, runtimes=known)
+    assert installed_runtimes(docker) == ("runc",)
     program.touch(mode=0o755)
-    assert installed_runtimes(nature) == ("runc", "runsc")
+    assert installed_runtimes(docker) == ("runc", "runsc")
+    assert installed_runtimes(replace(docker, runtimes={})) == ("runc",)
+
+
+def test_of_podman_the_runtime_of_all_its_containers_is_lent() -> None:
+    """It takes the word for another, and starts its own without saying so."""
+    knows = replace(PODMAN, runtimes={"runsc": "/bin/sh"})
+    assert installed_runtimes(replace(knows, default_runtime="crun")) == ("runc",)
+    assert installed_runtimes(replace(knows, default_runtime="runsc")) == ("runsc",)
+
+
+def test_what_the_engine_has_no_more_is_not_lent() -> None:
+    machine = stock_of(replace(FOUND, runtimes=("runc", "runsc")), Wishes()).machine
+    offer = Offer(price=1, machine=machine)
+    assert lent_runtimes(offer, ("runc", "runsc")) == ("runc", "runsc")
+    assert lent_runtimes(offer, ("runc",)) == ("runc",)
 
 
 def test_an_owner_may_lend_with_gvisor_alone() -> None:

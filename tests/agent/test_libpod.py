@@ -17,17 +17,12 @@ DESIGN = Design(
     processors=3,
     memory=Size(10**9),
     volume_path="/workspace",
-    runtime="runsc",
 )
 PLACE = Place(devices=("nvidia.com/gpu=1",))
 
 
 def both(design: Design = DESIGN, place: Place = PLACE) -> tuple[Any, Any]:
-    docker = dict(
-        create_body(
-            Name("p1"), design, House(host="h1", processes=99, runtimes=("runc", "runsc")), place
-        )
-    )
+    docker = dict(create_body(Name("p1"), design, House(host="h1", processes=99), place))
     return docker, json.loads(json.dumps(libpod_body("n", "p1", docker)))
 
 
@@ -35,12 +30,12 @@ def test_the_card_is_named() -> None:
     docker, podman = both()
     assert with_cards(docker)
     assert podman["devices"] == [{"path": "nvidia.com/gpu=1"}]
-    assert not with_cards(create_body(Name("p1"), DESIGN, House(runtimes=("runc", "runsc"))))
+    assert not with_cards(create_body(Name("p1"), DESIGN, House()))
 
 
 def test_what_the_renter_asked_for_is_the_same() -> None:
     _, podman = both()
-    assert (podman["name"], podman["image"], podman["oci_runtime"]) == ("n", "img:1", "runsc")
+    assert (podman["name"], podman["image"]) == ("n", "img:1")
     assert (podman["command"], podman["entrypoint"]) == (["a", "b"], ["sh"])
     assert podman["env"] == {"A": "b=c"}
     assert podman["volumes"][0]["Name"] == "puna-p1"
@@ -66,4 +61,4 @@ def test_every_limit_is_the_same() -> None:
 
 def test_an_image_s_own_command_stays() -> None:
     _, podman = both(Design(image="img:1", cards=1, memory=Size(1)))
-    assert not {"command", "entrypoint", "oci_runtime"} & set(podman)
+    assert not {"command", "entrypoint"} & set(podman)

@@ -119,6 +119,7 @@ def test_docker_tells_its_users_its_runtimes_and_its_cards() -> None:
         "SecurityOptions": ["name=seccomp,profile=unconfined", "name=userns"],
         "Runtimes": {"runsc": {"runtimeType": "io.containerd.runsc.v1"}, "runc": {"path": "runc"}},
         "Driver": "overlay2",
+        "DefaultRuntime": "/usr/local/bin/runsc",
         "CDISpecDirs": ["/etc/cdi"],
         "LiveRestoreEnabled": True,
     }
@@ -126,7 +127,7 @@ def test_docker_tells_its_users_its_runtimes_and_its_cards() -> None:
     assert (docker.first_user, docker.has_seccomp) == (231072, False)
     assert docker.runtimes == {"runsc": "containerd-shim-runsc-v1", "runc": "runc"}
     assert (docker.card_folders, docker.storage) == ((Path("/etc/cdi"),), "overlay2")
-    assert docker.outlives_itself
+    assert (docker.outlives_itself, docker.default_runtime) == (True, "runsc")
     assert Nature.of({}, about | {"SecurityOptions": []}).first_user == 0
 
 

@@ -1,4 +1,4 @@
-"""A machine joins by one command, with a real Podman: it is killed in the middle, and earns."""
+"""A machine joins by one command, with a real Podman or Docker: it is killed, and earns."""
 
 import asyncio
 import json
@@ -18,6 +18,7 @@ from puna.market.db.accounts import Caller
 from puna.market.db.pods import Pod
 from puna.market.domain.hosts import Cloud
 from puna.market.domain.pods import Action, Status
+from tests.docker import a_docker
 from tests.market.serving import MarketServing, market_serving
 from tests.podman import IMAGE, Podman, a_podman
 
@@ -25,9 +26,9 @@ pytestmark = pytest.mark.journey
 TRAP = """sh -c 'trap "exit 0" TERM; echo up; while :; do sleep 0.1; done'"""
 
 
-@pytest.fixture(scope="module")
-def podman() -> Iterator[Podman]:
-    with a_podman() as served:
+@pytest.fixture(scope="module", params=["podman", "docker"])
+def podman(request: pytest.FixtureRequest) -> Iterator[Podman]:
+    with a_podman() if request.param == "podman" else a_docker() as served:
         yield served
 
 
@@ -100,16 +101,17 @@ async def owner(podman: Podman, tmp_path: Path) -> AsyncIterator[Owner]:
         "PUNA_HOME": str(tmp_path / "puna"),
         "PUNA_AGENT_ENGINE": f"unix://{podman.socket}",
         "PUNA_AGENT_NETWORK": network,
+        "PUNA_AGENT_VOLUMES": str(podman.volumes),
         "PUNA_AGENT_LOCAL_IMAGES": "true",
         "PYTHONPATH": os.pathsep.join(sys.path),
     }
     async with market_serving(tmp_path, in_real_time=True, runs_loops=True) as market:
         yield Owner(market, tmp_path / "puna", environ)
-    podman.run("rm", "--all", "--force", "--time", "0", check=False)
+    podman.clear()
     if not walls.why_no_walls():
         about = json.loads(podman.run("network", "inspect", network, check=False) or "[]")
         for each in about:
-            await walls.take_down(each["network_interface"])
+            await walls.take_down(each.get("network_interface") or f"br-{each['Id'][:12]}")
     podman.run("network", "rm", "--force", network, check=False)
 
 

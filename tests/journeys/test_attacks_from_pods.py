@@ -31,11 +31,12 @@ NETWORK = "puna-attacks"
 HOUSE = House(host="h1", network=NETWORK, open_files=1024, processes=256)
 DESIGN = Design(image=IMAGE, args="sleep 300", memory=Size(256 * 10**6), volume_path="/workspace")
 MB = 10**6
+LOG_OF = {True: "{{.HostConfig.LogConfig.Path}}", False: "{{.LogPath}}"}
 
 
-@pytest.fixture(scope="module", params=[a_podman, a_docker], ids=["podman", "docker"])
+@pytest.fixture(scope="module", params=["podman", "docker"])
 def there(request: pytest.FixtureRequest) -> Iterator[Podman]:
-    with request.param() as served:
+    with a_podman() if request.param == "podman" else a_docker() as served:
         served.volumes.mkdir(exist_ok=True)
         yield served
 
@@ -163,6 +164,23 @@ async def test_a_fork_bomb_ends_in_its_own_pod(bombed: Pod) -> None:
     script = "i=0; while [ $i -lt 400 ]; do sleep 1 & i=$((i+1)); done; echo all"
     said = await bombed.fails(script)
     assert "can't fork" in said or "Resource temporarily unavailable" in said
+
+
+FLOOD = (
+    "i=0; while [ $i -lt 60 ]; do head -c 1000000 /dev/zero | tr '\\0' x; echo; i=$((i+1)); done"
+)
+
+
+async def test_a_log_has_an_end(engine: Engine, house: House, there: Podman) -> None:
+    design = replace(DESIGN, entrypoint=("sh", "-c", FLOOD), args="", volume_path="")
+    made = await engine.create(str(Name("p5")), create_body(Name("p5"), design, house))
+    try:
+        await engine.start(made)
+        there.run("wait", made)
+        log = Path(there.run("inspect", "--format", LOG_OF[there.is_podman], made).strip())
+        assert 0 < sum(each.stat().st_size for each in log.parent.glob(f"{log.name}*")) < 25 * MB
+    finally:
+        await engine.remove(made)
 
 
 async def test_memory_has_an_end(bombed: Pod) -> None:

@@ -33,9 +33,9 @@ LOOP = (
 )
 
 
-@pytest.fixture(scope="module", params=[a_podman, a_docker], ids=["podman", "docker"])
+@pytest.fixture(scope="module", params=["podman", "docker"])
 def there(request: pytest.FixtureRequest) -> Iterator[Podman]:
-    with request.param() as served:
+    with a_podman() if request.param == "podman" else a_docker() as served:
         yield served
 
 

@@ -260,8 +260,9 @@ def _host_config(pod: str, design: Design, house: House, place: Place) -> Mappin
         ]
     if place.devices:
         config["DeviceRequests"] = [{"Driver": "cdi", "DeviceIDs": list(place.devices)}]
-    if design.runtime:
-        config["Runtime"] = design.runtime
+    if not house.is_podman:
+        # Never the daemon's default: that of a maker gives all cards to whoever sets a variable.
+        config["Runtime"] = design.runtime or USUAL_RUNTIME
     return config
 
 

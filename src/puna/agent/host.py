@@ -24,7 +24,14 @@ from puna.agent.farewell import farewell
 from puna.agent.gaps import Means, can_limit_disk, gaps_of
 from puna.agent.hands import Estate, Hands
 from puna.agent.images import SWEEP, ImageWatch
-from puna.agent.inventory import Stock, Wishes, disk_speed, look_around, stock_of
+from puna.agent.inventory import (
+    Stock,
+    Wishes,
+    disk_speed,
+    installed_runtimes,
+    look_around,
+    stock_of,
+)
 from puna.agent.keeper import Keeper
 from puna.agent.limits import GLANCE, DiskWatch
 from puna.agent.link import MarketLink
@@ -38,7 +45,7 @@ from puna.agent.tunnel import Tunnel
 from puna.agent.volumes import Volumes, can_make_images
 from puna.errors import Conflict, PunaError
 from puna.units import Span
-from puna.wire.agent import Join, TermsReport
+from puna.wire.agent import Join, MachineReport, TermsReport
 from puna.wire.tunnel import Door, Ended, LogLine as Said, Registration, Taken
 from puna.world import World
 
@@ -157,10 +164,14 @@ class Host:
         self._link = link
         self._offer = notebook.offer()
         self._is_used = False
+        self._has_runtimes: Sequence[str] = ()
 
     async def run(self, identity: Identity) -> None:
         """Run until cancelled."""
         nature = await self._engine.nature()
+        self._has_runtimes = installed_runtimes(nature)
+        if not lent_runtimes(self._offer, self._has_runtimes):
+            _LOG.warning("the engine has no runtime of those offered: leave the market, join again")
         means = means_of(nature)
         await self._engine.make_network(self._settings.network)
         if not means.why_no_walls:
@@ -183,7 +194,7 @@ class Host:
         if not means.why_no_walls:
             duties.append(self._every(_LOOK, self._see_to_walls))
         around = Surroundings(
-            machine=lambda: self._offer.machine,
+            machine=self._machine,
             terms=self._terms,
             duties=duties,
             usage=activity.usage,
@@ -203,7 +214,7 @@ class Host:
             open_files=_within(resource.RLIMIT_NOFILE, _MOST_FILES),
             processes=_within(resource.RLIMIT_NPROC, _MOST_PROCESSES),
             is_podman=nature.is_podman,
-            runtimes=tuple(self._offer.machine.runtimes),
+            runtimes=lent_runtimes(self._offer, self._has_runtimes),
             limits_disk=means.limits_disk,
         )
         folder = self._settings.volumes or self._notebook.folder / "volumes"
@@ -223,6 +234,10 @@ class Host:
         kept = self._notebook.kept()
         local = self._settings.local_images
         return Keeper(self._engine, hands, clock, kept, trusts_local=local), clock
+
+    def _machine(self) -> MachineReport:
+        lent = lent_runtimes(self._offer, self._has_runtimes)
+        return self._offer.machine.model_copy(update={"runtimes": list(lent)})
 
     def _terms(self) -> TermsReport:
         return terms_of(self._offer, is_used=self._is_used)
@@ -310,6 +325,11 @@ def status_of(
             for each in keeper.reports()
         ],
     }
+
+
+def lent_runtimes(offer: Offer, here: Sequence[str]) -> tuple[str, ...]:
+    """Return the runtimes that were offered and that the engine still has. Pure."""
+    return tuple(each for each in offer.machine.runtimes if each in here)
 
 
 def usual_name() -> str:

@@ -34,7 +34,7 @@ _USUAL = "nvidia.com/gpu"
 GVISOR = "runsc"
 _NO_CDI = (
     "this Docker gives containers no cards: it needs 25 or newer, with"
-    ' {"features": {"cdi": true}} in its daemon.json (28.3 needs no word); or use Podman'
+    ' {"features": {"cdi": true}} in its daemon.json (29 needs no word); or use Podman'
 )
 _ENDS_PODS = (
     "pods end and begin again when Docker is started again:"
@@ -113,7 +113,8 @@ def stock_of(found: Found, wishes: Wishes) -> Stock:
     if wishes.only_gvisor and GVISOR not in found.runtimes:
         raise NoGvisor(
             "gVisor is not here, or the container engine does not know it",
-            hint="install runsc, and name it in Docker's daemon.json or Podman's containers.conf",
+            hint="install runsc and name it in Docker's daemon.json;"
+            ' Podman needs runtime = "runsc" in its containers.conf',
         )
     runtimes = [GVISOR] if wishes.only_gvisor else list(found.runtimes)
     kinds = Counter(card.name for card in found.cards)
@@ -217,7 +218,12 @@ def cuda_in(text: str) -> str:
 
 
 def installed_runtimes(nature: Nature) -> Sequence[str]:
-    """Return the runtimes that a renter may ask for: the usual one, and gVisor where it is."""
+    """Return the runtimes that a renter may ask for: the usual one, and gVisor where it is.
+
+    Podman takes the word for another runtime and gives its own: what it starts all with is lent.
+    """
+    if nature.is_podman:
+        return (GVISOR,) if nature.default_runtime == GVISOR else (USUAL_RUNTIME,)
     program = shutil.which(nature.runtimes.get(GVISOR, ""))
     return (USUAL_RUNTIME, GVISOR) if program else (USUAL_RUNTIME,)
 

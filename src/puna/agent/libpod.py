@@ -52,8 +52,6 @@ def libpod_body(name: str, pod: str, body: Mapping[str, Any]) -> Mapping[str, ob
     for ours, theirs in (("Cmd", "command"), ("Entrypoint", "entrypoint")):
         if body.get(ours):
             made[theirs] = body[ours]
-    if host.get("Runtime"):
-        made["oci_runtime"] = host["Runtime"]
     if host.get("UsernsMode"):
         users = [{"container_id": 0, "host_id": first_user(pod), "size": USERS}]
         made["userns"] = {"nsmode": "private"}

@@ -137,6 +137,8 @@ class Nature:
     """Where it keeps images and containers; its disk is what pods fill."""
     runtimes: Mapping[str, str] = field(default_factory=dict)
     """Names and programs of the runtimes that it knows, installed or not."""
+    default_runtime: str = ""
+    """The one of containers for which none is named; Podman 4 has no other for any."""
     has_seccomp: bool = False
     maps_all_users: bool = False
     """Docker: whether the daemon maps the users of every container."""
@@ -164,6 +166,7 @@ class Nature:
                 str(name): _program(each or {})
                 for name, each in (about.get("Runtimes") or {}).items()
             },
+            default_runtime=Path(str(about.get("DefaultRuntime") or "")).name,
             has_seccomp=any("seccomp" in each and "unconfined" not in each for each in guards),
             maps_all_users=is_mapped,
             first_user=int(mapped[1]) if is_mapped and mapped else 0,
