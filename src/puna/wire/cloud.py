@@ -7,10 +7,10 @@ are objects with one array and `after`, which asks for the next page and is empt
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool
 from pydantic.alias_generators import to_camel
 
-from puna.wire.runpod_rest import storable
+from puna.wire.stored import Stored
 
 PATH = "/v2/puna"
 MOST = 1000
@@ -36,17 +36,8 @@ class Message(BaseModel):
     )
 
 
-class Asked(Message):
-    """What is sent: of its texts, none that no database keeps."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _storable(cls, sent: object) -> object:
-        if isinstance(sent, dict):
-            for each in sent.values():
-                if isinstance(each, str):
-                    storable(each)
-        return sent
+class Asked(Stored, Message):
+    """What is sent."""
 
 
 class Page(Asked):

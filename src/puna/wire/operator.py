@@ -6,9 +6,9 @@ id that was seen, and `next` is what to ask with for the next page, empty at the
 
 from datetime import datetime
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
-from puna.wire.runpod_rest import storable
+from puna.wire.stored import Stored
 
 PATH = "/operator/v1"
 
@@ -19,19 +19,10 @@ class Message(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
-class Wanted(BaseModel):
+class Wanted(Stored):
     """A request; a field that is not known is refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _storable(cls, sent: object) -> object:
-        if isinstance(sent, dict):
-            for each in sent.values():
-                if isinstance(each, str):
-                    storable(each)
-        return sent
 
 
 class AccountShown(Message):

@@ -20,6 +20,8 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
+from puna.wire.stored import storable
+
 Cloud = Literal["SECURE", "COMMUNITY"]
 Category = Literal["NVIDIA", "AMD", "CPU"]
 PodAction = Literal["start", "stop", "restart", "terminate"]
@@ -27,19 +29,6 @@ MOST_GB = 1_000_000
 _MOST_CARDS = 64
 _MOST_PROCESSORS = 4096
 _MOST_RATE = 10_000_000
-
-
-def storable(text: str) -> str:
-    """Return a text that every database keeps. Raises `ValueError`."""
-    if "\0" in text:
-        raise ValueError("a zero byte is no text")
-    if not _SURROGATES.isdisjoint(text):
-        raise ValueError("half a character is no text")
-    return text
-
-
-_SURROGATES = frozenset(map(chr, range(0xD800, 0xE000)))
-
 
 Text = Annotated[str, AfterValidator(storable)]
 """Text that every database keeps."""

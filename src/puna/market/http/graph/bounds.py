@@ -22,6 +22,7 @@ from graphql import (
 from graphql.language.ast import FieldNode, FragmentSpreadNode
 
 from puna.errors import Invalid
+from puna.wire.stored import storable
 
 MOST_BYTES = 512 * 1024
 """Of a request. A template's read-me travels in one."""
@@ -100,8 +101,8 @@ def check_words(value: object) -> None:
 def is_storable(text: str) -> bool:
     """Tell whether every database keeps a text."""
     try:
-        return "\0" not in text and len(text.encode()) <= MOST_TEXT
-    except UnicodeEncodeError:
+        return len(storable(text).encode()) <= MOST_TEXT
+    except ValueError:
         return False
 
 
