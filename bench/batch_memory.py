@@ -16,8 +16,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from pyarrow import csv
 
 from puna.batch.job import Job
 from puna.batch.jobs import Jobs
@@ -51,18 +54,19 @@ class QuickWorker:
 
 def write_rows(path: Path, rows: int, distinct: int) -> None:
     """Write rows of which so many texts differ, in no order."""
+    schema = pa.schema([("id", pa.int64()), ("text", pa.string())])
+    with open_table(path, schema) as writer:
+        for first in range(0, rows, _STEP):
+            numbers = np.arange(first, min(rows, first + _STEP))
+            words = pa.array(numbers * 7919 % distinct).cast(pa.string())
+            texts = pc.binary_join_element_wise("keyword number", words, " ")
+            writer.write_table(pa.table([numbers, texts], schema=schema))
+
+
+def open_table(path: Path, schema: pa.Schema) -> pq.ParquetWriter | csv.CSVWriter:
     if path.suffix == ".parquet":
-        schema = pa.schema([("id", pa.int64()), ("text", pa.string())])
-        with pq.ParquetWriter(path, schema) as writer:
-            for first in range(0, rows, _STEP):
-                numbers = range(first, min(rows, first + _STEP))
-                texts = [f"keyword number {n * 7919 % distinct}" for n in numbers]
-                writer.write_table(pa.table([list(numbers), texts], schema=schema))
-        return
-    with path.open("w") as file:
-        file.write("id,text\n")
-        for n in range(rows):
-            file.write(f"{n},keyword number {n * 7919 % distinct}\n")
+        return pq.ParquetWriter(path, schema)
+    return csv.CSVWriter(path, schema, write_options=csv.WriteOptions(quoting_style="none"))
 
 
 async def follow(job: Job) -> dict[str, float]:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from puna.batch.checkpoint import Checkpoint, JobRuns
+from puna.batch.strings import pack_strings
 
 JOB = "a" * 64
 
@@ -25,48 +26,48 @@ def test_a_part_comes_back_as_it_was(outcomes: list[bytes]) -> None:
     with TemporaryDirectory() as folder:
         checkpoint = Checkpoint(Path(folder))
         with checkpoint.lock():
-            checkpoint.put_part(7, outcomes, JOB)
-            assert checkpoint.part(7, JOB) == outcomes
+            checkpoint.put_part(7, pack_strings(outcomes), JOB)
+            assert list(checkpoint.part(7, JOB) or ()) == outcomes
 
 
 def test_a_part_is_written_once(checkpoint: Checkpoint) -> None:
-    checkpoint.put_part(1, [b"first"], JOB)
-    checkpoint.put_part(1, [b"second"], JOB)
-    assert checkpoint.part(1, JOB) == [b"first"]
+    checkpoint.put_part(1, pack_strings([b"first"]), JOB)
+    checkpoint.put_part(1, pack_strings([b"second"]), JOB)
+    assert list(checkpoint.part(1, JOB) or ()) == [b"first"]
 
 
 @pytest.mark.parametrize("place", [0, 20, 80, -1])
 def test_a_damaged_part_is_none_and_is_removed(checkpoint: Checkpoint, place: int) -> None:
-    checkpoint.put_part(0, [b"good"], JOB)
-    checkpoint.put_part(1, [b"bad"], JOB)
+    checkpoint.put_part(0, pack_strings([b"good"]), JOB)
+    checkpoint.put_part(1, pack_strings([b"bad"]), JOB)
     path = checkpoint.folder / "parts/00000001"
     content = bytearray(path.read_bytes())
     content[place] ^= 1
     path.write_bytes(content)
-    assert checkpoint.whole_parts(3, JOB) == {0}
+    assert set(dict(checkpoint.whole_parts(3, JOB))) == {0}
     assert not path.exists()
 
 
 def test_a_part_that_breaks_off_is_none(checkpoint: Checkpoint) -> None:
-    checkpoint.put_part(0, [b"some", b"outcomes"], JOB)
+    checkpoint.put_part(0, pack_strings([b"some", b"outcomes"]), JOB)
     path = checkpoint.folder / "parts/00000000"
     path.write_bytes(path.read_bytes()[:-3])
     assert checkpoint.part(0, JOB) is None
 
 
 def test_a_part_of_another_job_or_place_is_none(checkpoint: Checkpoint) -> None:
-    checkpoint.put_part(0, [b"x"], JOB)
+    checkpoint.put_part(0, pack_strings([b"x"]), JOB)
     (checkpoint.folder / "parts/00000000").rename(checkpoint.folder / "parts/00000001")
     assert checkpoint.part(1, JOB) is None
-    checkpoint.put_part(2, [b"x"], JOB)
+    checkpoint.put_part(2, pack_strings([b"x"]), JOB)
     assert checkpoint.part(2, "b" * 64) is None
 
 
 def test_what_a_crash_left_half_written_is_no_part(checkpoint: Checkpoint) -> None:
     (checkpoint.folder / "parts/.00000000.new").write_bytes(b"half")
-    assert checkpoint.whole_parts(1, JOB) == set()
-    checkpoint.put_part(0, [b"whole"], JOB)
-    assert checkpoint.part(0, JOB) == [b"whole"]
+    assert set(dict(checkpoint.whole_parts(1, JOB))) == set()
+    checkpoint.put_part(0, pack_strings([b"whole"]), JOB)
+    assert list(checkpoint.part(0, JOB) or ()) == [b"whole"]
 
 
 def test_a_second_runner_is_refused(checkpoint: Checkpoint) -> None:
@@ -79,7 +80,7 @@ def test_a_second_runner_is_refused(checkpoint: Checkpoint) -> None:
 
 
 def test_clearing_leaves_nothing_but_the_lock(checkpoint: Checkpoint) -> None:
-    checkpoint.put_part(0, [b"x"], JOB)
+    checkpoint.put_part(0, pack_strings([b"x"]), JOB)
     checkpoint.write("manifest.json", b"{}")
     (checkpoint.folder / "spill").mkdir()
     with checkpoint.lock():

@@ -27,7 +27,7 @@ def taken(folder: Path, texts: list[str], **spec: object) -> tuple[Intake, list[
     assert isinstance(intake, Intake)
     with Strings(folder / "texts") as strings:
         distinct = [each.decode() for each in strings.stretch(0, len(strings))]
-    return intake, distinct, read_numbers(folder, 0, len(texts))
+    return intake, distinct, read_numbers(folder, 0, len(texts)).tolist()
 
 
 @settings(max_examples=20)

@@ -3,6 +3,7 @@
 import pytest
 
 from puna.batch.kinds import ColumnKind, Kinds
+from puna.batch.records import RecordChunk
 
 
 @pytest.mark.parametrize(
@@ -26,11 +27,11 @@ def test_a_column_has_the_kind_that_holds_all_its_values(
     values: list[object], kind: ColumnKind
 ) -> None:
     kinds = Kinds(())
-    kinds.look_at([{"a": value} for value in values])
+    kinds.look_at(RecordChunk(1, tuple({"a": value} for value in values)))
     assert kinds.found() == {"a": kind.value}
 
 
 def test_columns_stand_in_the_order_in_which_they_appeared() -> None:
     kinds = Kinds(("b",))
-    kinds.look_at([{"a": 1}, {"c": 1, "b": 2}])
+    kinds.look_at(RecordChunk(1, ({"a": 1}, {"c": 1, "b": 2})))
     assert kinds.columns == ("b", "a", "c")

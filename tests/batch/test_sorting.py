@@ -5,6 +5,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings, strategies as st
 
@@ -29,7 +30,7 @@ def through(
     with RowSorter(folder / "rows", sorts=sorts) as sorter:
         for first in range(0, len(texts), step):
             some = texts[first : first + step]
-            sorter.add(range(first, first + len(some)), some)
+            sorter.add(np.arange(first, first + len(some)), pa.array(some, pa.large_string()))
         found = [
             (row, text)
             for batch in sorter.in_order()
@@ -60,7 +61,8 @@ def test_no_stretch_is_much_larger_than_a_block(tmp_path: Path) -> None:
     texts = [f"{n * 7919 % 3000:04}" for n in range(3000)]
     with RowSorter(tmp_path / "rows", sorts=True) as sorter:
         for first in range(0, 3000, 10):
-            sorter.add(range(first, first + 10), texts[first : first + 10])
+            some = pa.array(texts[first : first + 10], pa.large_string())
+            sorter.add(np.arange(first, first + 10), some)
         sizes = [len(batch) for batch in sorter.in_order()]
     assert sum(sizes) == 3000
     assert max(sizes) < 150

@@ -3,15 +3,16 @@
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
 from hypothesis import given, settings, strategies as st
 
-from puna.batch.strings import Strings, StringsWriter
+from puna.batch.strings import Strings, StringsWriter, pack_strings
 
 
 def written(path: Path, *groups: list[bytes]) -> Strings:
     writer = StringsWriter(path)
     for group in groups:
-        writer.extend(group)
+        writer.extend(pack_strings(group))
     writer.finish()
     return Strings(path)
 
@@ -29,9 +30,11 @@ def test_every_string_comes_back_by_its_number(
         assert len(strings) == len(whole)
         assert strings.stretch(first, count) == whole[first : first + count]
         if whole:
-            assert strings.gather(numbers) == [whole[number] for number in numbers]
+            found = strings.gather(np.array(numbers, np.int64))
+            assert list(found) == [whole[number] for number in numbers]
+            assert found.lengths.tolist() == [len(whole[number]) for number in numbers]
 
 
 def test_a_negative_number_is_no_string(tmp_path: Path) -> None:
     with written(tmp_path / "s", [b"a", b"b"]) as strings:
-        assert strings.gather([-1, 1, -1]) == [b"", b"b", b""]
+        assert list(strings.gather(np.array([-1, 1, -1]))) == [b"", b"b", b""]

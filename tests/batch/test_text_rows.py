@@ -4,8 +4,9 @@ import io
 
 import pytest
 
+from puna.batch.blocks import LONGEST_LINE
 from puna.batch.formats import Format
-from puna.batch.text_rows import LONGEST_LINE, BadHeader, Dialect, Found, TextRows
+from puna.batch.text_rows import BadHeader, Dialect, Found, TextRows
 
 
 def rows(content: bytes, format_: Format = Format.CSV, **dialect: object) -> list[Found]:

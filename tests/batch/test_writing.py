@@ -35,7 +35,7 @@ def write(path: Path, *chunks: tuple[Chunk, Sequence[tuple[object, ...]]]) -> by
         open_writer(file, shape, schema, schema.names[:-2]) as writer,
     ):
         for chunk, answers in chunks:
-            writer.write(chunk, answers)
+            writer.write(chunk, list(zip(*answers, strict=True)))
     return path.read_bytes()
 
 

@@ -18,7 +18,7 @@ from puna.batch.events import Writing
 from puna.batch.formats import shape_of_output
 from puna.batch.intake import read_bad, read_numbers
 from puna.batch.manifest import DamagedJob, Manifest
-from puna.batch.outcome import unpack
+from puna.batch.outcome import labelled_rows, unpack
 from puna.batch.reading import Files
 from puna.batch.records import BadRow, Chunk, excerpt
 from puna.batch.strings import Strings, StringsWriter
@@ -84,7 +84,7 @@ def gather_outcomes(checkpoint: Checkpoint, manifest: Manifest) -> None:
                 hint="run the job again: it computes that part anew",
             )
         writer.extend(outcomes)
-    writer.finish()
+    writer.finish(lasts=False)
 
 
 class _Filler:
@@ -103,9 +103,15 @@ class _Filler:
         numbers = read_numbers(self._folder, chunk.first - 1, len(chunk))
         if len(numbers) < len(chunk):
             raise DamagedJob("the input has more rows than it had", hint="begin anew with --anew")
+        outcomes = self._outcomes.gather(numbers)
+        rows = labelled_rows(outcomes)
+        if rows is not None:
+            self._census.take_all(rows)
+            writer.write(chunk, self._answers.of_all(rows))
+            return []
         values: list[tuple[object, ...]] = []
         bad: list[BadRow] = []
-        for row, packed in enumerate(self._outcomes.gather(numbers), chunk.first):
+        for row, packed in enumerate(outcomes, chunk.first):
             if not packed:
                 values.append(self._answers.nothing.values)
                 bad += self._known(row)
@@ -116,9 +122,9 @@ class _Filler:
             if not found.reason:
                 self._census.take(outcome)
             else:
-                text = self._text(numbers[row - chunk.first])
+                text = self._text(int(numbers[row - chunk.first]))
                 bad.append(BadRow(row, found.reason, text=text))
-        writer.write(chunk, values)
+        writer.write(chunk, list(zip(*values, strict=True)))
         for each in bad:
             self._census.fail(each.reason)
         return bad

@@ -5,7 +5,9 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field
 
-from puna.batch.outcome import ABSTAINED, Fitting, Labelled, Outcome
+import numpy as np
+
+from puna.batch.outcome import ABSTAINED, Fitting, Labelled, LabelledRows, Outcome
 from puna.batch.report import BINS
 from puna.batch.spec import LabelTask, Task
 from puna.batch.workers.worker import Written
@@ -74,6 +76,17 @@ class Census:
                 self._cut += finish == "length"
             case _:
                 pass
+
+    def take_all(self, rows: LabelledRows) -> None:
+        """Count rows that have one label each."""
+        self._done += len(rows.labels)
+        self._by_classifier += int(np.count_nonzero(rows.guessed))
+        self._abstained += int(np.count_nonzero(rows.labels == ABSTAINED))
+        found = np.bincount(rows.labels[rows.labels >= 0], minlength=len(self._labels))
+        bins = np.clip((rows.probabilities * BINS).astype(int), 0, BINS - 1)
+        for counts, more in ((self._labels, found), (self._bins, np.bincount(bins))):
+            for place, count in enumerate(more.tolist()):
+                counts[place] += count
 
     def fail(self, reason: str) -> None:
         """Count a row without an answer. Reasons that differ in numbers alone are one."""

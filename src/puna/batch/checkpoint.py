@@ -20,14 +20,14 @@ one that the disk has damaged, is noticed and computed again.
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
 
 import numpy as np
 
-from puna.batch.strings import Strings
+from puna.batch.strings import Packed, Strings
 from puna.errors import Conflict
 from puna.library.disk import remove_tree, write_whole
 from puna.library.lock import Lock, try_lock
@@ -119,7 +119,7 @@ class Checkpoint:
                 path.unlink()
         self._parts.mkdir(mode=0o700, parents=True, exist_ok=True)
 
-    def put_part(self, number: int, outcomes: Sequence[bytes], job: str) -> None:
+    def put_part(self, number: int, outcomes: Packed, job: str) -> None:
         """Write a shard's outcomes, once. What is there already stays."""
         path = self._part(number)
         if path.exists():
@@ -128,7 +128,7 @@ class Checkpoint:
         temporary.unlink(missing_ok=True)
         write_whole(path, _pack(number, outcomes, job), temporary=temporary)
 
-    def part(self, number: int, job: str) -> list[bytes] | None:
+    def part(self, number: int, job: str) -> Packed | None:
         """Return a shard's outcomes; None if there is no whole part."""
         try:
             content = self._part(number).read_bytes()
@@ -136,15 +136,18 @@ class Checkpoint:
             return None
         return _unpack(content, number, job)
 
-    def whole_parts(self, shards: int, job: str) -> set[int]:
-        """Return the shards that are done; parts that are damaged are removed."""
-        found = set()
+    def whole_parts(self, shards: int, job: str) -> Iterator[tuple[int, Packed]]:
+        """Yield the shards that are done with their outcomes; damaged parts are removed."""
+        with os.scandir(self._parts) as entries:
+            names = {each.name for each in entries}
         for number in range(shards):
-            if self.part(number, job) is not None:
-                found.add(number)
-            else:
+            if f"{number:08d}" not in names:
+                continue
+            outcomes = self.part(number, job)
+            if outcomes is None:
                 self._part(number).unlink(missing_ok=True)
-        return found
+            else:
+                yield number, outcomes
 
     def texts(self) -> Strings:
         """Open the distinct texts; the caller closes them."""
@@ -154,21 +157,21 @@ class Checkpoint:
         return self._parts / f"{number:08d}"
 
 
-def _pack(number: int, outcomes: Sequence[bytes], job: str) -> bytes:
-    ends = np.cumsum([len(each) for each in outcomes], dtype=np.int64)
-    body = len(outcomes).to_bytes(_COUNT, "little") + ends.tobytes() + b"".join(outcomes)
+def _pack(number: int, outcomes: Packed, job: str) -> bytes:
+    count = len(outcomes).to_bytes(_COUNT, "little")
+    body = b"".join((count, outcomes.ends.tobytes(), outcomes.content))
     return _MARK + _digest(number, body, job).encode() + b"\n" + body
 
 
-def _unpack(content: bytes, number: int, job: str) -> list[bytes] | None:
-    head, body = content[:_HEAD], content[_HEAD:]
+def _unpack(content: bytes, number: int, job: str) -> Packed | None:
+    head, body = content[:_HEAD], memoryview(content)[_HEAD:]
     if head != _MARK + _digest(number, body, job).encode() + b"\n":
         return None
-    count = int.from_bytes(body[:_COUNT], "little")
-    begin = _COUNT + count * 8
-    ends = [0, *np.frombuffer(body[_COUNT:begin], np.int64).tolist()]
-    return [body[begin + ends[n] : begin + ends[n + 1]] for n in range(count)]
+    begin = _COUNT + 8 * int.from_bytes(body[:_COUNT], "little")
+    return Packed(body[begin:], np.frombuffer(body[_COUNT:begin], np.int64))
 
 
-def _digest(number: int, body: bytes, job: str) -> str:
-    return hashlib.sha256(f"{job} {number}\n".encode() + body).hexdigest()
+def _digest(number: int, body: bytes | memoryview, job: str) -> str:
+    found = hashlib.sha256(f"{job} {number}\n".encode())
+    found.update(body)
+    return found.hexdigest()

@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from puna.batch.outcome import ABSTAINED, Fitting, Labelled, Outcome
+import numpy as np
+
+from puna.batch.outcome import ABSTAINED, Fitting, Labelled, LabelledRows, Outcome
 from puna.batch.spec import EmbedTask, LabelTask, SchemaTask, Task
 from puna.batch.workers.worker import Refused, Vector, Written
 
@@ -114,6 +116,16 @@ class Answers:
         self._columns = columns
         self.nothing = Valued((None,) * len(columns))
 
+    def of_all(self, rows: LabelledRows) -> list[Sequence[object]]:
+        """Return the columns of rows that have one label each."""
+        found: list[Sequence[object]] = [
+            [self._name(label) for label in rows.labels.tolist()],
+            rows.probabilities.round(_DIGITS).tolist(),
+            rows.margins.round(_DIGITS).tolist(),
+            ["classifier" if each else "model" for each in rows.guessed.tolist()],
+        ]
+        return found[: len(self._columns)]
+
     def of(self, outcome: Outcome) -> Valued:
         """Return what stands in the columns for an outcome."""
         match outcome:
@@ -152,4 +164,4 @@ class Answers:
 
 
 def _short(number: float) -> float:
-    return round(number, _DIGITS)
+    return float(np.round(number, _DIGITS))

@@ -20,15 +20,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from puna.batch.kinds import Kinds
-from puna.batch.numbering import RowNumbers
+from puna.batch.numbering import Numbers, RowNumbers
 from puna.batch.reading import Files
-from puna.batch.records import BadRow, Chunk
+from puna.batch.records import BadRow
 from puna.batch.sorting import RowSorter
-from puna.batch.strings import StringsWriter
+from puna.batch.strings import StringsWriter, strings_of
 from puna.batch.texts import Texts
 from puna.library.disk import remove_tree
 
-_AT_ONCE = 2048
 _PILES = "piles"
 _NUMBER = 8
 
@@ -64,13 +63,13 @@ def take_in(
         (folder / "bad.jsonl").open("w", encoding="utf-8") as bad_file,
     ):
         for chunk in source.chunks(only):
-            numbers, good, bad_rows = _split(texts, chunk)
+            told = texts.told(chunk)
             if kinds is not None:
-                kinds.look_at(chunk.records())
-            sorter.add(numbers, good)
-            bad_file.writelines(json.dumps(each.to_record()) + "\n" for each in bad_rows)
+                kinds.look_at(chunk)
+            sorter.add(told.rows, told.texts)
+            bad_file.writelines(json.dumps(each.to_record()) + "\n" for each in told.bad)
             rows += len(chunk)
-            bad += len(bad_rows)
+            bad += len(told.bad)
             yield IntakeStep(rows)
         distinct = _number(sorter, folder, rows, merges=merges)
     columns = source.columns if kinds is None else kinds.columns
@@ -84,25 +83,9 @@ def read_bad(folder: Path) -> Iterator[BadRow]:
             yield BadRow(**json.loads(line))
 
 
-def read_numbers(folder: Path, first: int, count: int) -> list[int]:
+def read_numbers(folder: Path, first: int, count: int) -> Numbers:
     """Return the numbers of the texts of some rows, `first` counted from 0."""
-    numbers: list[int] = np.fromfile(
-        folder / "numbers", np.int64, count, offset=first * _NUMBER
-    ).tolist()
-    return numbers
-
-
-def _split(texts: Texts, chunk: Chunk) -> tuple[list[int], list[str], list[BadRow]]:
-    rows: list[int] = []
-    good: list[str] = []
-    bad: list[BadRow] = []
-    for row, text in enumerate(texts.of(chunk), chunk.first):
-        if isinstance(text, BadRow):
-            bad.append(text)
-        else:
-            rows.append(row - 1)
-            good.append(text)
-    return rows, good, bad
+    return np.fromfile(folder / "numbers", np.int64, count, offset=first * _NUMBER)
 
 
 def _number(sorter: RowSorter, folder: Path, rows: int, *, merges: bool) -> int:
@@ -115,9 +98,7 @@ def _number(sorter: RowSorter, folder: Path, rows: int, *, merges: bool) -> int:
             found = stretch.column("text")
             is_new = _changes(found, last) if merges else np.ones(len(found), bool)
             numbers.give(stretch.column("row").to_numpy(), writer.count - 1 + np.cumsum(is_new))
-            fresh = found.filter(pa.array(is_new)).cast(pa.large_binary())
-            for first in range(0, len(fresh), _AT_ONCE):
-                writer.extend(fresh.slice(first, _AT_ONCE).to_pylist())
+            writer.extend(strings_of(found.filter(pa.array(is_new))))
             last = found[-1].as_py()
         writer.finish()
         with (folder / "numbers").open("wb") as file:

@@ -28,7 +28,7 @@ from puna.batch.manifest import (
     identity_changes,
     refuse_changes,
 )
-from puna.batch.outcome import unpack
+from puna.batch.outcome import count_refused
 from puna.batch.reading import Files, digest_of_inputs, find_files
 from puna.batch.run import Ready, Run
 from puna.batch.spec import Kind, LabelTask, Task
@@ -36,7 +36,6 @@ from puna.batch.story import note_spent
 from puna.batch.texts import Texts
 from puna.batch.workers.worker import (
     Counts,
-    Refused,
     Spent,
     Worker,
     WorkerComing,
@@ -147,8 +146,9 @@ class Job:
             async with aclosing(self._read(found)) as events:
                 async for event in events:
                     yield event
-        if manifest is None or not await in_thread(self._is_computed, manifest):
-            async with aclosing(self._work(workers, found, manifest)) as events:
+        done = await in_thread(self._done, manifest) if manifest else {}
+        if manifest is None or len(done) < manifest.shards:
+            async with aclosing(self._work(workers, found, manifest, done)) as events:
                 async for event in events:
                     yield event
             _, manifest = read_job(checkpoint)
@@ -158,7 +158,11 @@ class Job:
                 yield self._finish(step) if isinstance(step, Written) else step
 
     async def _work(
-        self, workers: Sequence[Worker], found: _Found, manifest: Manifest | None
+        self,
+        workers: Sequence[Worker],
+        found: _Found,
+        manifest: Manifest | None,
+        done: dict[int, int],
     ) -> AsyncGenerator[Event]:
         """Wait for the first worker, write the manifest if there is none, and compute."""
         yield Preparing(", ".join(each.name for each in workers))
@@ -172,7 +176,7 @@ class Job:
         assert ready is not None  # noqa: S101 - it is what the waiting ends with
         manifest = manifest or self._begin(found, ready)
         others = [each for each in workers if each is not ready.worker]
-        async with aclosing(self._compute(manifest, ready, others)) as events:
+        async with aclosing(self._compute(manifest, ready, others, done)) as events:
             async for event in events:
                 yield event
 
@@ -294,12 +298,8 @@ class Job:
         self._checkpoint.write("manifest.json", manifest.to_json())
         return manifest
 
-    def _is_computed(self, manifest: Manifest) -> bool:
-        checkpoint, job = self._checkpoint, manifest.digest
-        return all(checkpoint.part(number, job) is not None for number in range(manifest.shards))
-
     async def _compute(
-        self, manifest: Manifest, first: Ready, others: Sequence[Worker]
+        self, manifest: Manifest, first: Ready, others: Sequence[Worker], done: dict[int, int]
     ) -> AsyncGenerator[Event]:
         if cascade_of(manifest):
             lessons = Lessons(self._checkpoint, manifest, self._world)
@@ -310,7 +310,6 @@ class Job:
                         others = [CascadeWorker(each, step) for each in others]
                     else:
                         yield step
-        done = await in_thread(self._done, manifest)
         run = Run(
             self._checkpoint,
             manifest,
@@ -334,11 +333,8 @@ class Job:
 
     def _done(self, manifest: Manifest) -> dict[int, int]:
         """Return the shards that are done, each with how many of its rows were refused."""
-        found = {}
-        for number in self._checkpoint.whole_parts(manifest.shards, manifest.digest):
-            outcomes = self._checkpoint.part(number, manifest.digest) or []
-            found[number] = sum(isinstance(unpack(each), Refused) for each in outcomes)
-        return found
+        whole = self._checkpoint.whole_parts(manifest.shards, manifest.digest)
+        return {number: count_refused(outcomes) for number, outcomes in whole}
 
     def _finish(self, written: Written) -> Finished:
         output = self._order.output

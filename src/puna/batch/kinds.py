@@ -8,7 +8,9 @@ text.
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
 
-from puna.batch.records import Record
+import pyarrow as pa
+
+from puna.batch.records import ArrowChunk, Chunk, Record
 
 _LARGEST = 2**63
 
@@ -35,8 +37,16 @@ class Kinds:
         """All columns that were there."""
         return tuple(self._found)
 
-    def look_at(self, records: Iterable[Record]) -> None:
-        """Take in some records."""
+    def look_at(self, chunk: Chunk) -> None:
+        """Take in some rows."""
+        if isinstance(chunk, ArrowChunk) and all(map(pa.types.is_string, chunk.batch.schema.types)):
+            for name, column in zip(chunk.batch.schema.names, chunk.batch.columns, strict=True):
+                kind = ColumnKind.TEXT if column.null_count < len(column) else ColumnKind.NOTHING
+                self._found[name] = joined(self._found.get(name, ColumnKind.NOTHING), kind)
+            return
+        self._look_at(chunk.records())
+
+    def _look_at(self, records: Iterable[Record]) -> None:
         found = self._found
         for record in records:
             for name, value in record.items():

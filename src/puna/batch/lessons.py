@@ -11,6 +11,8 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from puna.batch.cascade import Aim, Cascade, Verdict, choose_lessons, learn, lesson_count
 from puna.batch.checkpoint import Checkpoint
 from puna.batch.events import Event, Remark, Tally
@@ -104,10 +106,10 @@ class Lessons:
         self._own.open()
         writer = StringsWriter(self._own.folder / "texts")
         with self._checkpoint.texts() as texts:
-            writer.extend(texts.gather(self._numbers))
+            writer.extend(texts.gather(np.array(self._numbers, np.int64)))
         writer.finish()
         whole = self._own.whole_parts(self._manifest.shards, self._manifest.digest)
-        return dict.fromkeys(whole, 0)
+        return {number: 0 for number, _ in whole}
 
     def _taught(self) -> Taught:
         outcomes = [

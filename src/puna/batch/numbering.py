@@ -12,8 +12,8 @@ import numpy as np
 
 from puna.library.disk import remove_tree
 
-_SPAN = 2**19
-"""Rows of a file."""
+_SPAN, _MOST_FILES = 2**19, 256
+"""Rows of a file, and how many files there are before they have more."""
 BAD_ROW = -1
 
 Numbers = np.ndarray[tuple[int], np.dtype[np.int64]]
@@ -25,13 +25,14 @@ class RowNumbers:
     def __init__(self, folder: Path, rows: int) -> None:
         folder.mkdir()
         self._folder, self._rows = folder, rows
+        self._span = max(_SPAN, -(-rows // _MOST_FILES))
         self._files: dict[int, BufferedRandom] = {}
 
     def give(self, rows: Numbers, numbers: Numbers) -> None:
         """Take the numbers of some rows."""
         order = np.argsort(rows)
         pairs = np.stack([rows[order], numbers[order]], axis=1)
-        spans = pairs[:, 0] // _SPAN
+        spans = pairs[:, 0] // self._span
         ends = [*np.flatnonzero(np.diff(spans)) + 1, len(pairs)]
         begin = 0
         for end in ends:
@@ -40,9 +41,9 @@ class RowNumbers:
 
     def in_order(self) -> Iterator[Numbers]:
         """Yield the numbers of all rows, in their order."""
-        for first in range(0, self._rows, _SPAN):
-            found = np.full(min(_SPAN, self._rows - first), BAD_ROW, np.int64)
-            file = self._files.get(first // _SPAN)
+        for first in range(0, self._rows, self._span):
+            found = np.full(min(self._span, self._rows - first), BAD_ROW, np.int64)
+            file = self._files.get(first // self._span)
             if file is not None:
                 file.seek(0)
                 pairs = np.frombuffer(file.read(), np.int64).reshape(-1, 2)

@@ -6,18 +6,23 @@ labels, so ten million rows of labels are 200 MB on the disk.
 
 import json
 import math
-import struct
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
+from struct import Struct
+
+import numpy as np
 
 from puna.batch.spec import LabelTask, Task
+from puna.batch.strings import Packed, pack_strings
 from puna.batch.workers.worker import Answer, Known, Refused, Scored, Vector, Written
 
 ABSTAINED = -1
 _FITS = 0.5
-_ONE = struct.Struct("<cidd")
-_MANY = struct.Struct("<id")
+_ONE = Struct("<cidd")
+_MANY = Struct("<id")
+_COLUMNS = np.dtype([("kind", "S1"), ("label", "<i4"), ("probability", "<f8"), ("margin", "<f8")])
+"""`_ONE`, for many at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,22 @@ class Fitting:
 Outcome = Labelled | Fitting | Written | Vector | Refused
 
 
+def keep(task: Task, answers: Sequence[Answer]) -> Packed:
+    """Return what is kept of the answers of a shard."""
+    if isinstance(task, LabelTask) and not task.multi:
+        rows = [each.scores for each in answers if isinstance(each, Scored)]
+        if len(rows) == len(answers) and {len(each) for each in rows} == {len(task.labels)}:
+            scores = np.array(rows, float)
+            if np.isfinite(scores).all():
+                return _best_of(task, scores)
+    return pack_strings([pack(judge(task, each)) for each in answers])
+
+
+def count_refused(outcomes: Packed) -> int:
+    """Return how many of some outcomes are refusals."""
+    return int(np.count_nonzero(outcomes.firsts == ord("R")))
+
+
 def judge(task: Task, answer: Answer) -> Outcome:
     """Return what an answer means for the task."""
     if isinstance(answer, Known):
@@ -52,17 +73,48 @@ def judge(task: Task, answer: Answer) -> Outcome:
         return Refused(f"the worker gave {len(answer.scores)} scores")
     if not all(map(math.isfinite, answer.scores)):
         return Refused("the model gives no probabilities for it")
-    return _fitting(task, answer.scores) if task.multi else _best(task, answer.scores)
+    if task.multi:
+        return _fitting(task, answer.scores)
+    found = unpack(next(iter(_best_of(task, np.array([answer.scores], float)))))
+    assert isinstance(found, Labelled)  # noqa: S101 - it is what was packed
+    return found
 
 
-def _best(task: LabelTask, scores: Sequence[float]) -> Labelled:
-    top = max(scores)
-    shares = [math.exp(each - top) for each in scores]
-    total = math.fsum(shares)
-    first, *others = sorted((each / total for each in shares), reverse=True)
-    margin = first - others[0] if others else 1.0
-    label = scores.index(top) if first >= task.abstain_below else ABSTAINED
-    return Labelled(label, first, margin)
+def _best_of(
+    task: LabelTask, scores: "np.ndarray[tuple[int, int], np.dtype[np.float64]]"
+) -> Packed:
+    """Return the packed label of each row of scores."""
+    shares = np.exp(scores - scores.max(axis=1, keepdims=True))
+    shares /= shares.sum(axis=1, keepdims=True)
+    found = np.zeros(len(scores), _COLUMNS)
+    found["kind"] = b"L"
+    found["label"] = scores.argmax(axis=1)
+    shares.sort(axis=1)
+    found["probability"] = shares[:, -1]
+    found["margin"] = shares[:, -1] - shares[:, -2] if len(task.labels) > 1 else 1.0
+    found["label"][found["probability"] < task.abstain_below] = ABSTAINED
+    return Packed(found.tobytes(), np.arange(1, len(scores) + 1) * _COLUMNS.itemsize)
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledRows:
+    """Outcomes of rows that have one label each, as columns."""
+
+    labels: "np.ndarray[tuple[int], np.dtype[np.int32]]"
+    probabilities: "np.ndarray[tuple[int], np.dtype[np.float64]]"
+    margins: "np.ndarray[tuple[int], np.dtype[np.float64]]"
+    guessed: "np.ndarray[tuple[int], np.dtype[np.bool_]]"
+
+
+def labelled_rows(outcomes: Packed) -> LabelledRows | None:
+    """Return outcomes as columns; None if not all are labels."""
+    if (outcomes.lengths != _ONE.size).any():
+        return None
+    found = np.frombuffer(outcomes.content, _COLUMNS)
+    if not np.isin(found["kind"], (b"L", b"G")).all():
+        return None
+    guessed = found["kind"] == b"G"
+    return LabelledRows(found["label"], found["probability"], found["margin"], guessed)
 
 
 def _fitting(task: LabelTask, scores: Sequence[float]) -> Fitting:

@@ -11,8 +11,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from puna.batch.formats import Format, Packing, Shape, shape_of_input, shape_of_name
-from puna.batch.parquet_rows import chunks_of, schema_of
-from puna.batch.records import CHUNK_ROWS, Chunk, RecordChunk
+from puna.batch.parquet_rows import chunks_of, schema_of, to_python
+from puna.batch.records import CHUNK_ROWS, ArrowChunk, Chunk, RecordChunk
 from puna.batch.text_rows import BadHeader, Dialect, Found, TextRows
 from puna.errors import Invalid
 from puna.models.regular_file import open_regular, shown_path
@@ -105,7 +105,7 @@ class Files:
         for path, shape in zip(self.files, self._shapes, strict=True):
             with _explained(path):
                 for chunk in self._of_file(path, shape, first, only):
-                    cut = chunk if left is None or len(chunk) <= left else _head(chunk, left)
+                    cut = chunk if left is None or len(chunk) <= left else chunk.head(left)
                     if len(cut):
                         yield cut
                     first += len(cut)
@@ -121,7 +121,7 @@ class Files:
             return
         with _unpacked(path, shape.packing) as stream:
             rows = TextRows(stream, self._dialect(shape), path.name)
-            yield from _grouped(iter(rows), first, str(path))
+            yield from _grouped(rows.pieces(), first, str(path))
 
     def _dialect(self, shape: Shape) -> Dialect:
         usual = "\t" if shape.format is Format.TSV else ","
@@ -161,14 +161,20 @@ class Files:
             return tuple(names)
 
 
-def _grouped(rows: Iterator[Found], first: int, file: str) -> Iterator[RecordChunk]:
+def _grouped(pieces: Iterator[pa.Table | list[Found]], first: int, file: str) -> Iterator[Chunk]:
+    """Yield pieces as chunks; of rows that were found one by one, several pieces together."""
     some: list[Found] = []
-    for found in rows:
-        some.append(found)
-        if len(some) == CHUNK_ROWS:
+    for piece in pieces:
+        if isinstance(piece, list):
+            some += piece
+        if some and (len(some) >= CHUNK_ROWS or not isinstance(piece, list)):
             yield _chunk(some, first, file)
             first += len(some)
             some = []
+        if isinstance(piece, pa.Table):
+            for batch in piece.to_batches(CHUNK_ROWS):
+                yield ArrowChunk(first, batch, to_python)
+                first += len(batch)
     if some:
         yield _chunk(some, first, file)
 
@@ -176,11 +182,6 @@ def _grouped(rows: Iterator[Found], first: int, file: str) -> Iterator[RecordChu
 def _chunk(some: Sequence[Found], first: int, file: str) -> RecordChunk:
     bad = tuple(found.to_bad(row, file) for row, found in enumerate(some, first) if found.reason)
     return RecordChunk(first, tuple(found.record for found in some), bad)
-
-
-def _head(chunk: Chunk, count: int) -> Chunk:
-    bad = tuple(each for each in chunk.bad if each.row < chunk.first + count)
-    return RecordChunk(chunk.first, tuple(chunk.records()[:count]), bad)
 
 
 @contextmanager

@@ -63,6 +63,9 @@ class Chunk(Protocol):
     def column(self, name: str) -> Sequence[object]:
         """Return one value of each row; None where there is none."""
 
+    def head(self, count: int) -> "Chunk":
+        """Return the first so many rows."""
+
 
 @dataclass(frozen=True, slots=True)
 class RecordChunk:
@@ -83,10 +86,14 @@ class RecordChunk:
         """Return one value of each row."""
         return [row.get(name) for row in self.rows]
 
+    def head(self, count: int) -> "RecordChunk":
+        """Return the first so many rows."""
+        return RecordChunk(self.first, self.rows[:count], _below(self.bad, self.first + count))
+
 
 @dataclass(frozen=True, slots=True)
 class ArrowChunk:
-    """Rows of a Parquet file, with their types."""
+    """Rows of a Parquet file with their types, or of a text file in which nothing is odd."""
 
     first: int
     batch: "pa.RecordBatch"
@@ -107,6 +114,15 @@ class ArrowChunk:
     def column(self, name: str) -> Sequence[object]:
         """Return one value of each row."""
         return self.to_python(self.batch.column(name))
+
+    def head(self, count: int) -> "ArrowChunk":
+        """Return the first so many rows."""
+        bad = _below(self.bad, self.first + count)
+        return ArrowChunk(self.first, self.batch.slice(0, count), self.to_python, bad)
+
+
+def _below(bad: Sequence[BadRow], end: int) -> tuple[BadRow, ...]:
+    return tuple(each for each in bad if each.row < end)
 
 
 class Source(Protocol):

@@ -16,7 +16,7 @@ from puna.batch.checkpoint import Checkpoint
 from puna.batch.events import Event, Remark, Tally
 from puna.batch.ledger import MOST_ATTEMPTS, Lease, Ledger
 from puna.batch.manifest import Manifest
-from puna.batch.outcome import judge, pack
+from puna.batch.outcome import count_refused, keep
 from puna.batch.shards import Shard
 from puna.batch.strings import Strings
 from puna.batch.workers.worker import (
@@ -288,10 +288,7 @@ class Run:
             )
         if not self._ledger.bring(lease):  # another was faster
             return
-        task = self._spec.task
-        outcomes = [judge(task, each) for each in answers]
-        packed = [pack(each) for each in outcomes]
-        await in_thread(self._checkpoint.put_part, shard.number, packed, self._job)
+        refused = await in_thread(self._write, shard.number, answers)
         if not self._ledger.finish(lease):
             return
         now = self._world.elapsed()
@@ -301,7 +298,7 @@ class Run:
         self._usual[lease.worker] = Span((self._usual.get(lease.worker, span) + span) // 2)
         self._fresh += len(shard.texts)
         self._rows_done += len(shard.texts)
-        self._failed += sum(isinstance(each, Refused) for each in outcomes)
+        self._failed += refused
         self._events.put_nowait(self.tally)
         line = {
             "at": self._world.now().isoformat(timespec="milliseconds"),
@@ -313,6 +310,12 @@ class Run:
             "seconds": round(span.seconds, 3),
         }
         await in_thread(self._checkpoint.append, "timeline.jsonl", json.dumps(line).encode())
+
+    def _write(self, shard: int, answers: Sequence[Answer]) -> int:
+        """Write what is kept of a shard's answers, and return how many are refusals."""
+        outcomes = keep(self._spec.task, answers)
+        self._checkpoint.put_part(shard, outcomes, self._job)
+        return count_refused(outcomes)
 
     async def _one_by_one(self, worker: Worker, shard: Shard) -> list[Answer]:
         """Compute a shard that took workers down, row by row, and refuse the row that does it."""

@@ -25,6 +25,8 @@ import pyarrow.compute as pc
 _SCHEMA = pa.schema([("row", pa.int64()), ("text", pa.large_string())])
 _BLOCK = 2 * 2**20
 """Bytes of a block, and of a stretch."""
+_FEW, _GROWTH = 64, 8
+"""Beyond so many blocks they grow, up to so many times: each stretch is gathered from all."""
 _ROW = 16
 """Bytes that a row takes beside its text."""
 _SAMPLES, _LEAST = 8192, 32
@@ -67,15 +69,20 @@ class RowSorter:
         self._size = self._end = 0
         self._blocks: list[_Block] = []
 
-    def add(self, rows: Sequence[int], texts: Sequence[str]) -> None:
+    def add(self, rows: Places, texts: pa.LargeStringArray) -> None:
         """Take some rows."""
-        if not rows:
+        if not len(rows):
             return
-        columns = [pa.array(rows, pa.int64()), pa.array(texts, pa.large_string())]
-        self._parts.append(pa.record_batch(columns, schema=_SCHEMA))
-        self._size += sum(map(len, texts)) + _ROW * len(texts)
-        if self._size >= _BLOCK:
+        self._parts.append(pa.record_batch([pa.array(rows), texts], schema=_SCHEMA))
+        places = _places(texts)
+        self._size += int(places[-1] - places[0]) + _ROW * len(texts)
+        if self._size >= self._block:
             self._write()
+
+    @property
+    def _block(self) -> int:
+        """How large a block is now: larger in a long list, so that there are not too many."""
+        return max(_BLOCK, min(self._end // _FEW, _GROWTH * _BLOCK))
 
     def in_order(self) -> Iterator[pa.RecordBatch]:
         """Yield all rows, a stretch at a time."""
@@ -124,7 +131,7 @@ class RowSorter:
 
     def _stretches(self) -> Iterator[pa.RecordBatch]:
         """Yield the rows between each two cuts, sorted."""
-        cuts = self._cuts()
+        cuts = list(_cut_at(self._sample(), self._block))
         ends = np.zeros((len(cuts) + 1, len(self._blocks)), np.int64)
         for number, block in enumerate(self._blocks):
             texts = _Texts(self._read(block).column("text"))
@@ -142,8 +149,8 @@ class RowSorter:
         for number in np.flatnonzero(ends > begins).tolist():
             yield self._read(self._blocks[number], int(begins[number]), int(ends[number]))
 
-    def _cuts(self) -> list["_Cut"]:
-        """Return where to cut, from a sample of all blocks."""
+    def _sample(self) -> list[tuple[str, float]]:
+        """Return texts of all blocks in order, and for how many bytes each of them stands."""
         each = max(_LEAST, -(-_SAMPLES // len(self._blocks)))
         sample: list[tuple[str, float]] = []
         for block in self._blocks:
@@ -154,7 +161,7 @@ class RowSorter:
             found = (texts[place].as_py() for place in places)
             sample += ((text, stands_for * (len(text) + _ROW)) for text in found)
         sample.sort()
-        return list(_cut_at(sample))
+        return sample
 
     def __enter__(self) -> Self:
         return self
@@ -196,13 +203,13 @@ class _Texts(Sequence[str]):
         return text
 
 
-def _cut_at(sample: Sequence[tuple[str, float]]) -> Iterator[_Cut]:
+def _cut_at(sample: Sequence[tuple[str, float]], block: int) -> Iterator[_Cut]:
     """Yield a cut wherever sorted texts have come to the size of a block."""
     size = 0.0
     last: _Cut | None = None
     for text, weight in sample:
         size += weight
-        if size < _BLOCK:
+        if size < block:
             continue
         size = 0.0
         if last is None or last.text != text:

@@ -5,16 +5,63 @@ same however many there are.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
-from struct import Struct
 from types import TracebackType
 from typing import Self
 
 import numpy as np
+import pyarrow as pa
 
 _OFFSET = 8
-_BOTH = Struct("=qq")
+Places = np.ndarray[tuple[int], np.dtype[np.int64]]
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """Some strings, one behind the other."""
+
+    content: bytes | memoryview
+    ends: Places
+    """Where each of them ends."""
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def __iter__(self) -> Iterator[bytes]:
+        begin = 0
+        for end in self.ends.tolist():
+            yield bytes(self.content[begin:end])
+            begin = end
+
+    @property
+    def lengths(self) -> Places:
+        """How long each of them is."""
+        return np.diff(self.ends, prepend=0)
+
+    @property
+    def firsts(self) -> "np.ndarray[tuple[int], np.dtype[np.uint8]]":
+        """The first byte of each of them; 0 where there is none."""
+        begins = self.ends - self.lengths
+        content = np.frombuffer(bytes(self.content) + b"\0", np.uint8)
+        return np.where(self.lengths > 0, content[begins], 0)
+
+
+def pack_strings(strings: Sequence[bytes]) -> Packed:
+    """Put strings one behind the other."""
+    lengths = np.fromiter(map(len, strings), np.int64, len(strings))
+    return Packed(b"".join(strings), np.cumsum(lengths))
+
+
+def strings_of(texts: pa.LargeStringArray) -> Packed:
+    """Return the texts of arrow as strings."""
+    if not len(texts):
+        return pack_strings(())
+    places = np.frombuffer(texts.buffers()[1], np.int64)[texts.offset :][: len(texts) + 1]
+    content = memoryview(texts.buffers()[2] or b"")[int(places[0]) : int(places[-1])]
+    return Packed(content, places[1:] - places[0])
 
 
 class StringsWriter:
@@ -27,20 +74,18 @@ class StringsWriter:
         self._end = 0
         self.count = 0
 
-    def extend(self, strings: Sequence[bytes]) -> None:
+    def extend(self, strings: Packed) -> None:
         """Append some strings."""
-        if not strings:
+        if not len(strings):
             return
-        lengths = np.fromiter(map(len, strings), np.int64, len(strings))
-        ends = np.cumsum(lengths) + self._end
-        self._content.writelines(strings)
-        self._offsets.write(ends.tobytes())
-        self._end = int(ends[-1])
+        self._content.write(strings.content)
+        self._offsets.write((strings.ends + self._end).tobytes())
+        self._end += int(strings.ends[-1])
         self.count += len(strings)
 
-    def finish(self) -> None:
-        """Flush both files to the disk and close them."""
-        for file in (self._content, self._offsets):
+    def finish(self, *, lasts: bool = True) -> None:
+        """Close both files; flushed to the disk before, unless they are for this run alone."""
+        for file in (self._content, self._offsets) if lasts else ():
             file.flush()
             os.fsync(file.fileno())
         self.close()
@@ -77,17 +122,17 @@ class Strings:
         content = os.pread(self._content.fileno(), ends[-1] - begin, begin)
         return [content[ends[n] - begin : ends[n + 1] - begin] for n in range(count)]
 
-    def gather(self, numbers: Sequence[int]) -> list[bytes]:
+    def gather(self, numbers: Places) -> Packed:
         """Return strings in any order; a negative number is an empty string."""
-        places, content, read = self._places.fileno(), self._content.fileno(), os.pread
-        found: list[bytes] = []
-        for number in numbers:
-            if number < 0:
-                found.append(b"")
-                continue
-            begin, end = _BOTH.unpack(read(places, 2 * _OFFSET, number * _OFFSET))
-            found.append(read(content, end - begin, begin))
-        return found
+        lengths = np.zeros(len(numbers), np.int64)
+        known = numbers >= 0
+        reads = (numbers[known] * _OFFSET).tolist()
+        raw = b"".join(map(os.pread, repeat(self._places.fileno()), repeat(2 * _OFFSET), reads))
+        begins, ends = np.frombuffer(raw, np.int64).reshape(-1, 2).T
+        lengths[known] = ends - begins
+        file = self._content.fileno()
+        found = map(os.pread, repeat(file), (ends - begins).tolist(), begins.tolist())
+        return Packed(b"".join(found), np.cumsum(lengths))
 
     def close(self) -> None:
         """Close the files."""

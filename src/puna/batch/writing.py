@@ -10,9 +10,10 @@ import json
 import math
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import NoneType
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -33,7 +34,7 @@ class RowsWriter(ABC):
 
     @abstractmethod
     def write(self, chunk: Chunk, answers: Sequence[Sequence[object]]) -> None:
-        """Write some rows with the values of their answer columns."""
+        """Write some rows with their answer columns."""
 
     @abstractmethod
     def finish(self) -> None:
@@ -57,11 +58,8 @@ class TableWriter(RowsWriter):
 
     def write(self, chunk: Chunk, answers: Sequence[Sequence[object]]) -> None:
         """Write some rows."""
-        names = self._names
-        self._writer.writerows(
-            [*(_cell(record.get(name)) for name in names), *map(_cell, values)]
-            for record, values in zip(chunk.records(), answers, strict=True)
-        )
+        columns = [*(chunk.column(name) for name in self._names), *answers]
+        self._writer.writerows(zip(*map(_cells, columns), strict=True))
         self._flush()
 
     def finish(self) -> None:
@@ -83,9 +81,10 @@ class LinesWriter(RowsWriter):
 
     def write(self, chunk: Chunk, answers: Sequence[Sequence[object]]) -> None:
         """Write some rows."""
+        rows = zip(chunk.records(), zip(*answers, strict=True), strict=True)
         lines = (
             _line({**record, **dict(zip(self._added, values, strict=True))})
-            for record, values in zip(chunk.records(), answers, strict=True)
+            for record, values in rows
         )
         self._file.write("".join(lines).encode(errors="replace"))
 
@@ -110,9 +109,8 @@ class ParquetWriter(RowsWriter):
         else:
             records = chunk.records()
             columns = [_array(records, field) for field in fields[: self._own]]
-        for place, field in enumerate(fields[self._own :]):
-            values = [_fitted(row[place], field.type) for row in answers]
-            columns.append(pa.array(values, field.type))
+        for field, answer in zip(fields[self._own :], answers, strict=True):
+            columns.append(pa.array(_all_fitted(answer, field.type), field.type))
         self._waiting.append(pa.record_batch(columns, schema=self._schema))
         rows = sum(each.num_rows for each in self._waiting)
         size = sum(each.nbytes for each in self._waiting)
@@ -224,6 +222,18 @@ def _fitted(value: object, kind: pa.DataType) -> object:
         fits = isinstance(value, int) and -(2**63) <= value < 2**63
         return value if fits else None
     return value if isinstance(value, bool) else None
+
+
+def _all_fitted(values: Sequence[object], kind: pa.DataType) -> Sequence[object]:
+    if pa.types.is_floating(kind) and set(map(type, values)) <= {float, NoneType}:
+        return values
+    return [_fitted(each, kind) for each in values]
+
+
+def _cells(values: Sequence[object]) -> Iterable[object]:
+    """Return a column as it stands in a table; the writer knows texts, numbers and nothing."""
+    is_plain = set(map(type, values)) <= {str, float, NoneType}
+    return values if is_plain else map(_cell, values)
 
 
 def _cell(value: object) -> str:
