@@ -26,7 +26,7 @@ from puna.batch.records import BadRow
 from puna.batch.sorting import RowSorter
 from puna.batch.strings import StringsWriter, strings_of
 from puna.batch.texts import Texts
-from puna.library.disk import remove_tree
+from puna.library.disk import remove_tree, sync_file
 
 _PILES = "piles"
 _NUMBER = 8
@@ -71,6 +71,7 @@ def take_in(
             rows += len(chunk)
             bad += len(told.bad)
             yield IntakeStep(rows)
+        sync_file(bad_file)
         distinct = _number(sorter, folder, rows, merges=merges)
     columns = source.columns if kinds is None else kinds.columns
     yield Intake(rows, distinct, bad, columns, {} if kinds is None else kinds.found())
@@ -104,6 +105,7 @@ def _number(sorter: RowSorter, folder: Path, rows: int, *, merges: bool) -> int:
         with (folder / "numbers").open("wb") as file:
             for each in numbers.in_order():
                 file.write(each.tobytes())
+            sync_file(file)
     return writer.count
 
 

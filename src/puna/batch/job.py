@@ -42,6 +42,7 @@ from puna.batch.workers.worker import (
     WorkerGone,
 )
 from puna.errors import Conflict, Invalid, PunaError
+from puna.library.disk import sync_file
 from puna.library.threads import in_thread
 from puna.models.regular_file import shown_path
 from puna.units import Span
@@ -196,6 +197,7 @@ class Job:
         draft = path.with_name(f".{path.name}.new")
         with draft.open("wb") as file:
             shutil.copyfileobj(piped, file, _COPY)
+            sync_file(file)
         is_new = not path.exists() or self._checkpoint.read("manifest.json") is None
         if is_new:
             draft.replace(path)

@@ -36,7 +36,9 @@ def write_report(checkpoint: Checkpoint, manifest: Manifest, price: Money) -> Pa
     story = story_of(checkpoint, manifest, price)
     plain, page = report_files(Path(manifest.order.output))
     for path, text in ((plain, as_markdown(story)), (page, as_page(story))):
-        write_whole(path, text.encode(errors="replace"), temporary=path.with_name(f".{path.name}"))
+        temporary = path.with_name(f".{path.name}")
+        temporary.unlink(missing_ok=True)  # of a run that was killed
+        write_whole(path, text.encode(errors="replace"), temporary=temporary)
     return page
 
 

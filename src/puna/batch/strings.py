@@ -15,6 +15,8 @@ from typing import Self
 import numpy as np
 import pyarrow as pa
 
+from puna.library.disk import sync_file
+
 _OFFSET = 8
 Places = np.ndarray[tuple[int], np.dtype[np.int64]]
 
@@ -86,8 +88,7 @@ class StringsWriter:
     def finish(self, *, lasts: bool = True) -> None:
         """Close both files; flushed to the disk before, unless they are for this run alone."""
         for file in (self._content, self._offsets) if lasts else ():
-            file.flush()
-            os.fsync(file.fileno())
+            sync_file(file)
         self.close()
 
     def close(self) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
+from typing import IO
 
 from puna.errors import Failed, PunaError
 from puna.units import Size
@@ -107,6 +108,12 @@ def write_whole(path: Path, content: bytes, *, temporary: Path) -> None:
 def make_durable(file: FileIO) -> None:
     """Give the file its final mode, whatever the umask, and flush it to the disk."""
     os.fchmod(file.fileno(), FILE_MODE)
+    os.fsync(file.fileno())
+
+
+def sync_file(file: IO[str] | IO[bytes]) -> None:
+    """Flush what was written to an open file, so that it survives a crash of the machine."""
+    file.flush()
     os.fsync(file.fileno())
 
 
