@@ -147,6 +147,14 @@ def test_what_no_host_measures_is_left_out_and_not_zero() -> None:
     }
 
 
+def test_a_port_that_is_not_public_has_the_address_inside_and_tcp_without_one_is_left_out() -> None:
+    site = replace(SITE, machine=replace(SITE.machine, public_ip=""))
+    runtime = pod_shape(facts(site=site, ports={}))["runtime"]
+    assert isinstance(runtime, dict)
+    port = {"privatePort": 8888, "publicPort": 8888, "type": "http"}
+    assert runtime["ports"] == [{"ip": "127.0.0.1", "isIpPublic": False, **port}]
+
+
 USE = UseReport(
     processor=12.4,
     memory=55.5,

@@ -87,6 +87,19 @@ async def test_a_container_without_an_owner_is_noticed(market: Stage) -> None:
     assert told.startswith("nobody owns the container of stray")
 
 
+async def test_a_pod_that_ends_as_soon_as_it_began_again_leaves_nothing_unowned(
+    market: Stage,
+) -> None:
+    ann, pod = await a_pod(market)
+    for action in (Action.STOP, Action.START, Action.TERMINATE):  # before its host says a word
+        await market.act(ann, pod, action)
+        await place_pods(market.database, market.world)
+    await market.settle()
+    assert await market.broken() == []
+    await market.tick()
+    assert market.hosts[0].shown == {}
+
+
 async def test_nothing_begins_until_the_operator_has_looked(market: Stage) -> None:
     ann, pod = await a_pod(market)
     stopped = await market.rent(ann)

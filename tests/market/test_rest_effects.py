@@ -82,6 +82,28 @@ async def test_what_a_container_is_made_of_arrives(serving: MarketServing) -> No
     assert order.cards == 1
 
 
+async def test_a_command_arrives_word_by_word(serving: MarketServing) -> None:
+    key = await serving.key("ann@example.org", "5")
+    body = {**V2, "entrypoint": ["/bin/sh"], "cmd": ["-c", "a && b"]}
+    order = await ordered(serving, key, "/v2/pods", body)
+    assert (order.entrypoint, order.args) == (["/bin/sh"], "-c 'a && b'")
+    shown = (await serving.ask("GET", f"/v2/pods/{order.pod}", key=key)).json
+    assert (shown["entrypoint"], shown["cmd"]) == (["/bin/sh"], ["-c", "a && b"])
+    cleared = {"entrypoint": [], "cmd": []}
+    changed = (await serving.ask("PATCH", f"/v2/pods/{order.pod}", cleared, key=key)).json
+    assert (changed["entrypoint"], changed["cmd"], changed["args"]) == ([], [], "")
+
+
+async def test_a_card_comes_with_the_memory_and_processors_that_are_asked_for(
+    serving: MarketServing,
+) -> None:
+    key = await serving.key("ann@example.org", "5")
+    gpu = {**V2["gpu"], "count": 2, "minRamPerGpu": 20, "minVcpuCountPerGpu": 1}
+    order = await ordered(serving, key, "/v2/pods", {**V2, "gpu": gpu})
+    shown = (await serving.ask("GET", f"/v2/pods/{order.pod}", key=key)).json["gpu"]
+    assert (shown["count"], shown["memory"], shown["vcpuCount"]) == (2, 40, 4)
+
+
 async def test_times_and_the_runtime_of_ours_arrive(serving: MarketServing) -> None:
     key = await serving.key("ann@example.org", "5")
     puna = {"terminateAfter": "1d", "idleStop": "30m"}

@@ -105,24 +105,44 @@ async def test_what_is_no_list_of_keys_is_422(serving: MarketServing, body: obje
 @pytest.mark.parametrize(
     ("method", "path"),
     [
-        ("GET", "/v2/network-volumes"),
-        ("POST", "/v2/network-volumes"),
+        ("GET", "/v2/network-volumes/x"),
         ("DELETE", "/v2/network-volumes/x"),
-        ("GET", "/v2/serverless"),
+        ("PATCH", "/v2/serverless/x"),
         ("GET", "/v2/serverless/x/workers/y/logs"),
         ("GET", "/v2/clusters/x/pods"),
-        ("POST", "/v2/registries/delegations"),
     ],
 )
-async def test_what_the_market_has_not_is_501_and_says_what_to_do(
+async def test_of_what_the_market_has_not_none_is_found(
     serving: MarketServing, method: str, path: str
 ) -> None:
     key = await serving.key("ann@example.org")
-    reply = await serving.ask(method, path, {} if method == "POST" else None, key=key)
-    assert (reply.status, reply.json["title"]) == (501, "Not Implemented")
-    assert "this market has no" in reply.json["detail"]
+    reply = await serving.ask(method, path, {} if method == "PATCH" else None, key=key)
+    assert (reply.status, reply.json["title"]) == (404, "Not Found")
+    assert reply.json["detail"].startswith("there is no x: this market has no")
     assert reply.json["hint"]
     assert (await serving.ask(method, path)).status == 401
+
+
+@pytest.mark.parametrize(
+    ("path", "named"),
+    [
+        ("network-volumes", "networkVolumes"),
+        ("serverless", "endpoints"),
+        ("clusters", "clusters"),
+        ("registries/delegations", "delegations"),
+    ],
+)
+async def test_what_the_market_has_not_is_an_empty_list_and_501_says_what_to_do(
+    serving: MarketServing, path: str, named: str
+) -> None:
+    key = await serving.key("ann@example.org")
+    listed = await serving.ask("GET", f"/v2/{path}", key=key)
+    assert (listed.status, listed.json) == (200, {named: []})
+    made = await serving.ask("POST", f"/v2/{path}", {}, key=key)
+    assert (made.status, made.json["title"]) == (501, "Not Implemented")
+    assert "this market has no" in made.json["detail"]
+    assert made.json["hint"]
+    assert (await serving.ask("POST", f"/v2/{path}", {})).status == 401
 
 
 async def test_a_key_that_reads_changes_nothing(serving: MarketServing) -> None:

@@ -183,17 +183,18 @@ async def test_what_the_market_has_not_is_an_empty_list(serving: MarketServing, 
 
 
 @pytest.mark.parametrize(
-    ("method", "path"),
+    ("method", "path", "status"),
     [
-        ("POST", "endpoints"),
-        ("GET", "endpoints/x"),
-        ("POST", "networkvolumes"),
-        ("DELETE", "networkvolumes/x"),
+        ("POST", "endpoints", 501),
+        ("GET", "endpoints/x", 404),
+        ("POST", "endpoints/x/update", 404),
+        ("POST", "networkvolumes", 501),
+        ("DELETE", "networkvolumes/x", 404),
     ],
 )
-async def test_and_nothing_of_it_can_be_made(
-    serving: MarketServing, method: str, path: str
+async def test_and_nothing_of_it_is_found_or_can_be_made(
+    serving: MarketServing, method: str, path: str, status: int
 ) -> None:
     key = await serving.key("ann@example.org")
     told = await serving.ask(method, f"/v1/{path}", key=key)
-    assert (told.status, "this market has no" in told.json["error"]) == (501, True)
+    assert (told.status, "this market has no" in told.json["error"]) == (status, True)

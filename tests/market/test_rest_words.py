@@ -83,6 +83,7 @@ def test_what_the_schema_refuses_is_named(body: dict[str, Any], told: str) -> No
         ({"gpu": None, "cpu": {"id": "cpu9x", "vcpuCount": 2}}, 400, 'no cpu "cpu9x"'),
         ({"gpu": None, "cpu": {"id": "cpu3c", "vcpuCount": 6}}, 400, "power of two"),
         ({"image": None}, 400, "needs an 'image'"),
+        ({"args": "a", "cmd": ["a"]}, 400, "send 'args' or 'cmd', not both"),
         ({"mounts": {"network": [{"volumeId": "v1", "path": "/w"}]}}, 404, "no network volume v1"),
         (
             {"gpu": {"id": CARD, "allowedCudaVersions": ["12.4"], "minCudaVersion": "12.4"}},

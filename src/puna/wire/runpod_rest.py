@@ -229,6 +229,8 @@ class TemplateMounts(Sent):
 
 
 Env = dict[Annotated[Text, Field(max_length=256)], Long]
+Arguments = Annotated[list[Long], Field(max_length=1000)]
+"""A command or an entrypoint, word by word."""
 Ports = Annotated[
     list[Annotated[str, Field(pattern=r"^[0-9]{1,5}/(http|tcp)$")]], Field(max_length=100)
 ]
@@ -240,6 +242,9 @@ class Container(Sent):
 
     image: Unsaid[Annotated[Text, Field(min_length=1, max_length=512)]] = unsaid()
     args: Unsaid[Long] = unsaid()
+    """The command as a shell reads it; `cmd` is the same one, taken apart."""
+    entrypoint: Unsaid[Arguments] = unsaid()
+    cmd: Unsaid[Arguments] = unsaid()
     disk: Unsaid[Gigabytes] = unsaid()
     env: Unsaid[Env] = unsaid()
     ports: Unsaid[Ports] = unsaid()
@@ -253,6 +258,8 @@ class GpuWish(Sent):
     count: Annotated[int, Field(ge=1, le=_MOST_CARDS)] = 1
     allowed_cuda_versions: Unsaid[Annotated[list[CudaVersion], Field(max_length=64)]] = unsaid()
     min_cuda_version: Unsaid[CudaVersion] = unsaid()
+    min_ram_per_gpu: Unsaid[Gigabytes] = unsaid()
+    min_vcpu_count_per_gpu: Unsaid[Annotated[int, Field(ge=1, le=_MOST_PROCESSORS)]] = unsaid()
 
 
 class CpuWish(Sent):
@@ -296,11 +303,12 @@ class ActOnPod(Sent):
 
 
 class GpuTold(Told):
-    """The cards of a pod."""
+    """The cards of a pod, and what it has beside them."""
 
     id: str
     count: int
     vcpu_count: int
+    memory: int
 
 
 class CpuTold(Told):
@@ -387,6 +395,8 @@ class PodTold(Told):
     actions: list[str]
     image: str
     args: str
+    entrypoint: list[str]
+    cmd: list[str]
     disk: int
     env: dict[str, str]
     ports: list[str]
@@ -448,6 +458,8 @@ class TemplateTold(Told):
     name: str
     image: str
     args: str
+    entrypoint: list[str]
+    cmd: list[str]
     disk: int
     env: dict[str, str]
     ports: list[str]

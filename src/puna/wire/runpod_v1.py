@@ -12,6 +12,7 @@ from pydantic.alias_generators import to_camel
 
 from puna.wire.runpod_rest import (
     MOST_GB,
+    Arguments,
     Category,
     Cloud,
     CudaVersion,
@@ -45,7 +46,6 @@ Ports = Annotated[
     Field(max_length=100),
     BeforeValidator(_parts),
 ]
-Arguments = Annotated[list[Long], Field(max_length=1000)]
 Gigabytes = Annotated[int, Field(ge=0, le=MOST_GB)]
 Amount = Annotated[int, Field(ge=1, le=_MOST)]
 Path = Annotated[Text, Field(min_length=1, max_length=4096)]

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Row, and_, insert, or_, select, update
 
 from puna.market.db.database import Transaction
-from puna.market.db.orphans import Orphan, add_orphan, remove_orphans
+from puna.market.db.orphans import Orphan, add_orphan
 from puna.market.db.tables import events, hosts, pods
 from puna.market.db.values import from_json, to_json
 from puna.market.domain.pods import Desired, Intent, Observed, PodState
@@ -257,15 +257,16 @@ async def order_marks(tx: Transaction) -> Mapping[str, int]:
 
 
 async def seat_pod(tx: Transaction, pod: str, host: str, price: Money) -> bool:
-    """Give a pod its host; False where it has one, or is not wanted to run any more."""
+    """Give a pod its host; False where it has one, or is not wanted to run any more.
+
+    What it left there before stays listed as an orphan until the host shows what it has now: a pod
+    that is gone again before that would leave a container which nobody owns.
+    """
     change = update(pods).where(
         pods.c.id == pod, pods.c.host.is_(None), pods.c.desired == str(Desired.RUN)
     )
     seated = change.values(host=host, price=int(price), observed=str(Observed.ABSENT), shown_run=0)
-    if (await tx.execute(seated)).rowcount == 0:
-        return False
-    await remove_orphans(tx, host, [pod])
-    return True
+    return (await tx.execute(seated)).rowcount == 1
 
 
 async def unseat_pod(

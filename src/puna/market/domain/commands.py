@@ -31,6 +31,14 @@ def command_of(entrypoint: Sequence[str], args: str) -> Command:
     )
 
 
+def words_of(args: str) -> list[str]:
+    """Return a command word by word; one that cannot be taken apart is one word."""
+    try:
+        return shlex.split(args)
+    except ValueError:
+        return [args]
+
+
 def _written(args: str) -> dict[str, list[str]] | None:
     """Return what JSON says; None where the arguments are none, or not of this form."""
     if not args.lstrip().startswith("{"):

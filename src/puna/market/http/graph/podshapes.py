@@ -11,6 +11,7 @@ from puna.market.http.rest_v2.words import puna_told
 from puna.wire.agent import CardUse
 
 _HTTP = "http"
+_INSIDE = "127.0.0.1"
 
 
 def pod_shape(facts: PodFacts) -> Shape:
@@ -119,16 +120,17 @@ def _card_use(use: CardUse | None) -> Shape:
 def _ports(facts: PodFacts) -> Sequence[Shape]:
     """Return the ports that are open; the Python SDK takes the first with 22 in it as an address.
 
-    So a port that only the market's gateway reaches is not in this list.
+    So a TCP port that only the market's gateway reaches is not in this list. An HTTP port has an
+    address that is not public, which SkyPilot waits for: here the one that it has in the pod.
     """
     return [
         {
-            "ip": port.ip,
+            "ip": port.ip or _INSIDE,
             "isIpPublic": port.is_public,
             "privatePort": port.inside,
-            "publicPort": port.outside,
+            "publicPort": port.outside or port.inside,
             "type": port.kind,
         }
         for port in facts.open_ports
-        if port.ip
+        if port.ip or port.kind == _HTTP
     ]

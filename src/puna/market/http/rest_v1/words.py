@@ -12,6 +12,7 @@ from puna.market.actions.editing import PodChange
 from puna.market.actions.renting import Wish
 from puna.market.db.templates import Template
 from puna.market.domain.cards import FLAVOURS, name_of
+from puna.market.domain.commands import words_of
 from puna.market.domain.hosts import Cloud, Tenure
 from puna.market.domain.specs import PodSpec, version_of
 from puna.market.domain.templates import Preset, TemplateWish
@@ -206,7 +207,7 @@ def pod_v1(facts: PodFacts, *, shows_machine: bool = False) -> PodV1:
         container_registry_auth_id=pod.registry or "",
         template_id=pod.template or "",
         docker_entrypoint=list(spec.entrypoint),
-        docker_start_cmd=words_in(spec.args),
+        docker_start_cmd=words_of(spec.args),
         env=dict(spec.env),
         ports=list(spec.ports),
         public_ip=facts.public_ip or None,
@@ -244,14 +245,6 @@ def machine_of(facts: PodFacts) -> Mapping[str, Any]:
         "costPerHr": dollars(facts.rate),
         "currentPricePerGpu": dollars(facts.pod.price),
     }
-
-
-def words_in(command: str) -> list[str]:
-    """Return the words of a command; one that cannot be taken apart is one word."""
-    try:
-        return shlex.split(command)
-    except ValueError:
-        return [command]
 
 
 def template_wish(body: CreateTemplateV1) -> TemplateWish:
@@ -312,7 +305,7 @@ def template_v1(template: Template) -> TemplateV1:
         container_disk_in_gb=preset.disk_gb,
         container_registry_auth_id=template.registry or "",
         docker_entrypoint=list(preset.entrypoint),
-        docker_start_cmd=words_in(preset.args),
+        docker_start_cmd=words_of(preset.args),
         docker_args=preset.args,
         env=dict(preset.env),
         ports=list(preset.ports),

@@ -6,8 +6,15 @@ from dataclasses import replace
 from puna.market.actions.editing import PodChange
 from puna.market.db.pods import Pod
 from puna.market.db.templates import Template
+from puna.market.domain.commands import command_of, words_of
 from puna.market.domain.templates import Preset, TemplateWish
-from puna.market.http.rest_v2.words import InvalidWish, NoSuchVolume, NotOffered, WrongKind
+from puna.market.http.rest_v2.words import (
+    InvalidWish,
+    NoSuchVolume,
+    NotOffered,
+    WrongKind,
+    command_in,
+)
 from puna.wire.runpod_rest import (
     Container,
     CreateTemplate,
@@ -18,6 +25,8 @@ from puna.wire.runpod_rest import (
     UpdatePod,
     UpdateTemplate,
 )
+
+_COMMAND = {"args", "cmd"}
 
 
 def change_of(body: UpdatePod, before: Pod, template: Template | None) -> PodChange:
@@ -41,7 +50,8 @@ def change_of(body: UpdatePod, before: Pod, template: Template | None) -> PodCha
         name=body.name,
         is_locked=body.locked,
         image=body.image or change.image,
-        args=_cleared(body, "args", "") if "args" in said else change.args,
+        args=command_in(body, "") if said & _COMMAND else change.args,
+        entrypoint=tuple(body.entrypoint or ()) if "entrypoint" in said else change.entrypoint,
         env=_env(body, change.env) if "env" in said else change.env,
         ports=tuple(body.ports or ()) if "ports" in said else change.ports,
         access=body.puna.access if body.puna else None,
@@ -127,7 +137,8 @@ def _contained(start: Preset, body: Container, mounts: TemplateMounts | None) ->
     preset = replace(
         start,
         image=body.image or start.image,
-        args=(body.args or "") if "args" in said else start.args,
+        args=command_in(body, "") if said & _COMMAND else start.args,
+        entrypoint=tuple(body.entrypoint or ()) if "entrypoint" in said else start.entrypoint,
         env=(body.env or {}) if "env" in said else start.env,
         ports=_ports(body.ports) if "ports" in said else start.ports,
         disk_gb=body.disk or start.disk_gb,
@@ -147,6 +158,7 @@ def _ports(ports: Sequence[str] | None) -> tuple[str, ...]:
 def template_told(template: Template) -> TemplateTold:
     """Return a template in RunPod's words."""
     preset = template.preset
+    command = command_of(preset.entrypoint, preset.args)
     kept = None
     if preset.volume_gb:
         kept = PersistentTold(size=preset.volume_gb, path=preset.volume_path)
@@ -155,6 +167,8 @@ def template_told(template: Template) -> TemplateTold:
         name=template.name,
         image=preset.image,
         args=preset.args,
+        entrypoint=list(command.entrypoint),
+        cmd=words_of(command.args),
         disk=preset.disk_gb,
         env=dict(preset.env),
         ports=list(preset.ports),

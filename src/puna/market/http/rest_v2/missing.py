@@ -1,18 +1,19 @@
-"""What RunPod's version 2 has and this market has not: 501, and what to do instead."""
+"""What RunPod's version 2 has and this market has not.
+
+Clients ask for these lists on their way to something else, and what they made they look for again,
+so a list is empty, one of them is not found, and only who wants to make one is refused: 501, with
+what to do instead.
+"""
+
+from dataclasses import dataclass
 
 from fastapi import APIRouter
 
-from puna.errors import Unsupported
+from puna.errors import NotFound, Unsupported
 from puna.market.http.auth import Renter
 
 router = APIRouter(prefix="/v2", tags=["missing"])
-EVERY_METHOD = ["GET", "POST", "PUT", "PATCH", "DELETE"]
-_INSTEAD = {
-    "network-volumes": ("network volumes", "ask for mounts.persistent, a volume of the pod's own"),
-    "serverless": ("serverless endpoints", "rent a pod and open a port of it"),
-    "clusters": ("clusters", "rent the pods one by one"),
-    "registries/delegations": ("delegations of registries", "keep a name and a password instead"),
-}
+ONE = ["GET", "PUT", "PATCH", "DELETE"]
 
 
 class NotHere(Unsupported):
@@ -21,20 +22,74 @@ class NotHere(Unsupported):
     code = "not_offered"
 
 
-def not_here(path: str) -> NotHere:
-    """Return the error for a path of something that this market has not."""
-    what, instead = next(each for root, each in _INSTEAD.items() if path.startswith(root))
-    return NotHere(f"this market has no {what}", hint=instead)
+class NoneHere(NotFound):
+    """Of what this market has not, there is none of any id."""
+
+    code = "not_offered"
 
 
-def _add(root: str) -> None:
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A kind of thing that this market has not."""
+
+    root: str
+    named: str
+    """What the list of them is called in a reply."""
+    what: str
+    instead: str
+
+    def none(self, one: str) -> NoneHere:
+        """Return the error for one of them."""
+        return NoneHere(f"there is no {one}: this market has no {self.what}", hint=self.instead)
+
+    def refused(self) -> NotHere:
+        """Return the error for whoever wants one."""
+        return NotHere(f"this market has no {self.what}", hint=self.instead)
+
+
+VOLUMES = Missing(
+    "network-volumes",
+    "networkVolumes",
+    "network volumes",
+    "ask for mounts.persistent, a volume of the pod's own",
+)
+SERVERLESS = Missing(
+    "serverless", "endpoints", "serverless endpoints", "rent a pod and open a port of it"
+)
+_KINDS = (
+    Missing(
+        "registries/delegations",
+        "delegations",
+        "delegations of registries",
+        "keep a name and a password instead",
+    ),
+    VOLUMES,
+    SERVERLESS,
+    Missing("clusters", "clusters", "clusters", "rent the pods one by one"),
+)
+
+
+def add_missing(router: APIRouter, kind: Missing, root: str, *, is_bare: bool = False) -> None:
+    """Answer for a kind of thing under `root`; `is_bare` where a list has no name around it."""
+
+    async def all_of_them(caller: Renter) -> list[None] | dict[str, list[None]]:
+        """Return an empty list: there are none."""
+        del caller
+        return [] if is_bare else {kind.named: []}
+
     async def refuse(caller: Renter) -> None:
         del caller
-        raise not_here(root)
+        raise kind.refused()
 
-    for path in (f"/{root}", f"/{root}/{{rest:path}}"):
-        router.add_api_route(path, refuse, methods=EVERY_METHOD, include_in_schema=False)
+    async def find(caller: Renter, rest: str) -> None:
+        del caller
+        raise kind.none(rest.partition("/")[0])
+
+    router.add_api_route(f"/{root}", all_of_them, methods=["GET"])
+    router.add_api_route(f"/{root}", refuse, methods=["POST"], include_in_schema=False)
+    path = f"/{root}/{{rest:path}}"
+    router.add_api_route(path, find, methods=[*ONE, "POST"], include_in_schema=False)
 
 
-for _root in _INSTEAD:
-    _add(_root)
+for _kind in _KINDS:
+    add_missing(router, _kind, _kind.root)

@@ -4,6 +4,7 @@ A body is checked in two steps, as RunPod's is: what its schema refuses is 422 a
 before this; what contradicts itself is 400 and is refused here.
 """
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -13,6 +14,7 @@ from puna.market.actions.extras import TIMES, ExtrasChange
 from puna.market.actions.renting import Wish
 from puna.market.db.templates import Template
 from puna.market.domain.cards import FLAVOURS
+from puna.market.domain.commands import command_of, words_of
 from puna.market.domain.hosts import Cloud, Tenure
 from puna.market.domain.pods import Desired
 from puna.market.domain.specs import PodSpec, version_of
@@ -20,6 +22,7 @@ from puna.market.http.money import dollars, exact
 from puna.market.http.pods import PodFacts
 from puna.units import Money, Span
 from puna.wire.runpod_rest import (
+    Container,
     CpuTold,
     CpuWish,
     CreatePod,
@@ -122,7 +125,8 @@ def _contained(body: CreatePod, start: PodSpec) -> PodSpec:
     return replace(
         start,
         image=body.image or start.image,
-        args=start.args if body.args is None else body.args,
+        args=command_in(body, start.args),
+        entrypoint=tuple(body.entrypoint or start.entrypoint),
         env={**start.env, **(body.env or {})},
         ports=start.ports if body.ports is None else tuple(body.ports),
         disk_gb=body.disk or start.disk_gb,
@@ -133,6 +137,15 @@ def _contained(body: CreatePod, start: PodSpec) -> PodSpec:
     )
 
 
+def command_in(body: Container, before: str) -> str:
+    """Return the command as one string: `cmd` is quoted for it. Raises `InvalidWish`."""
+    if body.args and body.cmd:
+        raise InvalidWish("a pod has one command: send 'args' or 'cmd', not both")
+    if body.cmd is not None:
+        return shlex.join(body.cmd)
+    return before if body.args is None else body.args
+
+
 def _with_cards(spec: PodSpec, gpu: GpuWish) -> PodSpec:
     if gpu.allowed_cuda_versions and gpu.min_cuda_version:
         raise InvalidWish("a gpu has one of 'allowedCudaVersions' and 'minCudaVersion', not both")
@@ -140,8 +153,8 @@ def _with_cards(spec: PodSpec, gpu: GpuWish) -> PodSpec:
         spec,
         cards=gpu.count,
         card_models=(gpu.id,),
-        processors=PROCESSORS_A_CARD * gpu.count,
-        memory_gb=MEMORY_GB_A_CARD * gpu.count,
+        processors=max(PROCESSORS_A_CARD, gpu.min_vcpu_count_per_gpu or 0) * gpu.count,
+        memory_gb=max(MEMORY_GB_A_CARD, gpu.min_ram_per_gpu or 0) * gpu.count,
         cuda=version_of(gpu.min_cuda_version or "0.0") or (0, 0),
         cuda_versions=tuple(gpu.allowed_cuda_versions or ()) or spec.cuda_versions,
     )
@@ -239,6 +252,7 @@ def pod_told(facts: PodFacts) -> PodTold:
     """Return a pod in RunPod's words."""
     pod, spec = facts.pod, facts.pod.spec
     kept = PersistentTold(size=spec.volume_gb, path=spec.volume_path) if spec.volume_gb else None
+    command = command_of(spec.entrypoint, spec.args)
     return PodTold(
         id=pod.id,
         name=pod.name,
@@ -246,6 +260,8 @@ def pod_told(facts: PodFacts) -> PodTold:
         actions=[str(each) for each in facts.actions],
         image=spec.image,
         args=spec.args,
+        entrypoint=list(command.entrypoint),
+        cmd=words_of(command.args),
         disk=spec.disk_gb,
         env=dict(spec.env),
         ports=list(spec.ports),
@@ -272,7 +288,9 @@ def _cards(facts: PodFacts) -> GpuTold | None:
     spec = facts.pod.spec
     if not spec.cards:
         return None
-    return GpuTold(id=facts.card, count=spec.cards, vcpu_count=spec.processors)
+    return GpuTold(
+        id=facts.card, count=spec.cards, vcpu_count=spec.processors, memory=spec.memory_gb
+    )
 
 
 def _processors(facts: PodFacts) -> CpuTold | None:
