@@ -94,9 +94,10 @@ QUESTIONS: Mapping[str, str] = {
     "dstack": """{ myself { id authId email containerRegistryCreds { id name }
         networkVolumes { id name size dataCenter { id name } } pods { id clusterIp } } }""",
     "skypilot": "{ myself { podTemplates { name containerRegistryAuthId } } }",
-    "flash apps": """{ myself { serverlessDiscount flashApps { id name
+    "flash apps": """{ myself { flashApps { id name
         flashEnvironments { id name state createdAt activeBuildId } flashBuilds { id createdAt } }
         endpoint(id: "a") { id } } }""",
+    "discount": "{ myself { serverlessDiscount { discountFactor type expirationDate } } }",
     "flash app": """{ flashApp(flashAppId: "a") { id flashBuilds { id objectKey createdAt } }
         flashAppByName(flashAppName: "a") { id } flashBuild(flashBuildId: "a") { id manifest }
         flashEnvironment(flashEnvironmentId: "a") { id endpoints { id } networkVolumes { id } }

@@ -174,7 +174,7 @@ def secret_shape(secret: Secret) -> Shape:
     return {
         "id": secret.id,
         "name": secret.name,
-        "description": secret.description,
+        "description": secret.description or None,
         "createdAt": secret.created,
     }
 
