@@ -89,7 +89,7 @@ async def test_a_command_arrives_word_by_word(serving: MarketServing) -> None:
     assert (order.entrypoint, order.args) == (["/bin/sh"], "-c 'a && b'")
     shown = (await serving.ask("GET", f"/v2/pods/{order.pod}", key=key)).json
     assert (shown["entrypoint"], shown["cmd"]) == (["/bin/sh"], ["-c", "a && b"])
-    cleared = {"entrypoint": [], "cmd": []}
+    cleared: dict[str, list[str]] = {"entrypoint": [], "cmd": []}
     changed = (await serving.ask("PATCH", f"/v2/pods/{order.pod}", cleared, key=key)).json
     assert (changed["entrypoint"], changed["cmd"], changed["args"]) == ([], [], "")
 
@@ -98,7 +98,7 @@ async def test_a_card_comes_with_the_memory_and_processors_that_are_asked_for(
     serving: MarketServing,
 ) -> None:
     key = await serving.key("ann@example.org", "5")
-    gpu = {**V2["gpu"], "count": 2, "minRamPerGpu": 20, "minVcpuCountPerGpu": 1}
+    gpu = {"id": CARD, "count": 2, "minRamPerGpu": 20, "minVcpuCountPerGpu": 1}
     order = await ordered(serving, key, "/v2/pods", {**V2, "gpu": gpu})
     shown = (await serving.ask("GET", f"/v2/pods/{order.pod}", key=key)).json["gpu"]
     assert (shown["count"], shown["memory"], shown["vcpuCount"]) == (2, 40, 4)

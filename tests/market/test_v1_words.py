@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from puna.errors import PunaError
 from puna.market.actions.editing import PodChange
 from puna.market.db.templates import Template
+from puna.market.domain.commands import words_of
 from puna.market.domain.hosts import Cloud, Tenure
 from puna.market.domain.placement import Why, place
 from puna.market.domain.pods import Desired, Observed, PodState
@@ -23,7 +24,6 @@ from puna.market.http.rest_v1.words import (
     template_v1,
     template_wish,
     wish_of,
-    words_in,
 )
 from puna.units import Money, Size
 from puna.wire.runpod_v1 import CreatePodV1, CreateTemplateV1, UpdatePodV1, UpdateTemplateV1
@@ -375,12 +375,12 @@ def test_a_template_is_told_with_its_command_in_both_forms() -> None:
 
 @pytest.mark.parametrize("command", ["", "a", "sh -c 'a b'", 'x "y z"'])
 def test_a_command_is_taken_apart_and_put_together(command: str) -> None:
-    body = CreatePodV1.model_validate({"imageName": "i", "dockerStartCmd": words_in(command)})
-    assert words_in(wish_of(body, None).spec.args) == words_in(command)
+    body = CreatePodV1.model_validate({"imageName": "i", "dockerStartCmd": words_of(command)})
+    assert words_of(wish_of(body, None).spec.args) == words_of(command)
 
 
 def test_a_command_that_cannot_be_taken_apart_is_one_word() -> None:
-    assert words_in("it's") == ["it's"]
+    assert words_of("it's") == ["it's"]
 
 
 def test_room_is_counted_in_whole_gigabytes() -> None:

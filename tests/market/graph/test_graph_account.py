@@ -137,7 +137,7 @@ async def test_what_a_secret_is_and_what_is_said_of_it_change_apart(graphql: Spe
     made = (await graphql.ask(create))["secretCreate"]
     renew = """mutation ($id: ID!, $value: String!) {
       secretValueUpdate(input: {id: $id, value: $value}) { id name description } }"""
-    told = {"id": made["id"], "name": "token", "description": ""}
+    told = {"id": made["id"], "name": "token", "description": None}
     assert (await graphql.ask(renew, id=made["id"], value="n3w"))["secretValueUpdate"] == told
     assert "needs a value" in (await graphql.error(renew, id=made["id"], value=""))["message"]
     say = """mutation ($id: ID!, $words: String!) {
