@@ -2,7 +2,9 @@
 
 Each size is a job of its own process with a worker that answers at once, so that only puna's own
 work is measured: reading, merging, shards, writing. Prints the most memory that the process held,
-and rows a second of the whole. `python bench/batch_memory.py 10000 1000000 --format parquet`
+when each step began (seconds that passed, and of processors), and rows a second of the whole. With
+`--stops` the job is left half-way and goes on in another process: the second line tells when its
+first shard was computed. `python bench/batch_memory.py 10000 1000000 --format parquet`
 """
 
 import argparse
@@ -14,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import aclosing
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +25,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow import csv
 
+from puna.batch.events import Tally
 from puna.batch.job import Job
 from puna.batch.jobs import Jobs
 from puna.batch.manifest import Order
@@ -69,16 +73,23 @@ def open_table(path: Path, schema: pa.Schema) -> pq.ParquetWriter | csv.CSVWrite
     return csv.CSVWriter(path, schema, write_options=csv.WriteOptions(quoting_style="none"))
 
 
-async def follow(job: Job) -> dict[str, float]:
-    """Run a job and note when each step began."""
+async def follow(job: Job, until: float) -> dict[str, object]:
+    """Run a job, up to a share of it, and note when each step began: seconds, and of processors."""
     begun = time.perf_counter()
-    steps: dict[str, float] = {}
-    async for event in job.run([QuickWorker()], anew=False):
-        steps.setdefault(type(event).__name__.lower(), round(time.perf_counter() - begun, 1))
+    steps: dict[str, object] = {}
+    async with aclosing(job.run([QuickWorker()], anew=False)) as events:
+        async for event in events:
+            name = type(event).__name__.lower()
+            if isinstance(event, Tally) and event.fresh:
+                name = "first shard"
+            seconds = time.perf_counter() - begun
+            steps.setdefault(name, (round(seconds, 1), round(time.process_time(), 1)))
+            if isinstance(event, Tally) and event.done >= until * event.rows:
+                break
     return steps
 
 
-def measure(source: Path, output: Path, home: Path) -> dict[str, object]:
+def measure(source: Path, output: Path, home: Path, until: float = 2) -> dict[str, object]:
     labels = (Label("a"), Label("b"), Label("c"))
     spec = Spec(model="m", task=LabelTask(labels=labels), column="text")
     order = Order(inputs=(str(source),), output=str(output), spec=spec)
@@ -86,7 +97,7 @@ def measure(source: Path, output: Path, home: Path) -> dict[str, object]:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     begun = time.perf_counter()
     with checkpoint.lock():
-        steps = asyncio.run(follow(Job(checkpoint, order, RealWorld())))
+        steps = asyncio.run(follow(Job(checkpoint, order, RealWorld()), until))
     took = time.perf_counter() - begun
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     folder = sum(each.stat().st_size for each in checkpoint.folder.rglob("*"))
@@ -99,26 +110,41 @@ def measure(source: Path, output: Path, home: Path) -> dict[str, object]:
     }
 
 
+def ran(folder: str, form: str, until: float) -> dict[str, object]:
+    """Run the job in a process of its own."""
+    command = [sys.executable, __file__, "1", "--format", form, "--inside", folder]
+    done = subprocess.run(
+        [*command, "--until", str(until)], stdout=subprocess.PIPE, text=True, check=True
+    )
+    found: dict[str, object] = json.loads(done.stdout)
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("rows", type=int, nargs="+")
     parser.add_argument("--format", default="csv", choices=("csv", "parquet"))
     parser.add_argument("--distinct", type=float, default=0.7, help="share of rows that differ")
+    parser.add_argument("--stops", action="store_true", help="stop half-way, and go on")
+    parser.add_argument("--until", type=float, default=2, help=argparse.SUPPRESS)
     parser.add_argument("--inside", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.inside:
         folder = Path(asked.inside)
         output = folder / f"out.{asked.format}"
-        print(json.dumps(measure(folder / f"rows.{asked.format}", output, folder / "home")))
+        source = folder / f"rows.{asked.format}"
+        print(json.dumps(measure(source, output, folder / "home", asked.until)))
         return
     for rows in asked.rows:
         with tempfile.TemporaryDirectory() as name:
             source = Path(name) / f"rows.{asked.format}"
             write_rows(source, rows, max(1, int(rows * asked.distinct)))
-            command = [sys.executable, __file__, "1", "--format", asked.format, "--inside", name]
-            ran = subprocess.run(command, capture_output=True, text=True, check=True)
-        found = json.loads(ran.stdout)
-        print(rows, f"{rows / found['seconds']:.0f} rows/s", found, flush=True)
+            if asked.stops:
+                print(rows, "to half", ran(name, asked.format, 0.5), flush=True)
+            begun = time.perf_counter()
+            found = ran(name, asked.format, 2)
+            took = time.perf_counter() - begun
+        print(rows, f"{rows / took:.0f} rows/s", found, flush=True)
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ def bad_file_of(output: Path) -> Path:
 
 def write_output(checkpoint: Checkpoint, manifest: Manifest) -> Generator[Writing | Written]:
     """Write the output and the side file; the last thing yielded says what was written. Blocks."""
-    gather_outcomes(checkpoint, manifest)
+    width = gather_outcomes(checkpoint, manifest)
     order, output = manifest.order, Path(manifest.order.output)
     source = Files([Path(each) for each in manifest.files], order.reading)
     added = answer_columns(order.spec.task, manifest.intake.columns)
@@ -51,7 +51,7 @@ def write_output(checkpoint: Checkpoint, manifest: Manifest) -> Generator[Writin
     shape = shape_of_output(output)
     bad_path = bad_file_of(output)
     rows = bad = 0
-    with Strings(checkpoint.folder / _OUTCOMES) as outcomes:
+    with Strings(checkpoint.folder / _OUTCOMES, width) as outcomes:
         census = Census(order.spec.task)
         filler = _Filler(checkpoint, outcomes, Answers(order.spec.task, added), census)
         with (
@@ -72,8 +72,11 @@ def write_output(checkpoint: Checkpoint, manifest: Manifest) -> Generator[Writin
     yield Written(rows, bad, str(bad_path) if bad else "")
 
 
-def gather_outcomes(checkpoint: Checkpoint, manifest: Manifest) -> None:
-    """Put all parts into one file. Raises `DamagedJob` if one is missing."""
+def gather_outcomes(checkpoint: Checkpoint, manifest: Manifest) -> int | None:
+    """Put all parts into one file, and return how long all outcomes are, if they are of one length.
+
+    Raises `DamagedJob` if a part is missing.
+    """
     job = manifest.digest
     writer = StringsWriter(checkpoint.folder / _OUTCOMES)
     for number in range(manifest.shards):
@@ -85,6 +88,7 @@ def gather_outcomes(checkpoint: Checkpoint, manifest: Manifest) -> None:
             )
         writer.extend(outcomes)
     writer.finish(lasts=False)
+    return writer.width
 
 
 class _Filler:

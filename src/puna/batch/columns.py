@@ -114,15 +114,17 @@ class Answers:
     def __init__(self, task: Task, columns: Sequence[AnswerColumn]) -> None:
         self._task = task
         self._columns = columns
+        names = [each.name for each in task.labels] if isinstance(task, LabelTask) else []
+        self._names = np.array([*names, None], object)  # the last is where no label fits
         self.nothing = Valued((None,) * len(columns))
 
     def of_all(self, rows: LabelledRows) -> list[Sequence[object]]:
         """Return the columns of rows that have one label each."""
         found: list[Sequence[object]] = [
-            [self._name(label) for label in rows.labels.tolist()],
+            self._names[rows.labels].tolist(),
             rows.probabilities.round(_DIGITS).tolist(),
             rows.margins.round(_DIGITS).tolist(),
-            ["classifier" if each else "model" for each in rows.guessed.tolist()],
+            np.where(rows.guessed, "classifier", "model").tolist(),
         ]
         return found[: len(self._columns)]
 

@@ -74,16 +74,25 @@ class StringsWriter:
         self._offsets = _offsets_of(path).open("wb")
         self._offsets.write(np.zeros(1, np.int64).tobytes())
         self._end = 0
+        self._lengths: set[int] = set()
         self.count = 0
 
     def extend(self, strings: Packed) -> None:
         """Append some strings."""
         if not len(strings):
             return
+        if len(self._lengths) <= 1:
+            lengths = strings.lengths
+            self._lengths |= {int(lengths.min()), int(lengths.max())}
         self._content.write(strings.content)
         self._offsets.write((strings.ends + self._end).tobytes())
         self._end += int(strings.ends[-1])
         self.count += len(strings)
+
+    @property
+    def width(self) -> int | None:
+        """How long all of them are; None if they are not of one length."""
+        return next(iter(self._lengths)) if len(self._lengths) == 1 else None
 
     def finish(self, *, lasts: bool = True) -> None:
         """Close both files; flushed to the disk before, unless they are for this run alone."""
@@ -104,7 +113,9 @@ class Strings:
     look as it likes, and all of it counts as the process's.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, width: int | None = None) -> None:
+        """Open what was written; `width` is how long all are, where that is known."""
+        self._width = width
         self._content = path.open("rb", buffering=0)
         self._places = _offsets_of(path).open("rb", buffering=0)
         self.count = max(0, os.fstat(self._places.fileno()).st_size // _OFFSET - 1)
@@ -127,13 +138,18 @@ class Strings:
         """Return strings in any order; a negative number is an empty string."""
         lengths = np.zeros(len(numbers), np.int64)
         known = numbers >= 0
-        reads = (numbers[known] * _OFFSET).tolist()
-        raw = b"".join(map(os.pread, repeat(self._places.fileno()), repeat(2 * _OFFSET), reads))
-        begins, ends = np.frombuffer(raw, np.int64).reshape(-1, 2).T
-        lengths[known] = ends - begins
+        begins, lengths[known] = self._found(numbers[known])
         file = self._content.fileno()
-        found = map(os.pread, repeat(file), (ends - begins).tolist(), begins.tolist())
+        found = map(os.pread, repeat(file), lengths[known].tolist(), begins.tolist())
         return Packed(b"".join(found), np.cumsum(lengths))
+
+    def _found(self, numbers: Places) -> tuple[Places, Places]:
+        """Return where some strings begin and how long they are."""
+        if self._width is not None:
+            return numbers * self._width, np.full(len(numbers), self._width)
+        reads = repeat(self._places.fileno()), repeat(2 * _OFFSET), (numbers * _OFFSET).tolist()
+        begins, ends = np.frombuffer(b"".join(map(os.pread, *reads)), np.int64).reshape(-1, 2).T
+        return begins, ends - begins
 
     def close(self) -> None:
         """Close the files."""
