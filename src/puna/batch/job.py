@@ -30,6 +30,7 @@ from puna.batch.manifest import (
 )
 from puna.batch.outcome import count_refused
 from puna.batch.reading import Files, digest_of_inputs, find_files
+from puna.batch.room import LARGE, check_room
 from puna.batch.run import Ready, Run
 from puna.batch.spec import Kind, LabelTask, Task
 from puna.batch.story import note_spent
@@ -45,7 +46,7 @@ from puna.errors import Conflict, Invalid, PunaError
 from puna.library.disk import sync_file
 from puna.library.threads import in_thread
 from puna.models.regular_file import shown_path
-from puna.units import Span
+from puna.units import Size, Span
 from puna.version import __version__
 from puna.world import World
 
@@ -154,9 +155,9 @@ class Job:
                     yield event
             _, manifest = read_job(checkpoint)
         assert manifest is not None  # noqa: S101 - written before anything is computed
-        async with aclosing(in_steps(write_output(checkpoint, manifest))) as steps:
-            async for step in steps:
-                yield self._finish(step) if isinstance(step, Written) else step
+        async with aclosing(self._write(manifest)) as events:
+            async for event in events:
+                yield event
 
     async def _work(
         self,
@@ -176,10 +177,23 @@ class Job:
                     yield each
         assert ready is not None  # noqa: S101 - it is what the waiting ends with
         manifest = manifest or self._begin(found, ready)
+        check_room(self._checkpoint.folder, manifest, len(done))
         others = [each for each in workers if each is not ready.worker]
         async with aclosing(self._compute(manifest, ready, others, done)) as events:
             async for event in events:
                 yield event
+
+    async def _write(self, manifest: Manifest) -> AsyncGenerator[Event]:
+        """Write the output, and say what stays on the disk."""
+        async with aclosing(in_steps(write_output(self._checkpoint, manifest))) as steps:
+            async for step in steps:
+                if not isinstance(step, Written):
+                    yield step
+                    continue
+                finished = self._finish(step)
+                for remark in await in_thread(self._kept):
+                    yield remark
+                yield finished
 
     async def _read(self, found: _Found) -> AsyncGenerator[Event]:
         """Take the input in, and note what was found."""
@@ -337,6 +351,13 @@ class Job:
         """Return the shards that are done, each with how many of its rows were refused."""
         whole = self._checkpoint.whole_parts(manifest.shards, manifest.digest)
         return {number: count_refused(outcomes) for number, outcomes in whole}
+
+    def _kept(self) -> list[Remark]:
+        """Say what a large job keeps on the disk, now that it is done."""
+        folder = self._checkpoint.folder
+        size = Size(sum(each.stat().st_size for each in folder.rglob("*")))
+        words = f"the job keeps {size} on the disk; `puna batch cancel {folder.name}` frees it"
+        return [Remark(words)] if size > LARGE else []
 
     def _finish(self, written: Written) -> Finished:
         output = self._order.output

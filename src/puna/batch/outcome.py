@@ -58,6 +58,12 @@ def keep(task: Task, answers: Sequence[Answer]) -> Packed:
     return pack_strings([pack(judge(task, each)) for each in answers])
 
 
+def least_bytes(task: Task) -> int:
+    """Return how many bytes an outcome of a task has, at least for most rows."""
+    is_one = isinstance(task, LabelTask) and not task.multi
+    return _ONE.size if is_one else 1
+
+
 def count_refused(outcomes: Packed) -> int:
     """Return how many of some outcomes are refusals."""
     return int(np.count_nonzero(outcomes.firsts == ord("R")))
