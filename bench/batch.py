@@ -9,8 +9,7 @@ order; labels scored over sorted, distinct rows whose beginnings are computed on
 `saved` is what a rung does not compute of what it need not: 100 % is each distinct beginning once.
 `limit` is the share of the machine's f32 peak, measured in the same run, at those fewest tokens.
 
-Then what puna itself costs: a job whose engine takes a fixed time for each shard, and how much of
-the time that engine was busy.
+What a job costs beside its engine is measured by `bench/driver.py`.
 """
 
 import argparse
@@ -32,12 +31,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from peak import measure_peak
 
-from puna.batch.job import Job
-from puna.batch.jobs import Jobs
-from puna.batch.manifest import Order
-from puna.batch.shards import Shard
-from puna.batch.spec import Label, LabelTask, Spec
-from puna.batch.workers.worker import Identity, Scored
 from puna.models.gguf import GgufHeader, read_header
 from puna.node.engine.labels import ComputePath, LabelQuestion, LabelScorer, open_scorer
 from puna.world import RealWorld
@@ -94,10 +87,7 @@ def main() -> None:
     parser.add_argument("--list", type=int, default=10_000, help="rows of the list they are of")
     parser.add_argument("--rounds", type=int, default=1, help="the median of so many climbs")
     parser.add_argument("--path", choices=[each.value for each in ComputePath])
-    parser.add_argument("--shards", type=int, default=24, help="of the job with a fixed engine")
-    asked = parser.parse_args()
-    figures = asyncio.run(climb(asked)) | asyncio.run(drive(asked.shards))
-    print(json.dumps(figures))
+    print(json.dumps(asyncio.run(climb(parser.parse_args()))))
 
 
 async def climb(asked: argparse.Namespace) -> dict[str, float]:
@@ -241,61 +231,6 @@ async def scores(
         asked += found.tokens
     spent = time.perf_counter() - begun
     return Rung(name, count / spent, computed / count, asked / len(rows))
-
-
-# --- the driver ----------------------------------------------------------------------------------
-
-
-class FixedWorker:
-    """An engine that takes a fixed time for each shard, one after the other."""
-
-    name, places = "fixed", 2
-
-    def __init__(self, delay_s: float) -> None:
-        self._delay_s, self._one = delay_s, asyncio.Lock()
-        self.first = self.last = 0.0
-
-    async def prepare(self, spec: Spec) -> Identity:
-        """Have nothing to load."""
-        del spec
-        return Identity("0" * 64, "fixed")
-
-    async def compute(self, shard: Shard) -> list[Scored]:
-        """Take the time."""
-        async with self._one:
-            self.first = self.first or time.perf_counter()
-            await asyncio.sleep(self._delay_s)
-            self.last = time.perf_counter()
-        return [Scored((0.0, -1.0))] * len(shard.texts)
-
-    async def close(self) -> None:
-        """Nothing to let go of."""
-
-
-async def drive(shards: int, delay_s: float = 0.25) -> dict[str, float]:
-    """Run a job whose engine takes a fixed time, and see how much of it the engine is busy."""
-    rows = 255 * shards
-    with tempfile.TemporaryDirectory() as folder:
-        source, output = Path(folder) / "in.csv", Path(folder) / "out.csv"
-        source.write_text("text\n" + "".join(f"row {number}\n" for number in range(rows)))
-        task = LabelTask(labels=(Label("a"), Label("b")))
-        order = Order(
-            inputs=(str(source),), output=str(output), spec=Spec(model="fixed", task=task)
-        )
-        worker = FixedWorker(delay_s)
-        checkpoint = Jobs(Path(folder)).checkpoint(output)
-        begun = time.perf_counter()
-        with checkpoint.lock():
-            async for _ in Job(checkpoint, order, RealWorld()).run([worker], anew=False):
-                pass
-        whole = time.perf_counter() - begun
-    busy = shards * delay_s
-    computing, job = busy / (worker.last - worker.first), busy / whole
-    print(
-        f"fixed engine, {shards} shards of 255 rows in {delay_s} s each: busy {computing:.1%} of "
-        f"the time while computing, {job:.1%} of the whole job with reading and writing"
-    )
-    return {"busy_computing": round(computing, 4), "busy_job": round(job, 4)}
 
 
 # --- the limit -----------------------------------------------------------------------------------
