@@ -8,7 +8,7 @@ from hypothesis import given, settings, strategies as st
 
 from puna.batch.bound import lower_bound
 from puna.batch.cascade import prove
-from puna.batch.costs import Work, cost_here, cost_hosted, cost_on_card, rough_money, rough_span
+from puna.batch.costs import Work, cost_hosted, cost_of_own, cost_on_card, rough_money, rough_span
 from puna.batch.ngrams import Classifier, train
 from puna.batch.prices import Electricity, HostedPrice, PriceList, shipped_prices
 from puna.batch.report import as_markdown
@@ -79,8 +79,8 @@ def test_a_card_is_paid_for_all_the_time_that_it_takes(work: Work) -> None:
 @FEW
 @given(st.integers(0, 10**17), st.integers(0, 5000), MONEY)
 def test_electricity_is_a_whole_number_that_adds_up(span: int, watts: int, kwh: Money) -> None:
-    whole = cost_here(Span(span), Electricity(watts, kwh))
-    halves = cost_here(Span(span // 2), Electricity(watts, kwh))
+    whole = cost_of_own(Span(span), Money(0), Electricity(watts, kwh))
+    halves = cost_of_own(Span(span // 2), Money(0), Electricity(watts, kwh))
     assert 0 <= whole <= 2 * halves + 2 + watts * kwh
 
 

@@ -9,8 +9,8 @@ from puna.batch.costs import (
     HostedCost,
     Work,
     advice,
-    cost_here,
     cost_hosted,
+    cost_of_own,
     cost_on_card,
     rough_money,
     rough_span,
@@ -46,8 +46,10 @@ CACHING = replace(HOSTED, cached=Money.parse("0.01"), cache_from=400, batch=50)
 
 
 def test_this_machine_costs_its_electricity_or_nothing() -> None:
-    assert cost_here(Span.of(hours=10), Electricity()) == 0
-    assert cost_here(Span.of(hours=10), Electricity(100, Money.parse("0.30"))) == 300_000
+    assert cost_of_own(Span.of(hours=10), Money(0), Electricity()) == 0
+    assert (
+        cost_of_own(Span.of(hours=10), Money(0), Electricity(100, Money.parse("0.30"))) == 300_000
+    )
 
 
 def test_a_card_reads_at_the_speed_of_its_table_after_it_has_started() -> None:

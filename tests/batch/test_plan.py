@@ -59,7 +59,7 @@ async def events_of(
 ) -> list[PlanEvent]:
     world = HandWorld()
     order = an_order(write_csv(tmp_path / "in.csv", texts), Path(), task=task, column="text")
-    return [event async for event in survey(order, PacedWorker(world), world, wanted, look=idle)]
+    return [event async for event in survey(order, [PacedWorker(world)], world, wanted, look=idle)]
 
 
 async def found_in(
@@ -89,7 +89,7 @@ async def test_the_forecast_is_what_the_whole_list_takes(tmp_path: Path) -> None
 async def test_on_a_busy_machine_the_range_says_what_else_may_be(tmp_path: Path) -> None:
     world = HandWorld()
     order = an_order(write_csv(tmp_path / "in.csv", words(1000)), Path(), column="text")
-    steps = survey(order, PacedWorker(world), world, 200, look=lambda: 0.5)
+    steps = survey(order, [PacedWorker(world)], world, 200, look=lambda: 0.5)
     found = [event async for event in steps][-1]
     assert isinstance(found, Survey)
     idle_one = (await found_in(tmp_path, words(1000))).forecast
@@ -149,7 +149,9 @@ async def test_an_input_without_rows_has_no_plan(tmp_path: Path, texts: list[str
 async def test_two_at_a_time_take_no_longer_than_one_after_the_other(tmp_path: Path) -> None:
     world = HandWorld()
     order = an_order(write_csv(tmp_path / "in.csv", words(1000)), Path(), column="text")
-    events = [event async for event in survey(order, PacedWorker(world, 2), world, 200, look=idle)]
+    events = [
+        event async for event in survey(order, [PacedWorker(world, 2)], world, 200, look=idle)
+    ]
     found = events[-1]
     assert isinstance(found, Survey)
     alone = await found_in(tmp_path, words(1000))

@@ -11,7 +11,7 @@ import pytest
 from puna.batch.plan import bids_of
 from puna.batch.prices import CardPrice, PriceSource, shipped_prices
 from puna.cli.batch_offers import live_rows, with_offers
-from puna.cli.batch_plan import as_data, as_lines
+from puna.cli.batch_plan_view import as_data, as_lines
 from puna.cli.session import Session
 from puna.units import Money, Size
 from tests.cli.test_batch_plan import FOUND, SIZE

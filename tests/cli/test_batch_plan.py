@@ -14,11 +14,12 @@ from puna.batch.costs import Bids
 from puna.batch.forecast import Forecast
 from puna.batch.intake import Intake
 from puna.batch.manifest import Order
-from puna.batch.plan import ModelSize, Survey, TokenCounts, bids_of
+from puna.batch.plan import ModelSize, Survey, bids_of
 from puna.batch.prices import shipped_prices
+from puna.batch.sampling import TokenCounts
 from puna.batch.spec import Label, LabelTask, Spec
 from puna.batch.workers.worker import Identity
-from puna.cli.batch_plan import as_data, as_lines
+from puna.cli.batch_plan_view import as_data, as_lines
 from puna.units import Size, Span
 from tests.fakes.console import Ran, puna
 

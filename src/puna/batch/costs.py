@@ -5,8 +5,10 @@ asks; time on a card is estimated from a table of another model's speed, scaled 
 parameters. It is a guess that can be a factor of two off either way, and is always called one.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
+from puna.batch.forecast import shared_span
 from puna.batch.prices import CardPrice, Electricity, HostedPrice, PriceSource
 from puna.units import Money, Size, Span
 
@@ -78,9 +80,10 @@ class HostedCost:
         return min(each for each in ways if each is not None)
 
 
-def cost_here(span: Span, power: Electricity) -> Money:
-    """Return the electricity; zero where nobody said what it costs."""
-    return Money(_ceil(power.watts * span * power.kwh, _KWH))
+def cost_of_own(span: Span, an_hour: Money, power: Electricity) -> Money:
+    """Return what its hours cost, and the electricity; zero where nobody said what it costs."""
+    hours = _ceil(span * an_hour, _HOUR)
+    return Money(hours + _ceil(power.watts * span * power.kwh, _KWH))
 
 
 def cost_on_card(work: Work, card: CardPrice) -> CardCost:
@@ -131,14 +134,48 @@ def _ceil(number: int, divisor: int) -> int:
     return -(-number // divisor)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RentedCost:
+    """Machines that the job would rent for itself: what they are, how long, and for how much.
+
+    `reason` says why nobody can tell how long; an hour of them has its price all the same.
+    """
+
+    name: str
+    an_hour: Money
+    span: Span = _NO_TIME
+    price: Money = _NO_MONEY
+    is_measured: bool = False
+    """By a machine of the same kind, and not by a table."""
+    reason: str = ""
+    notes: tuple[str, ...] = ()
+    """What else is to be said of them."""
+
+
+def cost_rented(rented: RentedCost, alone: Sequence[Span], boot: Span, around: Span) -> RentedCost:
+    """Return what machines cost of whom each alone would compute so long.
+
+    They are paid while they start and compute, and not while the input is read (`around`).
+    """
+    paid = Span(boot + shared_span(alone))
+    price = Money(_ceil(paid * rented.an_hour, _HOUR))
+    return replace(rented, span=Span(around + paid), price=price)
+
+
 @dataclass(frozen=True, slots=True)
 class Bids:
     """Every way to have the job done."""
 
     span: Span
-    here: Money
+    here: Money | None
+    """What the measured way costs; None where nobody said what its hour costs."""
     cards: tuple[CardCost, ...]
     hosted: tuple[HostedCost, ...]
+    where: str = "this machine"
+    """Who computed the sample."""
+    rented: RentedCost | None = None
+    is_electricity: bool = False
+    """Whether the measured way costs nothing else."""
 
     @property
     def best_card(self) -> CardCost | None:
@@ -164,18 +201,28 @@ _PATIENCE = Span.of(hours=12)
 
 def advice(bids: Bids) -> str:
     """Say in plain words which way is the cheaper one, and what there is beside it."""
-    here = f"{rough_span(bids.span)}, " + (
-        f"{rough_money(bids.here)} of electricity" if bids.here else "no charge"
-    )
+    where = bids.where
+    here = f"{rough_span(bids.span)}, {_own_price(bids)}"
     bought = _bought(bids)
+    if bids.here is None:
+        beside = f" Beside it: {bought[1]}." if bought else ""
+        return f"What an hour of {where} costs is not known ({here}): say --price.{beside}"
     if bought is None:
-        return f"Cheapest: this machine ({here})."
+        return f"Cheapest: {where} ({here})."
     least, words = bought
     if bids.here > least:
-        return f"Cheaper than this machine ({here}): {words}."
+        return f"Cheaper than {where} ({here}): {words}."
     if bids.span <= _PATIENCE:
-        return f"Cheapest: this machine ({here}); nothing need be rented."
-    return f"Cheapest: this machine ({here}). If that is too long: {words}."
+        return f"Cheapest: {where} ({here}); nothing need be rented."
+    return f"Cheapest: {where} ({here}). If that is too long: {words}."
+
+
+def _own_price(bids: Bids) -> str:
+    if bids.here is None:
+        return "its price not known"
+    if not bids.here:
+        return "no charge"
+    return rough_money(bids.here) + (" of electricity" if bids.is_electricity else "")
 
 
 def _bought(bids: Bids) -> tuple[Money, str] | None:
@@ -183,6 +230,8 @@ def _bought(bids: Bids) -> tuple[Money, str] | None:
     card, hosted = bids.best_card, bids.best_hosted
     ways = [(card.price, _card_words(card))] if card else []
     ways += [(hosted.least, _hosted_words(hosted))] if hosted else []
+    if bids.rented and not bids.rented.reason:
+        ways.append((bids.rented.price, _rented_words(bids.rented)))
     if not ways:
         return None
     ways.sort(key=lambda way: way[0])
@@ -191,6 +240,10 @@ def _bought(bids: Bids) -> tuple[Money, str] | None:
 
 def _card_words(cost: CardCost) -> str:
     return f"{cost.card.name} (about {rough_money(cost.price)}, {rough_span(cost.span)})"
+
+
+def _rented_words(cost: RentedCost) -> str:
+    return f"{cost.name}, rented now (about {rough_money(cost.price)}, {rough_span(cost.span)})"
 
 
 def _hosted_words(cost: HostedCost) -> str:

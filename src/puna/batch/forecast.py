@@ -136,6 +136,25 @@ def predict(measured: Sequence[Measured], weight: int, distinct: int) -> Forecas
     )
 
 
+def together(forecasts: Sequence[Forecast]) -> Forecast:
+    """Return how long those take together of which each alone would take so long."""
+    if len(forecasts) == 1:
+        return forecasts[0]
+    return Forecast(
+        shared_span([each.span for each in forecasts]),
+        shared_span([each.low for each in forecasts]),
+        shared_span([each.high for each in forecasts]),
+        sum(each.rows_per_s for each in forecasts),
+    )
+
+
+def shared_span(alone: Sequence[Span]) -> Span:
+    """Return how long a job takes those of whom each alone would take so long: speeds add up."""
+    if not all(alone):
+        return Span(0)
+    return Span(round(1 / sum(1 / each for each in alone)))
+
+
 def _error(measured: Sequence[Measured], pace: float, times: float) -> float:
     """Return the standard error of the whole time, a list being so many times the sample."""
     count = len(measured)

@@ -2,51 +2,45 @@
 
 The input is read as the job would read it, into a folder that is thrown away, so rows, repeats and
 bad rows are facts. The model is loaded, and whole batches of neighbours are computed as the job
-would compute them, as many at a time. What is left is arithmetic: see `forecast` and `costs`.
+would compute them, as many at a time. What is left is arithmetic: see `forecast` and `costs`. Where
+several workers would share the job, all of them compute parts of the sample at the same time, since
+they may share a machine or a line, and their speeds add up.
 """
 
-import asyncio
 import tempfile
-from collections import deque
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from puna.batch.costs import Bids, Work, cost_here, cost_hosted, cost_on_card
-from puna.batch.events import Preparing, Reading
+from puna.batch.costs import Bids, RentedCost, Work, cost_hosted, cost_of_own, cost_on_card
+from puna.batch.events import Preparing, Reading, Remark
 from puna.batch.forecast import (
     Forecast,
-    Measured,
-    Stretch,
-    is_enough,
     predict,
-    spread,
-    stretch_rows,
-    weigh_rows,
-    whole_weight,
+    together,
 )
 from puna.batch.intake import Intake, IntakeStep, take_in
 from puna.batch.job import NothingToDo, in_steps, sizes_of
 from puna.batch.manifest import Order
-from puna.batch.prices import PriceList
+from puna.batch.prices import Electricity, PriceList
 from puna.batch.reading import Files, digest_of_inputs, find_files
-from puna.batch.shards import Shard
-from puna.batch.spec import EmbedTask, LabelTask
+from puna.batch.run import check_same_model
+from puna.batch.sampling import Parts, Surveyor, TokenCounts, side_by_side
+from puna.batch.spec import EmbedTask
 from puna.batch.strings import Strings
 from puna.batch.texts import Texts
-from puna.batch.wording import wording_of
-from puna.batch.workers.worker import Answer, Counts, Identity, Refused, Spent, Worker, Written
+from puna.batch.workers.local import HERE
+from puna.batch.workers.worker import (
+    Identity,
+    Refused,
+    Worker,
+)
 from puna.hardware.processor import busy_share
 from puna.library.threads import in_thread
 from puna.models.regular_file import shown_path
-from puna.units import Size, Span
+from puna.units import Money, Size, Span
 from puna.world import World
 
-_TRIAL_ROWS = 16
-_MOST_WEIGHED = 200_000
-"""Rows whose letters are counted; of a longer list, those of batches all over it."""
-_LETTERS = 4
-"""Letters of a token, where nobody counts tokens."""
 _ANSWER_BYTES = 40
 
 
@@ -66,24 +60,6 @@ class ModelSize:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TokenCounts:
-    """Tokens of a row, on average."""
-
-    shared: float
-    """Before every row, the same for all."""
-    own: float
-    """Of the row itself and what follows it."""
-    computed: float
-    """Really computed, common beginnings once."""
-    answer: float
-    """That a chat would write."""
-    written: float
-    """That are written here."""
-    is_counted: bool
-    """Counted by the model's tokenizer, and not reckoned from letters."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Survey:
     """What was found and measured."""
 
@@ -100,8 +76,13 @@ class Survey:
     tokens: TokenCounts
     letters: int
     """Bytes of all distinct texts."""
+    where: tuple[str, ...] = (HERE,)
+    """Who computed the sample, and would compute the job."""
     busy: float = 0.0
     """The share of this machine's processors that others used before the sample."""
+
+    is_here: bool = True
+    """Whether this machine alone computed it."""
 
     @property
     def total(self) -> Forecast:
@@ -115,12 +96,12 @@ class Survey:
         )
 
 
-PlanEvent = Reading | Preparing | Sampling | Survey
+PlanEvent = Reading | Preparing | Remark | Sampling | Survey
 
 
 async def survey(
     order: Order,
-    worker: Worker,
+    workers: Sequence[Worker],
     world: World,
     wanted: int,
     *,
@@ -129,7 +110,7 @@ async def survey(
     """Read the input, compute a sample of at least `wanted` rows, and yield what was found, last.
 
     `look` tells what share of the machine others use; it blocks for a moment.
-    Raises `NothingToDo`, and what reading and the worker raise.
+    Raises `NothingToDo`, and what reading and the workers raise.
     """
     with tempfile.TemporaryDirectory(prefix="puna-plan-") as name:
         folder = Path(name)
@@ -146,15 +127,20 @@ async def survey(
             raise NothingToDo("the input has no row that could be computed")
         read = Span(world.elapsed() - begun)
         busy = await in_thread(look)
-        yield Preparing(worker.name)
+        yield Preparing(", ".join(each.name for each in workers))
         with Strings(folder / "texts") as texts:
-            surveyor = _Surveyor(order, worker, texts, world)
-            identity = await surveyor.prepare()
-            async for rows in surveyor.sample(wanted):
+            parts = Parts(texts.count, sizes_of(order.spec.task).batch)
+            surveyors = [Surveyor(order, each, texts, world, parts) for each in workers]
+            for surveyor in surveyors:
+                async for remark in surveyor.prepare():
+                    yield remark
+            for other in surveyors[1:]:
+                check_same_model(surveyors[0].identity, other.identity, other.name)
+            async for rows in side_by_side([each.sample(wanted) for each in surveyors]):
                 yield Sampling(rows)
             # The output is written by reading the input once more.
-            around = Span(2 * read + surveyor.loading)
-            found = await in_thread(surveyor.survey, intake, identity, around)
+            around = Span(2 * read + max(each.loading for each in surveyors))
+            found = await in_thread(surveyed, surveyors, intake, around)
             yield replace(found, busy=busy, forecast=found.forecast.on_a_busy_machine(busy))
 
 
@@ -166,150 +152,24 @@ def _take_in(order: Order, files: Sequence[Path], folder: Path) -> Generator[Int
     yield from take_in(source, texts, folder, merges=not order.spec.samples)
 
 
-class _Surveyor:
-    """Computes a sample, and holds what was measured."""
-
-    def __init__(self, order: Order, worker: Worker, texts: Strings, world: World) -> None:
-        self._order, self._worker, self._texts, self._world = order, worker, texts, world
-        self._batch = sizes_of(order.spec.task).batch
-        self._measured: list[Measured] = []
-        self._answers: list[Answer] = []
-        self._letters = 0
-        self._prefix = 0.0
-        self._before = Spent()
-        self.loading = Span(0)
-
-    async def prepare(self) -> Identity:
-        """Load the model, and see how much stands before a row."""
-        begun = self._world.elapsed()
-        identity = await self._worker.prepare(self._order.spec)
-        self.loading = Span(self._world.elapsed() - begun)
-        if isinstance(self._worker, Counts):
-            one = Shard(0, 0, ("a",), 1)
-            before = self._worker.spent
-            await self._worker.compute(one)
-            spent = self._worker.spent - before
-            self._prefix = float(max(0, spent.asked - spent.computed))
-        return identity
-
-    async def sample(self, wanted: int) -> AsyncGenerator[int]:
-        """Compute stretches until it is enough; yield the rows so far."""
-        size = stretch_rows(self._batch, wanted, await self._trial())
-        if isinstance(self._worker, Counts):
-            self._before = self._worker.spent
-        stretches = spread(self._texts.count, self._batch, size)
-        running: deque[tuple[tuple[bytes, ...], asyncio.Task[Sequence[Answer]]]] = deque()
-        last = self._world.elapsed()
-        try:
-            while not is_enough(self._measured, wanted):
-                while len(running) < self._worker.places and (each := next(stretches, None)):
-                    running.append(self._begin(each))
-                if not running:
-                    return
-                texts, task = running[0]
-                answers = await task
-                running.popleft()
-                now = self._world.elapsed()
-                self._note(texts, answers, Span(now - last))
-                last = now
-                yield len(self._answers)
-        finally:
-            for _, task in running:
-                task.cancel()
-            if running:
-                await asyncio.wait({task for _, task in running})
-
-    async def _trial(self) -> Span:
-        """Compute a few rows twice: the first time warms up; return what a row took."""
-        rows = min(_TRIAL_ROWS, self._batch, self._texts.count)
-        span = Span(0)
-        for _ in range(2):
-            _, task = self._begin(Stretch(0, rows))
-            begun = self._world.elapsed()
-            await task
-            span = Span(self._world.elapsed() - begun)
-        return Span(span // rows)
-
-    def _begin(self, stretch: Stretch) -> tuple[tuple[bytes, ...], asyncio.Task[Sequence[Answer]]]:
-        raw = tuple(self._texts.stretch(stretch.first, stretch.rows))
-        texts = tuple(each.decode() for each in raw)
-        shard = Shard(stretch.first // self._batch, stretch.first, texts, self._batch)
-        return raw, asyncio.ensure_future(self._worker.compute(shard))
-
-    def _note(self, texts: Sequence[bytes], answers: Sequence[Answer], span: Span) -> None:
-        self._measured.append(Measured(len(texts), self._weigh(texts), span))
-        self._answers += answers
-        self._letters += sum(map(len, texts))
-
-    def _weigh(self, texts: Sequence[bytes]) -> int:
-        """Return what neighbours have to compute: with scored labels, they share beginnings."""
-        return weigh_rows(texts) if isinstance(self._order.spec.task, LabelTask) else len(texts)
-
-    def survey(self, intake: Intake, identity: Identity, around: Span) -> Survey:
-        """Return what was found. Blocks: the whole list is weighed."""
-        distinct, batch = intake.distinct, self._batch
-        most = -(-_MOST_WEIGHED // batch)
-        weights, rows, letters = [], 0, 0
-        for stretch, _ in zip(spread(distinct, batch, batch), range(most), strict=False):
-            texts = self._texts.stretch(stretch.first, stretch.rows)
-            weights.append(self._weigh(texts))
-            rows += len(texts)
-            letters += sum(map(len, texts))
-        weight = whole_weight(weights, rows, distinct)
-        return Survey(
-            order=self._order,
-            intake=intake,
-            identity=identity,
-            sampled=len(self._answers),
-            refused=sum(isinstance(each, Refused) for each in self._answers),
-            forecast=predict(self._measured, weight, distinct),
-            around=around,
-            tokens=self._tokens(weight / distinct),
-            letters=whole_weight([letters], rows, distinct),
-        )
-
-    def _tokens(self, weight: float) -> TokenCounts:
-        """Return the tokens of a row, in a list whose rows weigh so much on average."""
-        task = self._order.spec.task
-        rows = len(self._answers)
-        if isinstance(task, LabelTask):
-            answer = 1 + sum(len(each.name) for each in task.labels) / len(task.labels) / _LETTERS
-            return self._label_tokens(task, answer, weight)
-        if isinstance(task, EmbedTask):
-            own = self._letters / rows / _LETTERS
-            return _counts(0.0, own, own, 0.0, is_counted=False)
-        written = [each for each in self._answers if isinstance(each, Written)]
-        prompt = sum(each.prompt_tokens for each in written) / max(1, len(written))
-        output = sum(each.output_tokens for each in written) / max(1, len(written))
-        shared = min(prompt, len(task.system) / _LETTERS)
-        counts = _counts(shared, prompt - shared, prompt - shared, output, is_counted=True)
-        return replace(counts, written=output)
-
-    def _label_tokens(self, task: LabelTask, answer: float, weight: float) -> TokenCounts:
-        rows, words = len(self._answers), wording_of(task)
-        own = (self._letters / rows + len(words.suffix)) / _LETTERS
-        shared = len(words.prefix) / _LETTERS
-        spent = self._worker.spent - self._before if isinstance(self._worker, Counts) else Spent()
-        if not spent.computed:
-            return _counts(shared, own, own, answer, is_counted=False)
-        seen = sum(each.weight for each in self._measured) / rows
-        computed = spent.computed / rows * weight / seen
-        if task.multi:  # a question for each label here, and one for all of them in a chat
-            return _counts(shared, own, computed, answer, is_counted=False)
-        own = max(0.0, spent.asked / rows - self._prefix)
-        return _counts(self._prefix, own, computed, answer, is_counted=True)
-
-
-def _counts(
-    shared: float, own: float, computed: float, answer: float, *, is_counted: bool
-) -> TokenCounts:
-    return TokenCounts(
-        shared=shared,
-        own=own,
-        computed=computed,
-        answer=answer,
-        written=0.0,
-        is_counted=is_counted,
+def surveyed(surveyors: Sequence[Surveyor], intake: Intake, around: Span) -> Survey:
+    """Return what was found by all who sampled. Blocks: the whole list is weighed."""
+    sampled = [each for each in surveyors if each.measured]
+    first = next((each for each in sampled if each.spent.computed), sampled[0])
+    distinct = intake.distinct
+    weight, letters = first.whole(distinct)
+    answers = [answer for each in sampled for answer in each.answers]
+    return Survey(
+        order=first.order,
+        intake=intake,
+        identity=first.identity,
+        sampled=len(answers),
+        refused=sum(isinstance(each, Refused) for each in answers),
+        forecast=together([predict(each.measured, weight, distinct) for each in sampled]),
+        around=around,
+        tokens=first.tokens(weight / distinct),
+        letters=letters,
+        where=tuple(each.name for each in sampled),
     )
 
 
@@ -329,14 +189,30 @@ def work_of(found: Survey, size: ModelSize) -> Work:
     )
 
 
-def bids_of(found: Survey, size: ModelSize, prices: PriceList) -> Bids:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Own:
+    """Where the sample was computed, and what the job costs there by itself."""
+
+    name: str = HERE
+    an_hour: Money | None = Money(0)  # noqa: RUF009 - a value
+    """None where nobody said it."""
+    power: Electricity = Electricity()  # noqa: RUF009 - a value
+    rented: RentedCost | None = None
+    """What would be rented beside it, or in its place."""
+
+
+def bids_of(found: Survey, size: ModelSize, prices: PriceList, own: Own | None = None) -> Bids:
     """Price the job everywhere. Cards need the model's size, hosted models a task of words."""
+    own = own or Own(power=prices.here)
     work = work_of(found, size)
     span = found.total.span
     is_worded = not isinstance(found.order.spec.task, EmbedTask)
     return Bids(
         span,
-        cost_here(span, prices.here),
+        None if own.an_hour is None else cost_of_own(span, own.an_hour, own.power),
         tuple(cost_on_card(work, card) for card in prices.cards) if size.parameters else (),
         tuple(cost_hosted(work, model) for model in prices.hosted) if is_worded else (),
+        where=own.name,
+        rented=own.rented,
+        is_electricity=not own.an_hour,
     )

@@ -39,7 +39,8 @@ from puna.errors import Failed, Invalid, PunaError
 from puna.units import Money, Span
 
 _IDLE = "15m"
-_LAST = "1d"
+LAST = "1d"
+"""When rented machines end at last, if nothing else was said."""
 _TEMPLATE = "puna"
 _PROOF = Span.of(minutes=3)
 """How long the proof that a machine is stopped is waited for."""
@@ -154,12 +155,7 @@ def hired(
 def _hire(session: Session, checkpoint: Checkpoint, wish: RentWish, *, yes: bool) -> Hired:
     login = load_login(session.environ)
     cloud = client_of(login)
-    if not cloud.is_puna:
-        raise NotThere(
-            "RunPod's API has no timer and no budget that would end a machine if this program is"
-            " killed, so nothing is rented there for a job",
-            hint="rent it yourself, `puna pods create`, and say --on POD",
-        )
+    check_rents(cloud)
     note = read_note(checkpoint) or Note(cloud.url, f"batch-{session.world.token()[:8]}")
     there = pods_of(cloud, note)
     names = names_of(note.project, wish.count)
@@ -174,7 +170,7 @@ def _hire(session: Session, checkpoint: Checkpoint, wish: RentWish, *, yes: bool
         order = replace(order, extras=replace(order.extras, project=note.project))
         if not ask_yes(session, "Rent them when the input is read?", yes=yes):
             raise Invalid("nothing is rented", hint="without --rent this machine computes")
-    note = replace(note, ends=wish.terminate_after or _LAST)
+    note = replace(note, ends=wish.terminate_after or LAST)
     budget = Money.parse(wish.budget) if wish.budget else None
     rental = Rental(cloud, login, checkpoint, note, Terms(order, budget))
     workers = tuple(PodWorker(rental.place(name), session.world) for name in names)
@@ -186,6 +182,39 @@ def _hire(session: Session, checkpoint: Checkpoint, wish: RentWish, *, yes: bool
     return Hired(workers, hour, let_go)
 
 
+def check_rents(cloud: CloudClient) -> None:
+    """Raise `NotThere` for a cloud where nothing is rented for a job."""
+    if not cloud.is_puna:
+        raise NotThere(
+            "RunPod's API has no timer and no budget that would end a machine if this program is"
+            " killed, so nothing is rented there for a job",
+            hint="rent it yourself, `puna pods create`, and say --on POD",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """What can be had now for a job: as what each is ordered, and the machines, the cheapest first.
+
+    There may be fewer machines than were wished for.
+    """
+
+    order: Order
+    what: str
+    seats: tuple[Offer, ...]
+
+    @property
+    def an_hour(self) -> Money:
+        """What an hour of all of them costs."""
+        return Money(sum(each.an_hour for each in self.seats))
+
+
+def offered(cloud: CloudClient, wish: RentWish, count: int) -> Offered:
+    """Ask what can be had now for so many of a job's machines. Raises `NoOffer`, `Invalid`."""
+    order, quote = order_of(cloud, _flags(cloud, wish))
+    return Offered(order, quote.what, tuple(_seats(quote, wish)[:count]))
+
+
 def _order(
     session: Session, cloud: CloudClient, wish: RentWish, missing: int
 ) -> tuple[Order, Money]:
@@ -193,18 +222,17 @@ def _order(
 
     Says both. Raises `NoOffer`.
     """
-    order, quote = order_of(cloud, _flags(cloud, wish))
-    seats = _seats(quote, wish)[:missing]
+    found = offered(cloud, wish, missing)
+    order, seats, hour = found.order, found.seats, found.an_hour
     ceiling = max((each.on_demand for each in seats), default=Money(0))
     if ceiling and not wish.max_price and not wish.spot:
         extras = replace(order.extras, ceiling=str(ceiling).replace("$", ""))
         order = replace(order, extras=extras)
-    hour = Money(sum(each.an_hour for each in seats))
     say = session.terminal.say
-    say(f"{missing} x ({quote.what}) for this job: {price(hour)} an hour together")
+    say(f"{missing} x ({found.what}) for this job: {price(hour)} an hour together")
     if len(seats) < missing:
         say(f"Note: only {len(seats)} of {missing} can be had now")
-    last = f"after {wish.terminate_after or _LAST}, or {_IDLE} without work"
+    last = f"after {wish.terminate_after or LAST}, or {_IDLE} without work"
     most = f"; they cost {cents(Money.parse(wish.budget))} at most" if wish.budget else ""
     say(f"they end with the job, whatever ends it; should this program be killed, {last}{most}")
     return order, hour
@@ -240,7 +268,7 @@ def _flags(cloud: CloudClient, wish: RentWish) -> dict[str, Any]:
         "returns": wish.spot,
         "max_price": wish.max_price,
         "idle_stop": _IDLE,
-        "terminate_after": wish.terminate_after or _LAST,
+        "terminate_after": wish.terminate_after or LAST,
     }
 
 

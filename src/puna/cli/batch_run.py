@@ -112,15 +112,9 @@ READ_OPTIONS = (
     click.option("--no-header", is_flag=True, help="The first line is a row already."),
     click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the first N rows."),
 )
-_RUN_OPTIONS = (
-    click.option("--anew", is_flag=True, help="Drop what this job computed and begin again."),
+CREW_OPTIONS = (
     click.option(
         "--price", "price_text", metavar="DOLLARS", help="What an hour of this machine costs."
-    ),
-    click.option(
-        "--no-report",
-        is_flag=True,
-        help="Write no OUTPUT.report.md and OUTPUT.report.html at the end.",
     ),
     click.option("--threads", type=click.IntRange(1), help="Threads that compute labels."),
     click.option(
@@ -134,6 +128,15 @@ _RUN_OPTIONS = (
         "--ray", metavar="ADDRESS", help="Compute on this Ray cluster; `local` starts one."
     ),
     *RENT_OPTIONS,
+)
+_RUN_OPTIONS = (
+    click.option("--anew", is_flag=True, help="Drop what this job computed and begin again."),
+    click.option(
+        "--no-report",
+        is_flag=True,
+        help="Write no OUTPUT.report.md and OUTPUT.report.html at the end.",
+    ),
+    *CREW_OPTIONS,
     click.option("--json", "as_json", is_flag=True, help="Print what happens as JSON lines."),
 )
 
@@ -168,7 +171,7 @@ def run(session: Session, /, inputs: tuple[str, ...], *, output: Path, **flags: 
     Give the same command again to go on where it stopped. Ctrl-C pauses.
     """
     spec = spec_of(words_of(flags))
-    output = _checked_output(output)
+    output = checked_output(output)
     checkpoint = Jobs(session.settings.home).checkpoint(output)
     is_piped = inputs == (PIPED,)
     found = (checkpoint.folder / _PIPED_NAME,) if is_piped else [Path(each) for each in inputs]
@@ -315,13 +318,18 @@ def _wish(flags: dict[str, object]) -> Wish:
         price=Money.parse(str(flags["price_text"] or "0")),
         threads=threads if isinstance(threads, int) else None,
         reports=not flags["no_report"],
-        crew=Crew(
-            _texts(flags["endpoints"]),
-            str(flags["ray"] or ""),
-            _texts(flags["pods"]),
-            rent_wish(flags),
-        ),
+        crew=crew_of(flags),
         yes=bool(flags["yes"]),
+    )
+
+
+def crew_of(flags: dict[str, object]) -> Crew:
+    """Return what the flags say of who computes. Raises `Invalid`."""
+    return Crew(
+        _texts(flags["endpoints"]),
+        str(flags["ray"] or ""),
+        _texts(flags["pods"]),
+        rent_wish(flags),
     )
 
 
@@ -329,7 +337,7 @@ def _texts(given: object) -> tuple[str, ...]:
     return tuple(map(str, given)) if isinstance(given, tuple) else ()
 
 
-def _checked_output(output: Path) -> Path:
+def checked_output(output: Path) -> Path:
     """Return the output's absolute path. Raises `NoOutput`, `UnknownFormat`."""
     shape_of_output(output)
     path = output.absolute()

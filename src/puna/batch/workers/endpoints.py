@@ -106,6 +106,11 @@ class EndpointWorker:
         """How many requests are under way at once, and how it came to that."""
         return self._pace
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether more requests at once have been tried, and made it no faster."""
+        return not self._pace.is_doubling or self._pace.window >= self._most
+
     async def prepare(self, spec: Spec) -> Identity:
         """Find out what the endpoint speaks, and make one trial.
 

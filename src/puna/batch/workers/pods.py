@@ -89,6 +89,11 @@ class PodWorker:
         """As many shards as the endpoint in it wants."""
         return self._inner.places if self._inner else 1
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether the endpoint in it has found its pace."""
+        return self._inner is not None and self._inner.is_settled
+
     async def prepare(self, spec: Spec) -> Identity:
         """Find the pod, and the model in it. Raises `WorkerComing` as long as it starts."""
         pod = await self._found()

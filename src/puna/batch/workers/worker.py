@@ -121,6 +121,15 @@ class Counts(Protocol):
         """The tokens of all rows that it answered."""
 
 
+@runtime_checkable
+class Settles(Protocol):
+    """A worker that finds out while it works how much it can have at once."""
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether it has found out: its speed is from now on that of the job."""
+
+
 class Worker(Protocol):
     """Answers shards. Every method is called on the event loop and must not block it."""
 
