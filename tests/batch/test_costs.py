@@ -7,11 +7,13 @@ import pytest
 from puna.batch.costs import (
     Bids,
     HostedCost,
+    RentedCost,
     Work,
     advice,
     cost_hosted,
     cost_of_own,
     cost_on_card,
+    cost_rented,
     rough_money,
     rough_span,
 )
@@ -46,9 +48,25 @@ CACHING = replace(HOSTED, cached=Money.parse("0.01"), cache_from=400, batch=50)
 
 
 def test_this_machine_costs_its_electricity_or_nothing() -> None:
-    assert cost_of_own(Span.of(hours=10), Money(0), Electricity()) == 0
-    assert (
-        cost_of_own(Span.of(hours=10), Money(0), Electricity(100, Money.parse("0.30"))) == 300_000
+    ten, free = Span.of(hours=10), Money(0)
+    assert cost_of_own(ten, free, Electricity()) == 0
+    assert cost_of_own(ten, free, Electricity(100, Money.parse("0.30"))) == 300_000
+    assert cost_of_own(ten, Money.parse("0.5"), Electricity()) == 5_000_000
+
+
+def test_rented_machines_are_paid_while_they_start_and_compute() -> None:
+    two = RentedCost(name="2 x RTX 4090", an_hour=Money.parse("1"))
+    alone = [Span.of(hours=1), Span.of(hours=1)]
+    cost = cost_rented(two, alone, Span.of(minutes=30), Span.of(minutes=6))
+    assert (cost.span, cost.price) == (Span.of(hours=1.1), 1_000_000)
+
+
+def test_a_way_whose_price_nobody_knows_is_not_called_the_cheapest() -> None:
+    rented = RentedCost(name="1 x L4", an_hour=Money(1), price=Money(20_000), span=Span(10**9))
+    unknown = Bids(Span.of(hours=1), None, (), (), where="a box", rented=rented)
+    assert advice(unknown) == (
+        "What an hour of a box costs is not known (60 min, its price not known): say --price. "
+        "Beside it: 1 x L4, rented now (about $0.02, 1.0 s)."
     )
 
 
