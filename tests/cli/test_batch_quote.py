@@ -92,7 +92,7 @@ async def test_what_would_be_rented_is_priced_by_the_offers_of_now(hall: Hall, r
     rented = found["rented"]
     assert isinstance(rented, dict)
     assert (rented["name"], rented["kind"]) == ("2 x RTX 4090", "measured")
-    assert rented["seconds"] > 180  # it starts first
+    assert rented["seconds"] >= 180  # it starts first
     assert rented["price"] > 0
     assert "A plan rents nothing" in rented["notes"][0]
 

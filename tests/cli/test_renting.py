@@ -193,6 +193,13 @@ async def test_offers_are_filtered(shared: Renter, words: tuple[str, ...], rows:
     assert sum(found["refused"].values()) == len(found["why_by_host"]) == 2 - rows
 
 
+@TOGETHER
+async def test_whoever_wants_processors_sees_those_of_machines_with_cards(shared: Renter) -> None:
+    lines = (await shared.type("offers", "--cpus", "4")).lines
+    assert len(lines) == 3
+    assert all(line.startswith("16 CPUs  16 of 16  -") for line in lines[1:])
+
+
 async def test_the_cheapest_is_first_and_what_is_within_reach_is_shown(ann: Renter) -> None:
     await ann.market.host("dear", price=900_000)
     await ann.market.host("cheap", price=100_000)

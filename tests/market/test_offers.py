@@ -66,6 +66,12 @@ async def test_what_spot_pods_hold_is_within_reach(market: Stage) -> None:
     assert (offer.free, offer.within_reach, offer.displaces) == (0, 2, 1)
 
 
+async def test_a_pod_without_a_card_is_offered_processors_of_any_machine(market: Stage) -> None:
+    await market.host()
+    (offer,) = (await look(market, cards=0, processors=4)).offers
+    assert (offer.free, offer.within_reach) == (16, 16)
+
+
 async def test_spot_without_a_bid_shows_what_is_asked(market: Stage) -> None:
     await market.host()
     await market.host("never", least_bid=None)

@@ -174,8 +174,8 @@ class Bids:
     where: str = "this machine"
     """Who computed the sample."""
     rented: RentedCost | None = None
-    is_electricity: bool = False
-    """Whether the measured way costs nothing else."""
+    is_electricity: bool = True
+    """Whether the measured way costs electricity alone."""
 
     @property
     def best_card(self) -> CardCost | None:

@@ -134,6 +134,8 @@ def _rented(
         is_measured=site.is_alike,
         notes=tuple(_offer_notes(site, site.offered, wish)),
     )
+    if not seats:
+        return replace(cost, reason="none can be had now")
     try:
         alone = [_alone(each, site, found, size, prices) for each in seats]
     except NotReckoned as error:

@@ -118,7 +118,7 @@ def offers(session: Session, /, *, show_all: bool, as_json: bool, **flags: Any) 
         print_json(session, {"offers": each_offer, **refused})
         return
     header = ("CARD", "FREE", "MEMORY", "RAM", "AT", "CLOUD", "ON DEMAND", "SPOT FROM")
-    rows = [_row(each) for each in found.offers]
+    rows = [_row(each, bare=bool(flags["cpus"])) for each in found.offers]
     session.terminal.line(narrow(header, rows, session.terminal.screen_language))
     if found.refused:
         session.terminal.say(refusal_words(found, session.terminal.language, is_long=show_all))
@@ -146,12 +146,14 @@ def _with_processors(cards: Offers, processors: Offers) -> Offers:
 _ANOTHER_CARD = "another card"
 
 
-def _row(offer: Offer) -> tuple[str, ...]:
+def _row(offer: Offer, *, bare: bool) -> tuple[str, ...]:
+    """Return a machine's cells; `bare` where no card is asked for, whatever it has."""
+    cards = 0 if bare else offer.cards
     extra = offer.within_reach - offer.free
     return (
-        offer.name or f"{offer.processors} CPUs",
-        f"{offer.free} of {offer.cards or offer.processors}" + (f" +{extra}" if extra else ""),
-        f"{offer.card_memory_gb} GB" if offer.card_memory_gb else "-",
+        offer.name if cards else f"{offer.processors} CPUs",
+        f"{offer.free} of {cards or offer.processors}" + (f" +{extra}" if extra else ""),
+        f"{offer.card_memory_gb} GB" if cards and offer.card_memory_gb else "-",
         f"{offer.memory_gb} GB",
         offer.country or "-",
         offer.cloud,

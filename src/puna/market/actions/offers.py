@@ -76,12 +76,12 @@ def _offer(search: Search, host: Host, world: World) -> Offer | Why:
         return placement.refusals[0].why
     spots = tuple(each.pod for each in host.tenants if each.tenure is Tenure.SPOT)
     free, reach = host.free, host.free_without(spots)
-    has_card = bool(host.machine.card)
+    by_card = spec.cards > 0  # a pod without one takes processors, on any machine
     return Offer(
         host=host,
         price=placement.seat.price,
         hour=hour_of(spec, placement.seat.price),
-        free=free.cards if has_card else free.processors,
-        within_reach=reach.cards if has_card else reach.processors,
+        free=free.cards if by_card else free.processors,
+        within_reach=reach.cards if by_card else reach.processors,
         displaces=len(placement.seat.displaces),
     )
