@@ -96,12 +96,12 @@ class Serving:
         """How many files and connections it holds."""
         return psutil.Process(self.process.pid).num_fds()
 
-    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *words: str, timeout_s: float = 60) -> subprocess.CompletedProcess[str]:
         """Run a command of puna that talks to this server."""
         command = [sys.executable, "-m", "puna", *words]
         environ = {**self.environ, "PUNA_HOST": self.url}
         return subprocess.run(
-            command, env=environ, capture_output=True, text=True, check=False, timeout=60
+            command, env=environ, capture_output=True, text=True, check=False, timeout=timeout_s
         )
 
     def end(self, number: int = signal.SIGTERM, within_s: float = 60) -> int:
