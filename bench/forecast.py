@@ -19,7 +19,6 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from batch import CATEGORIES, INSTRUCTION, WORDS, keywords
-
 from tests.serving import Serving
 
 AIM = 0.10
