@@ -28,6 +28,15 @@ class World(Protocol):
         """Return a number of 31 bits, for a sampler."""
 
 
+def _since_boot() -> int:
+    if _BOOT_CLOCK is None:
+        return time.monotonic_ns()
+    return time.clock_gettime_ns(_BOOT_CLOCK)
+
+
+_BOOT_CLOCK: int | None = getattr(time, "CLOCK_BOOTTIME", None)
+
+
 class RealWorld:
     """The world outside: the system's clocks and its source of randomness."""
 
@@ -36,8 +45,8 @@ class RealWorld:
         return datetime.now(UTC)
 
     def elapsed(self) -> Span:
-        """Return the system's monotonic clock."""
-        return Span(time.monotonic_ns())
+        """Return the system's monotonic clock, which counts while a machine sleeps if it can."""
+        return Span(_since_boot())
 
     async def wait(self, span: Span) -> None:
         """Sleep on the event loop."""

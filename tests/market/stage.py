@@ -1,10 +1,12 @@
 """A whole market in one process: a real database, a world that the test owns, faithful hosts."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 from puna.market.actions.accounts import (
     grant_credit,
@@ -59,6 +61,13 @@ TERMS = TermsReport(price=360_000, least_bid=100_000)
 """36 cents an hour: a hundredth of a cent a second."""
 
 
+class Clock(Protocol):
+    """What tells a host's agent the market's time."""
+
+    def now(self) -> datetime:
+        """Return it."""
+
+
 @dataclass
 class FakeHost:
     """A host whose containers do at once what they are told; `does` says otherwise of a pod."""
@@ -75,14 +84,13 @@ class FakeHost:
     """Where it opens the ports of a pod."""
     orders: Orders = field(default_factory=lambda: Orders(version=""))
 
-    def obey(self, world: FakeWorld) -> None:
+    def obey(self, clock: Clock) -> None:
         told = {order.pod for order in self.orders.pods}
         self.shown = {pod: report for pod, report in self.shown.items() if pod in told}
         for order in self.orders.pods:
-            self.shown[order.pod] = self._after(order, self.shown.get(order.pod), world)
+            self.shown[order.pod] = self._after(order, self.shown.get(order.pod), clock.now())
 
-    def _after(self, order: PodOrder, before: PodReport | None, world: FakeWorld) -> PodReport:
-        now = world.now()
+    def _after(self, order: PodOrder, before: PodReport | None, now: datetime) -> PodReport:
         if order.pod in self.does:
             does = self.does[order.pod]
             return PodReport(pod=order.pod, run=order.run, observed=does, reason="as the test says")
@@ -111,6 +119,8 @@ class Stage:
     world: FakeWorld
     hosts: list[FakeHost] = field(default_factory=list)
     tariff: Tariff = Tariff(tick=TICK, fee_share=1000, rules=PATIENT)  # noqa: RUF009 - frozen
+    since: datetime | None = None
+    """When the market's process began; None for long ago."""
 
     async def account(self, email: str, credit: str = "0") -> Caller:
         """Open an account with credit, and return it with a key."""
@@ -171,12 +181,21 @@ class Stage:
         async with self.database.transaction() as tx:
             return await take_report(tx, self.world, self.office, host.key, report)
 
+    @property
+    def turns(self) -> tuple[Callable[[], Awaitable[object]], ...]:
+        """A turn of every loop of the market."""
+        database, world, rules = self.database, self.world, self.tariff.rules
+        return (
+            partial(place_pods, database, world),
+            partial(meter_usage, database, world, self.tariff),
+            partial(enforce_limits, database, world, rules),
+            partial(expire_hosts, database, world, rules, since=self.since),
+        )
+
     async def take_turns(self) -> None:
         """Let every loop of the market take its turn."""
-        await place_pods(self.database, self.world)
-        await meter_usage(self.database, self.world, self.tariff)
-        await enforce_limits(self.database, self.world, self.tariff.rules)
-        await expire_hosts(self.database, self.world, self.tariff.rules)
+        for turn in self.turns:
+            await turn()
 
     async def settle(self) -> Money:
         """Let the meters be read, and money be held."""

@@ -18,7 +18,7 @@ from puna.agent import walls
 from puna.agent.activity import LOOK, Activity
 from puna.agent.agent import Agent, Surroundings
 from puna.agent.containers import House
-from puna.agent.deadman import MarketClock
+from puna.agent.deadman import MarketClock, this_boot
 from puna.agent.engine import SOCKETS, Engine
 from puna.agent.farewell import farewell
 from puna.agent.gaps import Means, can_limit_disk, gaps_of
@@ -207,7 +207,8 @@ class Host:
     def _keeper(
         self, identity: Identity, nature: Nature, means: Means
     ) -> tuple[Keeper, MarketClock]:
-        clock = MarketClock(self._world)
+        kept = self._notebook.kept()
+        clock = MarketClock(self._world, kept.clock, boot=this_boot())
         house = House(
             host=identity.host,
             network=self._settings.network,
@@ -231,7 +232,6 @@ class Host:
         )
         hands = Hands(clock, self._engine, estate, volumes)
         hands.farewell = farewell(self._engine, self._link)
-        kept = self._notebook.kept()
         local = self._settings.local_images
         return Keeper(self._engine, hands, clock, kept, trusts_local=local), clock
 

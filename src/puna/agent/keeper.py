@@ -140,6 +140,7 @@ class Keeper:
             orders=orders,
             pulled=sorted(self._memory.pulled),
             fetched=dict(self.fetched),
+            clock=self._clock.reading,
         )
 
     @property

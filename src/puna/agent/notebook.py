@@ -14,6 +14,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from puna.agent.converge import Order, Want
+from puna.agent.deadman import Reading
 from puna.errors import Conflict, Failed, NotFound
 from puna.node.private import make_folder, write_private
 from puna.wire.agent import MachineReport
@@ -103,6 +104,8 @@ class Kept(Page):
     """Images that we fetched, each with a digest of the login that it took."""
     fetched: dict[str, datetime | None] = {}
     """Those that were not here before, and since when no pod needs them."""
+    clock: Reading | None = None
+    """What the market's clock showed."""
 
 
 _P = TypeVar("_P", bound=Page)

@@ -1,10 +1,12 @@
 """One process of a market: what its routes and loops share."""
 
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
 from puna.market.actions.hosting import Office
 from puna.market.actions.orders import Dispatch
 from puna.market.bells import Bells, Waiting
+from puna.market.clock import SteadyWorld
 from puna.market.db.database import Database
 from puna.market.db.sealing import Seal
 from puna.market.domain.rules import Rules
@@ -29,6 +31,13 @@ class Market:
     waiting: Waiting = field(default_factory=Waiting)
     """The hosts whose reports wait for an answer."""
     tally: Tally = field(default_factory=Tally)
+    since: datetime | None = None
+    """When this process began; None for longer ago than matters."""
+
+    @property
+    def apart(self) -> timedelta:
+        """How far the machine's clock is ahead of the market's time."""
+        return self.world.apart if isinstance(self.world, SteadyWorld) else timedelta(0)
 
     def nudge(self) -> None:
         """Let the loops look now, and hosts that wait be told, in every process."""

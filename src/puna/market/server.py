@@ -17,7 +17,9 @@ import uvicorn
 from fastapi import APIRouter
 
 from puna.market.actions.accounts import first_admin
+from puna.market.actions.beginning import begin
 from puna.market.bells import Bells
+from puna.market.clock import SteadyWorld
 from puna.market.companion import Companion, keep_company
 from puna.market.db.database import Database, sole_use
 from puna.market.gateway.bounds import Bounds, as_files_allow
@@ -99,15 +101,23 @@ async def _serve(
 
 @asynccontextmanager
 async def opened(settings: MarketSettings, world: World) -> AsyncIterator[Market]:
-    """Open a market: its folder, its database with tables of this version."""
-    database = await Database.open(settings.database)
+    """Open a market: its folder, its database with tables of this version, its time."""
+    database, tariff = await Database.open(settings.database), tariff_of(settings)
     try:
+        async with database.transaction() as tx:
+            began = await begin(tx, world, tariff.rules)
+        if began.ahead > tariff.rules.clock_error:
+            say(
+                f"The books end {began.ahead} after the time of this machine's clock; "
+                "the market's time goes on from there."
+            )
         yield Market(
             database=database,
-            world=world,
-            tariff=tariff_of(settings),
+            world=SteadyWorld(world, began.now),
+            tariff=tariff,
             settings=settings,
             seal=seal_of(settings),
+            since=began.now,
         )
     finally:
         await database.close()

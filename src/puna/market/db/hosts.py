@@ -9,6 +9,7 @@ from sqlalchemy import (
     ColumnElement,
     Row,
     Select,
+    bindparam,
     case,
     exists,
     insert,
@@ -81,10 +82,17 @@ class Known:
 
 async def host_by(tx: Transaction, key_digest: str) -> Known | None:
     """Return the host whose key has this digest."""
-    row = (await tx.execute(select(hosts).where(hosts.c.key_digest == key_digest))).one_or_none()
+    row = (await tx.execute(_BY_KEY, {"digest": key_digest})).one_or_none()
     if row is None:
         return None
     return Known(id=row.id, name=row.name, machine=from_json(Machine, row.machine), seen=row.seen)
+
+
+_BY_KEY = select(hosts).where(hosts.c.key_digest == bindparam("digest"))
+_SHOWS = update(hosts).where(
+    hosts.c.id == bindparam("of_host"), hosts.c.sequence < bindparam("counted")
+)
+"""Asked at every report, so both are put together once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +113,6 @@ class Shown:
 
 async def show_host(tx: Transaction, shown: Shown, now: datetime) -> bool:
     """Note what a host reports; False where a newer report came before this one."""
-    change = update(hosts).where(hosts.c.id == shown.host, hosts.c.sequence < shown.sequence)
     values: dict[str, object] = {
         "sequence": shown.sequence,
         "seen": now,
@@ -119,7 +126,8 @@ async def show_host(tx: Transaction, shown: Shown, now: datetime) -> bool:
     }
     if shown.is_back:
         values["back"] = now
-    return (await tx.execute(change.values(values))).rowcount == 1
+    which = {"of_host": shown.host, "counted": shown.sequence}
+    return (await tx.execute(_SHOWS, {**values, **which})).rowcount == 1
 
 
 async def silent_hosts(

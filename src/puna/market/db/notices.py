@@ -96,9 +96,14 @@ async def clear(tx: Transaction, number: int, now: datetime) -> bool:
 
 async def is_renting_stopped(tx: Transaction) -> bool:
     """Tell whether a promise is broken and nobody has looked at it yet."""
-    serious = [str(kind) for kind in STOPS_RENTING]
-    found = exists().where(notices.c.cleared.is_(None), notices.c.kind.in_(serious))
-    return bool(await tx.scalar(select(found)))
+    return bool(await tx.scalar(_IS_STOPPED))
+
+
+_IS_STOPPED = select(
+    exists().where(
+        notices.c.cleared.is_(None), notices.c.kind.in_(sorted(str(each) for each in STOPS_RENTING))
+    )
+)
 
 
 def _notice(row: Row[Any]) -> Notice:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import delete, select, tuple_
+from sqlalchemy import bindparam, delete, select, tuple_
 
 from puna.market.db.database import Transaction
 from puna.market.db.once import insert_new
@@ -23,6 +23,10 @@ class Orphan:
     reason: str
 
 
+_ON_HOST = select(orphans).where(orphans.c.host == bindparam("on")).order_by(orphans.c.pod)
+"""Asked at every report, so it is put together once."""
+
+
 async def add_orphan(tx: Transaction, orphan: Orphan) -> bool:
     """Put a container on the list; False where it is there already."""
     return await insert_new(
@@ -39,7 +43,7 @@ async def add_orphan(tx: Transaction, orphan: Orphan) -> bool:
 
 async def orphans_on(tx: Transaction, host: str) -> Sequence[Orphan]:
     """Return those of one host."""
-    rows = await tx.execute(select(orphans).where(orphans.c.host == host).order_by(orphans.c.pod))
+    rows = await tx.execute(_ON_HOST, {"on": host})
     return [Orphan(host=row.host, pod=row.pod, since=row.since, reason=row.reason) for row in rows]
 
 

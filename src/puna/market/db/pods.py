@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, and_, insert, or_, select, update
+from sqlalchemy import Row, Select, and_, bindparam, insert, or_, select, update
 
 from puna.market.db.database import Transaction
 from puna.market.db.orphans import Orphan, add_orphan
-from puna.market.db.tables import events, hosts, pods
+from puna.market.db.tables import Moment, events, hosts, pods
 from puna.market.db.values import from_json, to_json
 from puna.market.domain.pods import Desired, Intent, Observed, PodState
 from puna.market.domain.specs import PodSpec
@@ -176,14 +176,12 @@ async def pods_of(
 
 async def pods_on(tx: Transaction, host: str) -> Sequence[Pod]:
     """Return every pod that a host has to know of."""
-    wanted = _SELECT.where(pods.c.host == host, pods.c.closed.is_(None))
-    return [_pod(row) for row in await tx.execute(wanted.order_by(pods.c.id))]
+    return [_pod(row) for row in await tx.execute(_ON_HOST, {"on": host})]
 
 
 async def open_pods(tx: Transaction, *, after: str = "", limit: int = 200) -> Sequence[str]:
     """Return a page of the ids of all pods that are not closed, in their order."""
-    wanted = select(pods.c.id).where(pods.c.closed.is_(None), pods.c.id > after)
-    return [row.id for row in await tx.execute(wanted.order_by(pods.c.id).limit(limit))]
+    return await _page(tx, _OPEN, after=after, limit=limit)
 
 
 async def unplaced_pods(tx: Transaction, *, after: str = "", limit: int = 200) -> Sequence[str]:
@@ -191,50 +189,26 @@ async def unplaced_pods(tx: Transaction, *, after: str = "", limit: int = 200) -
 
     They have no host, have failed on it, or were displaced and ask to come back.
     """
-    wants = pods.c.desired == str(Desired.RUN)
-    wanted = select(pods.c.id).where(
-        pods.c.closed.is_(None),
-        pods.c.id > after,
-        or_(
-            and_(wants, or_(pods.c.host.is_(None), pods.c.observed == str(Observed.FAILED))),
-            and_(pods.c.desired == str(Desired.STOP), pods.c.reason == OUTBID),
-        ),
-    )
-    return [row.id for row in await tx.execute(wanted.order_by(pods.c.id).limit(limit))]
+    return await _page(tx, _UNPLACED, after=after, limit=limit)
 
 
 async def limited_pods(
     tx: Transaction, now: datetime, *, after: str = "", limit: int = 200
 ) -> Sequence[str]:
     """Return a page of the ids of pods that a limit of their own may end now, in their order."""
-    runs = pods.c.desired == str(Desired.RUN)
-    due = or_(
-        pods.c.terminate_at <= now,
-        and_(runs, pods.c.stop_at <= now),
-        and_(runs, pods.c.idle_s.is_not(None)),
-        pods.c.frozen.is_not(None),
-    )
-    wanted = select(pods.c.id).where(
-        pods.c.closed.is_(None), pods.c.desired != str(Desired.TERMINATE), pods.c.id > after, due
-    )
-    return [row.id for row in await tx.execute(wanted.order_by(pods.c.id).limit(limit))]
+    return await _page(tx, _LIMITED, after=after, limit=limit, now=now)
 
 
 async def unpaid_pods(tx: Transaction, *, after: str = "", limit: int = 200) -> Sequence[str]:
     """Return a page of the ids of pods whose money cannot wait: held for a run, or given back."""
-    wanted = select(pods.c.id).where(
-        pods.c.closed.is_(None),
-        pods.c.id > after,
-        or_(
-            and_(
-                pods.c.desired == str(Desired.RUN),
-                pods.c.host.is_not(None),
-                pods.c.paid_run != pods.c.run,
-            ),
-            pods.c.desired == str(Desired.TERMINATE),
-        ),
-    )
-    return [row.id for row in await tx.execute(wanted.order_by(pods.c.id).limit(limit))]
+    return await _page(tx, _UNPAID, after=after, limit=limit)
+
+
+async def _page(
+    tx: Transaction, ids: Select[tuple[str]], *, after: str, limit: int, **values: object
+) -> Sequence[str]:
+    rows = await tx.execute(ids, {"after": after, "most": limit, **values})
+    return [row.id for row in rows]
 
 
 async def order_marks(tx: Transaction) -> Mapping[str, int]:
@@ -402,14 +376,8 @@ async def note_reason(tx: Transaction, pod: str, reason: str) -> None:
 
 async def overdue_pods(tx: Transaction, before: datetime, *, limit: int) -> Sequence[Pod]:
     """Return pods that were to be gone before a moment and are still shown by a host."""
-    wanted = _SELECT.where(
-        pods.c.closed.is_(None),
-        pods.c.desired == str(Desired.TERMINATE),
-        pods.c.changed < before,
-        pods.c.host.is_not(None),
-        pods.c.observed != str(Observed.ABSENT),
-    )
-    return [_pod(row) for row in await tx.execute(wanted.order_by(pods.c.id).limit(limit))]
+    rows = await tx.execute(_OVERDUE, {"before": before, "most": limit})
+    return [_pod(row) for row in rows]
 
 
 async def freeze(tx: Transaction, pod: str, now: datetime) -> None:
@@ -488,6 +456,49 @@ async def said(tx: Transaction, pod: str, *, last: int = 100) -> Sequence[tuple[
 
 _SELECT = select(pods, hosts.c.seen, hosts.c.back, hosts.c.account.label("owner")).select_from(
     pods.outerjoin(hosts, pods.c.host == hosts.c.id)
+)
+
+# Statements that every report and every turn of a loop asks are put together once: that takes
+# longer than SQLite takes to answer them.
+_IS_OPEN = pods.c.closed.is_(None)
+_WANTS = pods.c.desired == str(Desired.RUN)
+_ENDS = pods.c.desired == str(Desired.TERMINATE)
+_ON_HOST = _SELECT.where(pods.c.host == bindparam("on"), _IS_OPEN).order_by(pods.c.id)
+_OPEN = (
+    select(pods.c.id)
+    .where(_IS_OPEN, pods.c.id > bindparam("after"))
+    .order_by(pods.c.id)
+    .limit(bindparam("most"))
+)
+_UNPLACED = _OPEN.where(
+    or_(
+        and_(_WANTS, or_(pods.c.host.is_(None), pods.c.observed == str(Observed.FAILED))),
+        and_(pods.c.desired == str(Desired.STOP), pods.c.reason == OUTBID),
+    )
+)
+_NOW = bindparam("now", type_=Moment)
+_LIMITED = _OPEN.where(
+    pods.c.desired != str(Desired.TERMINATE),
+    or_(
+        pods.c.terminate_at <= _NOW,
+        and_(_WANTS, pods.c.stop_at <= _NOW),
+        and_(_WANTS, pods.c.idle_s.is_not(None)),
+        pods.c.frozen.is_not(None),
+    ),
+)
+_UNPAID = _OPEN.where(
+    or_(and_(_WANTS, pods.c.host.is_not(None), pods.c.paid_run != pods.c.run), _ENDS)
+)
+_OVERDUE = (
+    _SELECT.where(
+        _IS_OPEN,
+        _ENDS,
+        pods.c.changed < bindparam("before", type_=Moment),
+        pods.c.host.is_not(None),
+        pods.c.observed != str(Observed.ABSENT),
+    )
+    .order_by(pods.c.id)
+    .limit(bindparam("most"))
 )
 
 

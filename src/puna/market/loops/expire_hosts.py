@@ -4,6 +4,7 @@ After some minutes its agent has stopped what ran there, for nothing was paid an
 with a volume waits for the host that has it; after some days it is not waited for any more. What
 may still lie on a host that comes back is on the list of orphans, and removed. A host that is there
 and does not let go of a terminated pod is dealt with the same: its renter waits and pays no longer.
+A market that was away itself, whatever its clock shows, first gives hosts as long to come.
 """
 
 from datetime import datetime
@@ -21,8 +22,15 @@ _AWAY = "its host is away"
 _LOST = "its host is lost, and its volume with it"
 
 
-async def expire_hosts(database: Database, world: World, rules: Rules) -> int:
-    """Take one turn; return how many pods were taken off their hosts."""
+async def expire_hosts(
+    database: Database, world: World, rules: Rules, *, since: datetime | None = None
+) -> int:
+    """Take one turn; return how many pods were taken off their hosts.
+
+    `since` is when this process began: hosts could not report before.
+    """
+    if since is not None and world.now() - since < rules.gone_after:
+        return 0
     moved, after = 0, ""
     while True:
         async with database.reading() as tx:

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from puna.market.actions.beginning import tell_of_clock
 from puna.market.bells import wait_for_any
 from puna.market.db import pods
 from puna.market.db.checks import Broken
@@ -158,11 +159,16 @@ async def _limit(market: Market) -> None:
 
 
 async def _expire(market: Market) -> None:
-    if await expire_hosts(market.database, market.world, market.tariff.rules):
+    rules, since = market.tariff.rules, market.since
+    if await expire_hosts(market.database, market.world, rules, since=since):
         market.nudge()
 
 
 async def _check(market: Market) -> None:
+    apart = market.apart
+    if abs(apart) > market.tariff.rules.clock_error:
+        async with market.database.transaction() as tx:
+            await tell_of_clock(tx, apart, market.world.now())
     _tell_of(await check_promises(market.database, market.world))
 
 
