@@ -188,7 +188,7 @@ class Stage:
         return (
             partial(place_pods, database, world),
             partial(meter_usage, database, world, self.tariff),
-            partial(enforce_limits, database, world, rules),
+            partial(enforce_limits, database, world, rules, since=self.since),
             partial(expire_hosts, database, world, rules, since=self.since),
         )
 

@@ -108,6 +108,28 @@ async def test_a_market_that_was_away_gives_hosts_time_to_come(
     assert after.state.status is Status.RUNNING
 
 
+async def test_what_was_paid_ahead_lasts_over_a_leap(market: Stage) -> None:
+    """Or each agent that hears the new time would stop what runs there."""
+    pod = await a_running_pod(market, "5")
+    before = (await market.look(pod)).paid_until
+    market.world.jump(DAY)
+    await begun(market)
+    after = (await market.look(pod)).paid_until
+    assert before is not None
+    assert after == before + DAY
+
+
+async def test_a_pod_is_not_idle_while_nobody_could_say_that_it_is_used(market: Stage) -> None:
+    pod = await a_running_pod(market, "5", idle_stop=timedelta(minutes=3))
+    market.world.jump(90 * SECOND)
+    await begun(market)
+    market.since = market.world.now()
+    await market.take_turns()
+    assert await market.status(pod) is Status.RUNNING
+    await market.tick(1)
+    assert await market.status(pod) is Status.EXITED
+
+
 async def test_a_host_that_does_not_come_is_given_up_then(market: Stage) -> None:
     pod = await a_running_pod(market, "5")
     market.since = market.world.now()

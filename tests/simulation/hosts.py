@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from puna.agent.deadman import MarketClock
+from puna.market.domain.rules import Rules
 from puna.units import Span
 from puna.wire.agent import Orders, PodOrder, PodReport, Report
 from tests.market.stage import FakeHost
@@ -79,8 +80,12 @@ class TrueHost:
     """What becomes of what is to begin now: `pulling` for long, or `failed`, for one of many
     reasons: no such image, a full disk, a port that another has."""
     ran: list[Ran] = field(default_factory=list)
+    near: timedelta = timedelta(0)
+    """How far its clock was wrong by so little that no market minds."""
     used: dict[str, datetime] = field(default_factory=dict)
     """When somebody last used each pod, by its agent's clock."""
+    _lived: datetime = NOON
+    """Until when its agent looked after what runs; no container ends before that."""
     _idle: dict[str, int] = field(default_factory=dict)
     _failed: set[tuple[str, int]] = field(default_factory=set)
     _walls: dict[tuple[str, int, datetime], datetime] = field(default_factory=dict)
@@ -117,14 +122,14 @@ class TrueHost:
         self.is_killed = False
         self.clock = MarketClock(self.world, self.clock.reading, boot=_BOOT)
 
-    def start_anew(self, ahead: timedelta) -> None:
-        """Let the whole machine begin again: nothing runs, and its clock shows what it will."""
+    def start_anew(self) -> None:
+        """Let the whole machine begin again: nothing runs there."""
         before, now = self._running(), self.clock.now()
         for pod, each in before.items():
             ended = {"observed": "exited", "ended": now}
             self.box.shown[pod] = each.model_copy(update=ended)
         self._note(before, now)
-        self.world.ahead, self.is_killed, self.waits = ahead, False, True
+        self.is_killed, self.waits = False, True
         self.clock = MarketClock(self.world)
 
     def _as_kept(self, order: PodOrder, now: datetime) -> PodOrder:
@@ -174,7 +179,9 @@ class TrueHost:
             shown = self.box.shown.get(pod)
             ended = shown.ended if shown and shown.run == each.run and shown.ended else now
             last = next(each for each in reversed(self.ran) if each.pod == pod)
-            last.end = self.world.machine.passed + min(ended - now, timedelta(0))
+            last.end = max(
+                last.start, self._lived, self.world.machine.passed + min(ended - now, timedelta(0))
+            )
         for pod, each in after.items():
             if before.get(pod) != each:
                 start = self.world.machine.passed + ((each.started or now) - now)
@@ -183,6 +190,13 @@ class TrueHost:
             for moment in filter(None, (each.started, each.ended)):
                 place = (each.pod, each.run, moment)
                 self._walls.setdefault(place, self.world.now() + (moment - now))
+        self._lived = self.world.machine.passed
+
+    def set_clock(self, step: timedelta, rules: Rules) -> None:
+        """Set its machine's clock, forward or back."""
+        self.world.ahead += step
+        if abs(self.world.ahead) <= rules.clock_error:
+            self.near = max(self.near, abs(self.world.ahead))
 
     def runs(self, pod: str) -> bool:
         """Tell whether a container of a pod runs here."""

@@ -199,7 +199,8 @@ class Life:
     async def restart_host(self) -> None:
         host = self.dice.choice(self.hosts)
         if not host.is_lost:
-            host.start_anew(self._step())
+            host.start_anew()
+            host.set_clock(self._step(), self.stage.tariff.rules)
 
     async def hinder(self) -> None:
         self.dice.choice(self.hosts).trouble = self.dice.choice(["pulling", "failed"])
@@ -213,7 +214,7 @@ class Life:
         self.hosts[-1].is_lost = True
 
     async def set_host_clock(self) -> None:
-        self.dice.choice(self.hosts).world.ahead += self._step()
+        self.dice.choice(self.hosts).set_clock(self._step(), self.stage.tariff.rules)
 
     # --- what befalls the market -----------------------------------------------------------------
 
@@ -296,9 +297,8 @@ class Life:
         for host in self.hosts:
             told = [each.line for each in lines if each.host == host.box.id]
             ran = sum((each.lasted(now) for each in host.ran if each.pod == pod.id), _NONE)
-            if host.tells_lies:
-                runs = {each.run for each in host.ran if each.pod == pod.id}
-                ran += (len(runs) + 1) * _MOST_GAINED
+            runs = 1 + sum(each.pod == pod.id for each in host.ran)
+            ran += runs * (_MOST_GAINED if host.tells_lies else host.near)
             if self.weather.late:
                 ran += timedelta(minutes=3)  # what is under way makes a clock look slow
             ran += ran / _FOLLOWED + self.leapt

@@ -25,13 +25,14 @@ class Beginning:
 async def begin(tx: Transaction, world: World, rules: Rules) -> Beginning:
     """Return when the market's time goes on: by the machine's clock, but not before the books end.
 
-    While no process was there nobody could pay, so that what is kept unpaid is kept for longer.
+    While no process was there nobody could pay or be charged: what is kept unpaid is kept, and what
+    was paid ahead lasts, for so much longer. Where only a clock leapt, pods thus run on.
     """
     await take_the_floor(tx)
     ends, here = await books.end_of_books(tx), world.now()
     now = max(here, ends or here)
-    if ends is not None and now - ends > rules.gone_after:
-        await books.keep_longer(tx, now - ends)
+    if ends is not None and now - ends > rules.clock_error:
+        await books.leave_out(tx, now - ends)
     await books.note_begin(tx, now)
     return Beginning(now=now, ahead=max(now - here, _NO_TIME))
 

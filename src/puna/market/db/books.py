@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, select, type_coerce, update
+from sqlalchemy import BigInteger, func, literal, select, type_coerce, update
 
 from puna.market.db.database import Transaction
 from puna.market.db.once import insert_new
@@ -24,8 +24,13 @@ async def note_begin(tx: Transaction, now: datetime) -> None:
         await tx.execute(change.values(taken=now))
 
 
-async def keep_longer(tx: Transaction, by: timedelta) -> int:
-    """Keep longer what nobody pays for, by the time in which nobody could have; tell how many."""
-    later = pods.c.frozen + type_coerce(by // timedelta(microseconds=1), Moment.impl)
-    change = update(pods).where(pods.c.frozen.is_not(None), pods.c.closed.is_(None))
-    return (await tx.execute(change.values(frozen=type_coerce(later, Moment)))).rowcount
+async def leave_out(tx: Transaction, span: timedelta) -> None:
+    """Count a time in which no process was there neither as paid for nor as unpaid."""
+    later = literal(span // timedelta(microseconds=1), BigInteger)
+    change = update(pods).where(pods.c.closed.is_(None))
+    await tx.execute(
+        change.values(
+            frozen=type_coerce(type_coerce(pods.c.frozen, BigInteger) + later, Moment),
+            paid_until=type_coerce(type_coerce(pods.c.paid_until, BigInteger) + later, Moment),
+        )
+    )

@@ -1,8 +1,11 @@
 """No pod outlives the times that its renter set, its idleness, or the patience with who owes.
 
-The agents keep the same times by themselves; this is for when they do not.
+The agents keep the same times by themselves; this is for when they do not. What nobody could say
+while the market was away is waited for before a pod counts as idle.
 """
 
+from dataclasses import replace
+from datetime import datetime
 from functools import partial
 
 from puna.market.db import pods
@@ -17,19 +20,28 @@ from puna.world import World
 _LAST_DAY = "out of money: its volume goes within a day"
 
 
-async def enforce_limits(database: Database, world: World, rules: Rules) -> int:
-    """Take one turn; return how many pods were ended."""
+async def enforce_limits(
+    database: Database, world: World, rules: Rules, *, since: datetime | None = None
+) -> int:
+    """Take one turn; return how many pods were ended. `since` is when this process began."""
     page = partial(pods.limited_pods, now=world.now())
+    is_new = since is not None and world.now() - since < rules.gone_after
 
     async def enforce(tx: Transaction, pod: Pod) -> bool:
-        return await _enforce(tx, world, pod, rules)
+        is_awaited = is_new and since is not None and (pod.seen is None or pod.seen < since)
+        return await _enforce(tx, world, rules, pod, may_idle=not is_awaited)
 
     return await for_each_open_pod(database, enforce, page)
 
 
-async def _enforce(tx: Transaction, world: World, pod: Pod, rules: Rules) -> bool:
+async def _enforce(
+    tx: Transaction, world: World, rules: Rules, pod: Pod, *, may_idle: bool
+) -> bool:
     now = world.now()
-    verdict = verdict_on(_deadlines(pod), now, rules)
+    deadlines = _deadlines(pod)
+    if not may_idle:
+        deadlines = replace(deadlines, idle_after=None)
+    verdict = verdict_on(deadlines, now, rules)
     if verdict is None:
         await _warn(tx, world, pod, rules)
         return False

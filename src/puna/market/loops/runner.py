@@ -154,7 +154,8 @@ async def _meter_new(market: Market) -> None:
 
 
 async def _limit(market: Market) -> None:
-    if await enforce_limits(market.database, market.world, market.tariff.rules):
+    rules, since = market.tariff.rules, market.since
+    if await enforce_limits(market.database, market.world, rules, since=since):
         market.nudge()
 
 
