@@ -64,7 +64,14 @@ TELLING = frozenset(
     (
         *("where_it_runs", "cut_line", "take_back", "_without_keys", "verdict_words", "ending_of"),
         *("_shorter_context", "_fewer_slots", "_smaller_cache", "_smaller_quantization"),
-        *("_larger_card", "unknown_command", "_device_row", "verdict_line", "placement"),
+        *(
+            "_larger_card",
+            "unknown_command",
+            "no_account",
+            "_device_row",
+            "verdict_line",
+            "placement",
+        ),
     )
 )
 """Functions that return what is shown."""

@@ -96,16 +96,26 @@ def first_line(thing: object) -> str:
 
 
 def commands_page() -> Iterator[str]:
-    """Print the help of every command."""
+    """Print the help of every command, and of every command in it."""
     yield "# Commands\n"
     root = make_command()
-    context = click.Context(root, info_name="puna", terminal_width=100, max_content_width=100)
-    yield f"```\n{root.get_help(context)}\n```\n"
-    for name in root.list_commands(context):
-        command = root.get_command(context, name)
-        if command is not None and not command.hidden:
-            inner = click.Context(command, info_name=name, parent=context, max_content_width=100)
-            yield f"## puna {name}\n\n```\n{command.get_help(inner)}\n```\n"
+    context = root.context_class(
+        root, info_name="puna", terminal_width=100, **root.context_settings
+    )
+    yield from help_of(root, context, "#")
+
+
+def help_of(command: click.Command, context: click.Context, mark: str) -> Iterator[str]:
+    """Print one command's help, then those of the commands in it, a heading deeper each."""
+    yield f"```\n{command.get_help(context)}\n```\n"
+    if not isinstance(command, click.Group):
+        return
+    for name in command.list_commands(context):
+        inner = command.get_command(context, name)
+        if inner is not None and not inner.hidden:
+            below = inner.context_class(inner, info_name=name, parent=context)
+            yield f"{mark}# {below.command_path}\n"
+            yield from help_of(inner, below, f"{mark}#")
 
 
 def api_page() -> Iterator[str]:

@@ -124,7 +124,9 @@ def test_ollama_has_no_list_so_this_machine_answers(tmp_path: Path, node: FakeNo
     assert "has no list of models; the verdicts are for this machine" in ran.err
 
 
-@pytest.mark.parametrize(("width", "left_out"), [(80, "CAN"), (110, "LICENCE"), (200, "")])
+@pytest.mark.parametrize(
+    ("width", "left_out"), [(76, "CAN"), (80, "LANGUAGES"), (95, "LICENCE"), (200, "")]
+)
 def test_a_narrow_screen_gives_up_columns_from_the_right(width: int, left_out: str) -> None:
     row = {
         "name": "qwen2.5-coder:0.5b",

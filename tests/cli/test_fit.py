@@ -128,3 +128,28 @@ def test_an_old_file_that_sees_is_measured_in_both_its_parts(tmp_path: Path) -> 
     path = write_old(tmp_path / "gemma3.gguf", "gemma3")
     plain = json.loads(fit(path, "--json", PUNA_MEMORY_LIMIT="16GB").out)
     assert plain["fits"]
+
+
+def test_a_model_that_is_not_here_is_told_of_by_the_list(tmp_path: Path) -> None:
+    ran = puna("fit", "bielik", environ={"PUNA_HOME": str(tmp_path), "PUNA_MEMORY_LIMIT": "24GB"})
+    assert ran.code == 0
+    assert ran.lines[0].startswith("bielik:11b: 11.")
+    assert [row[0] for row in rows(ran)] == ["4096", "8192", "16384", "32768"]
+    assert "Not here yet: figures of the list of 20" in ran.err
+    assert "`puna pull bielik:11b` fetches 6." in ran.err
+
+
+def test_a_wish_counts_for_it_too_and_json_says_that_it_is_not_here(tmp_path: Path) -> None:
+    words = ("fit", "llama3.1:70b", "--context", "8192", "--parallel", "2", "--json")
+    environ = {"PUNA_HOME": str(tmp_path), "PUNA_MEMORY_LIMIT": "24GB"}
+    value = json.loads(puna(*words, environ=environ).out)
+    assert (value["is_here"], value["fits"]) == (False, False)
+    assert [(plan["context"], plan["parallel"]) for plan in value["plans"]] == [(8192, 2)]
+
+
+@pytest.mark.parametrize("name", ["nonsense", "bielik:99b"])
+def test_a_model_that_nobody_knows_is_to_be_searched_for(tmp_path: Path, name: str) -> None:
+    ran = puna("fit", name, environ={"PUNA_HOME": str(tmp_path)})
+    assert ran.code == 1
+    assert f"model '{name}' not found" in ran.err
+    assert f"`puna search {name}`" in ran.err

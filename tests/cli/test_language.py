@@ -178,7 +178,10 @@ def test_help_of_a_command_has_no_english_heading(name: str) -> None:
 @pytest.mark.parametrize(
     ("words", "lines"),
     [
-        (["lst"], ["Błąd: nieznane polecenie „lst”; podobne: list, ls", "użycie: puna --help"]),
+        (
+            ["lst"],
+            ["Błąd: nieznane polecenie „lst” w „puna”; podobne: list", "użycie: puna --help"],
+        ),
         (["show"], ["Błąd: brakuje argumentu „MODEL”", "użycie: puna show --help"]),
         (["ps"], ["Błąd: nie można połączyć się z serwerem; uruchom go poleceniem `puna serve`"]),
         (["run", "m", "--think=x"], ["Błąd: zła wartość --think: „x” (musi być true, false,"]),

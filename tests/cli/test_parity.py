@@ -60,7 +60,8 @@ def test_what_is_out_of_scope_is_refused_by_name(name: str) -> None:
 @pytest.mark.parametrize("name", ACCOUNTS)
 def test_signing_in_is_refused_with_the_reason(name: str) -> None:
     assert puna(name, environ={}).err == (
-        f'Error: no "{name}" here: puna has no accounts, and models run on machines of your own\n'
+        f'Error: no "{name}" here: models run on machines of your own, without an account; '
+        "to rent, log in with `puna cloud login`\n"
         "usage: puna --help\n"
     )
 

@@ -42,3 +42,18 @@ def test_grey_is_for_screens_with_colours_only() -> None:
 def test_piped_bytes_that_are_not_utf8_are_read_all_the_same() -> None:
     keys = io.TextIOWrapper(io.BytesIO(b"caf\xe9 \xc5\xbc"), encoding="ascii")
     assert a_terminal()._replace(keys=keys).read_all() == "caf� ż"
+
+
+def test_what_is_said_is_broken_at_blanks_on_a_screen_and_whole_in_a_pipe() -> None:
+    said = "word " * 30 + "end"
+    screen, pipe = a_terminal(screen=True), a_terminal()
+    for terminal in (screen, pipe):
+        terminal.say(said)
+    lines = screen.err.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert (len(lines), max(map(len, lines)) <= 80) == (2, True)
+    assert all(set(line.split()) <= {"word", "end"} for line in lines)
+    assert pipe.err.getvalue() == f"{said}\n"  # type: ignore[attr-defined]
+
+
+def test_a_table_is_bounded_where_it_is_seen_alone() -> None:
+    assert (a_terminal(screen=True).table_width, a_terminal().table_width) == (80, 0)

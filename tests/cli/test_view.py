@@ -9,6 +9,7 @@ from puna.cli.view import (
     model_table,
     placement,
     running_table,
+    table,
     until,
     where_it_runs,
 )
@@ -30,6 +31,12 @@ RUNNING = RunningModel(
     processor="CPU, 2 threads",
     slots=4,
 )
+
+
+@pytest.mark.parametrize(("width", "gap"), [(0, 4), (22, 4), (21, 3), (19, 2), (5, 2)])
+def test_a_narrow_screen_has_less_between_the_columns(width: int, gap: int) -> None:
+    shown = table(("NAME", "OTHER", "THIRD"), [("a", "b", "c")], width=width)
+    assert shown.splitlines()[0] == (" " * gap).join(("NAME", "OTHER", "THIRD"))
 
 
 def test_models_stand_in_columns_four_spaces_apart() -> None:

@@ -10,10 +10,14 @@ import pytest
 import pytest_asyncio
 from prometheus_client.parser import text_string_to_metric_families
 
+from puna.cli.market_calls import OperatorCalls
+from puna.cli.session import Session
+from puna.cloud.settings import Login, keep_login
 from puna.market.db.ledger import imbalance
 from puna.market.db.notices import Kind, notice
 from puna.market.domain.ledger import BookKind
 from puna.market.domain.pods import Status
+from puna.settings import read_address
 from puna.units import Money, Span
 from puna.wire.operator import PATH
 from tests.fakes.console import Ran, a_terminal, puna
@@ -267,6 +271,23 @@ async def test_a_market_that_is_not_there_is_said() -> None:
         puna, "market", "status", environ={"PUNA_MARKET_ADDRESS": "127.0.0.1:9"}
     )
     assert (ran.code, "nothing answers at" in ran.err) == (1, True)
+    assert "start one with `puna market serve`" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("set_to", "asked"),
+    [
+        ({}, "http://127.0.0.2:9"),
+        ({"PUNA_MARKET_ADDRESS": "127.0.0.1:9"}, "http://127.0.0.1:9"),
+        ({"PUNA_MARKET_KEY": "rpa_x"}, "http://127.0.0.1:11500"),
+    ],
+)
+def test_the_market_that_one_is_logged_in_to_is_asked_unless_another_is_named(
+    tmp_path: Path, set_to: dict[str, str], asked: str
+) -> None:
+    environ = {"PUNA_HOME": str(tmp_path)} | set_to
+    keep_login(Login(read_address("127.0.0.2:9"), "rpa_k"), mark="1", environ=environ)
+    assert OperatorCalls(Session(a_terminal(), environ)).url == asked
 
 
 async def note(serving: MarketServing, kind: Kind, subject: str, text: str) -> None:

@@ -3,31 +3,17 @@
 import asyncio
 import logging
 import signal
-import sys
 
 import click
 
 from puna.agent.host import run_host
 from puna.agent.notebook import Notebook
-from puna.agent.settings import load_agent_settings
+from puna.agent.settings import AGENT_ROWS, load_agent_settings
 from puna.cli.session import Session, pass_session
+from puna.cli.unit import print_unit
 
-_UNIT = """\
-[Unit]
-Description=puna agent: lends this machine's cards
-After=network-online.target podman.socket docker.socket
-Wants=network-online.target
-
-[Service]
-ExecStart={program} -m puna agent run
-Environment=PUNA_HOME={home}
-Restart=always
-RestartSec=5
-# Pods go on without the agent; it finds them again.
-KillMode=process
-
-[Install]
-WantedBy=multi-user.target"""
+# Pods go on without the agent, and it finds them again: only its own process ends.
+_MORE = "KillMode=process"
 
 
 @click.command()
@@ -60,5 +46,13 @@ async def _until_told(session: Session, notebook: Notebook) -> None:
 @pass_session
 def unit(session: Session) -> None:
     """Print a unit that keeps the agent running; for /etc/systemd/system/puna-agent.service."""
-    home = load_agent_settings(session.environ).home.parent
-    session.terminal.line(_UNIT.format(program=sys.executable, home=home))
+    load_agent_settings(session.environ)  # what cannot be run is said here, not by systemd
+    print_unit(
+        session,
+        "agent",
+        "run",
+        description="puna agent: lends this machine's cards",
+        after="podman.socket docker.socket",
+        rows=[row for row in AGENT_ROWS if row.name != "agent_token"],  # it has joined by then
+        more=_MORE,
+    )

@@ -37,7 +37,7 @@ def list_jobs(session: Session, *, as_json: bool) -> None:
         for card in cards
     ]
     header = ("ID", "STATE", "DONE", "FAILED", "MODEL", "TOUCHED", "OUTPUT")
-    session.terminal.line(table(header, rows))
+    session.terminal.line(table(header, rows, width=session.terminal.table_width))
 
 
 @click.command()

@@ -137,7 +137,7 @@ def _show(
         }
         terminal.line(json.dumps(value, indent=2, ensure_ascii=False))
         return
-    width, language = terminal.width if terminal.out_is_screen else 0, terminal.screen_language
+    width, language = terminal.table_width, terminal.screen_language
     if offers:
         table, left_out = offer_table(offers, width=width, language=language)
         terminal.line(table)

@@ -11,7 +11,9 @@ from puna.cli.reach import open_store
 from puna.cli.session import Session, pass_session
 from puna.cli.view import table
 from puna.hardware.devices import Device, detect_devices
+from puna.library.curated import load_catalog
 from puna.library.local import LocalModel
+from puna.library.store import ModelNotFound
 from puna.models.fit import (
     DEFAULT_SLOTS,
     Fit,
@@ -23,6 +25,8 @@ from puna.models.fit import (
 from puna.models.fit_projector import projector_size
 from puna.models.former.forms import former_of
 from puna.models.gguf import GgufHeader
+from puna.models.listed import header_of
+from puna.models.name import ModelName
 from puna.models.old_blobs import check_loadable
 from puna.node.placing import DEFAULT_BATCH, DEFAULT_CONTEXT
 from puna.node.rooms import rooms_of, verdict_words
@@ -45,6 +49,24 @@ class Wish:
     """What the model's projector takes."""
 
 
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """The model that is asked about: a file that is here, or a row of the shipped list."""
+
+    label: str
+    parameters: str
+    quantization: str
+    trained: int | None
+    """Tokens of the context that it was trained on; none where nobody says."""
+    header: GgufHeader
+    beside: Size = Size(0)  # noqa: RUF009 - a number
+    """What its projector takes."""
+    listed: str = ""
+    """The day of the list that tells of it; empty where it is here."""
+    download: Size = Size(0)  # noqa: RUF009 - a number
+    """What has to be fetched of it."""
+
+
 @click.command()
 @click.argument("model")
 @click.option("--context", type=click.IntRange(min=1), metavar="TOKENS", help="Tokens of a slot.")
@@ -59,20 +81,75 @@ class Wish:
 def fit(session: Session, /, model: str, *, as_json: bool, **wish: int | str | None) -> None:
     """Tell whether MODEL fits this machine, where, and what would fit if it does not.
 
-    MODEL is a name or a GGUF file. Without --context, the context that the server takes and longer
+    MODEL is a name or a GGUF file; of a model that is not here the shipped list tells, where it has
+    it, before anything is fetched. Without --context, the context that the server takes and longer
     ones are shown. Nothing is loaded. The exit code is 0 whatever the verdict.
     """
-    found = open_store(session).open(model)
+    found = subject_of(session, model)
     devices = detect_devices()
-    header, eyes = parts_of(found)
     rooms = rooms_of(devices, session.settings)
-    beside = projector_size(eyes) if eyes else Size(0)
-    asked = Wish(**wish, beside=beside)  # type: ignore[arg-type]
-    plans = plans_of(header, session.settings, rooms[0], asked)
-    fits = [fit_plan(header, plan, rooms) for plan in plans]
+    asked = Wish(**wish, beside=found.beside)  # type: ignore[arg-type]
+    plans = plans_of(found.header, session.settings, rooms[0], asked)
+    fits = [fit_plan(found.header, plan, rooms) for plan in plans]
     language = session.terminal.screen_language
-    text = as_data(found, devices, fits) if as_json else as_text(found, devices, fits, language)
-    session.terminal.line(text)
+    width = session.terminal.table_width
+    session.terminal.line(
+        as_data(found, devices, fits)
+        if as_json
+        else as_text(found, devices, fits, language, width=width)
+    )
+    if found.listed and not as_json:
+        session.terminal.say(
+            f"Not here yet: figures of the list of {found.listed}, right to about a tenth;"
+            f" `puna pull {found.label}` fetches {found.download}"
+        )
+
+
+def subject_of(session: Session, model: str) -> Subject:
+    """Return the model: from the store, or from the list of what could be fetched.
+
+    Raises `ModelNotFound` for a name that is in neither.
+    """
+    try:
+        return _subject_here(open_store(session).open(model))
+    except ModelNotFound as error:
+        listed = _listed(model)
+        if listed is None:
+            why = error.hint
+            hint = f"{why}; `puna search {model}` looks elsewhere"
+            raise ModelNotFound(ModelName.parse(model), typed=model, hint=hint) from error
+        return listed
+
+
+def _subject_here(model: LocalModel) -> Subject:
+    header, eyes = parts_of(model)
+    details = model.details
+    return Subject(
+        model.label,
+        details.parameter_size,
+        details.quantization_level,
+        details.context_length,
+        header,
+        projector_size(eyes) if eyes else Size(0),
+    )
+
+
+def _listed(text: str) -> Subject | None:
+    """Return a model of the shipped list; its figures are those of the list."""
+    catalog = load_catalog()
+    size = catalog.find(ModelName.parse(text))
+    if size is None:
+        return None
+    name = f"{ModelName.parse(text).model}:{size.tag}"
+    return Subject(
+        name,
+        str(size.parameters),
+        size.quantization,
+        size.context,
+        header_of(size),
+        listed=str(catalog.day),
+        download=size.size,
+    )
 
 
 def parts_of(model: LocalModel) -> tuple[GgufHeader, GgufHeader | None]:
@@ -118,26 +195,28 @@ def _contexts(header: GgufHeader, settings: NodeSettings, wish: Wish) -> Iterato
 
 
 def as_text(
-    model: LocalModel,
+    model: Subject,
     devices: Sequence[Device],
     fits: Sequence[Fit],
     language: Language = ENGLISH,
+    *,
+    width: int = 0,
 ) -> str:
     """Return the tables and the advice that a person reads."""
-    details = model.details
-    facts = [f"{details.parameter_size} parameters", details.quantization_level]
-    facts += [f"trained on {details.context_length} tokens"] if details.context_length else []
+    facts = [f"{model.parameters} parameters", model.quantization]
+    facts += [f"trained on {model.trained} tokens"] if model.trained else []
     said = [[*row[:-1], language.of(row[-1])] for row in map(_device_row, devices)]
     told = [[*row[:-2], *map(language.of, row[-2:])] for each in fits for row in _rows(each)]
     lines = [
         f"{model.label}: {', '.join(map(language.of, facts))}",
         "",
-        table(("DEVICE", "FREE", "TOTAL", "USE"), said, language),
+        table(("DEVICE", "FREE", "TOTAL", "USE"), said, language, width=width),
         "",
         table(
             ("CONTEXT", "SLOTS", "WEIGHTS", "CACHE", "BUFFERS", "NEEDED", "WHERE", "VERDICT"),
             told,
             language,
+            width=width,
         ),
     ]
     advice = next((each.advice for each in fits if not each.fits), ())
@@ -145,7 +224,7 @@ def as_text(
         lines += ["", language.of("Ways out:"), *(f"  {language.of(words)}" for words in advice)]
     if any(each.is_upper_bound for each in fits):
         lines += ["", language.of("The architecture is not known well: it takes at most so much.")]
-    trained = details.context_length
+    trained = model.trained
     if trained and any(each.context > trained for each in fits):
         most = f"A server takes {trained} tokens at most: the model is trained on no more."
         lines += ["", language.of(most)]
@@ -172,10 +251,11 @@ def _rows(fit: Fit) -> Iterator[tuple[str, ...]]:
         )
 
 
-def as_data(model: LocalModel, devices: Sequence[Device], fits: Sequence[Fit]) -> str:
+def as_data(model: Subject, devices: Sequence[Device], fits: Sequence[Fit]) -> str:
     """Return the same as JSON, all sizes in bytes."""
     value = {
         "model": model.label,
+        "is_here": not model.listed,
         "fits": any(each.fits for each in fits),
         "devices": [_device_data(device) for device in devices],
         "plans": [_plan_data(each) for each in fits],

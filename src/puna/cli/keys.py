@@ -91,7 +91,8 @@ def list_keys(session: Session) -> None:
         if key.revoked is None
     ]
     header = ("NAME", "KEY", "SCOPE", "CREATED", "LAST USED", "EXPIRES")
-    session.terminal.line(table(header, rows, session.terminal.screen_language))
+    terminal = session.terminal
+    terminal.line(table(header, rows, terminal.screen_language, width=terminal.table_width))
 
 
 @keys.command(short_help="Let a key open nothing from now on.")

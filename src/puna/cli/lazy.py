@@ -1,6 +1,7 @@
 """Groups whose commands are imported when they are called, with what each does known before."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from importlib import import_module
 
 import click
 
@@ -16,6 +17,16 @@ class LazyGroup(click.Group):
         """Return the names of the commands, in order, and what each does in one line."""
         raise NotImplementedError
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that the arguments name. Raises `UsageError` with near names."""
+        name = args[0]
+        command = self.get_command(ctx, name)
+        if command is None:
+            raise click.UsageError(unknown_command(name, ctx.command_path, self.meanings()), ctx)
+        return name, command, args[1:]
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names in the order of the table."""
         del ctx
@@ -26,6 +37,14 @@ class LazyGroup(click.Group):
         del ctx
         with formatter.section("Commands"):
             formatter.write_dl(list(self.meanings().items()))
+
+
+def unknown_command(name: str, group: str, names: Iterable[str]) -> str:
+    """Say that there is no such command in a group, and which names are near."""
+    near: list[str] = import_module("puna.cli.similar").near_names(name, tuple(names))
+    return f'unknown command "{name}" for "{group}"' + (
+        f"; similar: {', '.join(near)}" if near else ""
+    )
 
 
 def meanings_of(group: click.Group) -> Mapping[str, str]:

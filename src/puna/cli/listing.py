@@ -18,7 +18,9 @@ def list_models(session: Session, prefix: str) -> None:
     found = (find_node(session) or open_store(session)).list_models()
     models = [model for model in found if model.name.lower().startswith(prefix.lower())]
     language = session.terminal.screen_language
-    session.terminal.line(model_table(models, session.world.now(), language))
+    session.terminal.line(
+        model_table(models, session.world.now(), language, width=session.terminal.table_width)
+    )
 
 
 @click.command()
@@ -28,4 +30,6 @@ def ps(session: Session, prefix: str) -> None:
     """List models in memory, those whose names begin with PREFIX."""
     models = [model for model in require_node(session).running() if model.name.startswith(prefix)]
     language = session.terminal.screen_language
-    session.terminal.line(running_table(models, session.world.now(), language))
+    session.terminal.line(
+        running_table(models, session.world.now(), language, width=session.terminal.table_width)
+    )

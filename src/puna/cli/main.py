@@ -17,7 +17,7 @@ import click
 from puna.cli.failures import guard
 from puna.cli.help_page import speaks
 from puna.cli.language import ENGLISH, Language
-from puna.cli.lazy import LazyGroup
+from puna.cli.lazy import LazyGroup, unknown_command
 from puna.cli.session import Session
 from puna.cli.terminal import Terminal
 from puna.errors import PunaError
@@ -131,12 +131,11 @@ class LazyCommands(LazyGroup):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command that the arguments name. Raises `UsageError` with near names."""
-        name = args[0]
-        command = self.get_command(ctx, name)
-        if command is None:
-            raise click.UsageError(unknown_command(name), ctx)
-        return ALIASES.get(name, name), command, args[1:]
+        """Find the command that the arguments name, whichever of its names they have."""
+        if args[0] in ACCOUNT_WORDS:
+            raise click.UsageError(no_account(args[0]), ctx)
+        _, command, rest = super().resolve_command(ctx, args)
+        return ALIASES.get(args[0], args[0]), command, rest
 
 
 def load_command(entry: Entry) -> click.Command:
@@ -161,13 +160,11 @@ def environment_of(names: Sequence[str]) -> str | None:
     return "\n".join(["\b", "Environment:", *lines])
 
 
-def unknown_command(name: str) -> str:
-    """Say that there is no such command, and which names are near."""
-    if name in ACCOUNT_WORDS:
-        return f'no "{name}" here: puna has no accounts, and models run on machines of your own'
-    near: list[str] = import_module("puna.cli.similar").near_names(name, (*COMMANDS, *ALIASES))
-    return f'unknown command "{name}" for "puna"' + (
-        f"; similar: {', '.join(near)}" if near else ""
+def no_account(word: str) -> str:
+    """Say that there is no signing in here, and where one logs in to rent."""
+    return (
+        f'no "{word}" here: models run on machines of your own, without an account; '
+        "to rent, log in with `puna cloud login`"
     )
 
 
@@ -212,7 +209,7 @@ def help_command(ctx: click.Context, command: str | None) -> None:
 def _help_of(root: click.Context, name: str) -> str:
     command = puna.get_command(root, name)
     if command is None:
-        raise click.UsageError(unknown_command(name), root)
+        raise click.UsageError(unknown_command(name, "puna", COMMANDS), root)
     with command.context_class(command, info_name=name, parent=root) as inner:
         return command.get_help(inner)
 

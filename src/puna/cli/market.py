@@ -28,6 +28,7 @@ class MarketCommands(ExtraCommands):
         "tokens": Row("puna.cli.market_operate", "tokens", "List or make tokens for machines"),
         "notices": Row("puna.cli.market_operate", "notices", "List or clear what went wrong"),
         "orphans": Row("puna.cli.market_operate", "orphans", "List containers of nobody"),
+        "unit": Row("puna.cli.market_serve", "unit", "Print a unit for systemd"),
     }
 
 

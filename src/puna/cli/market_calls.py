@@ -8,19 +8,15 @@ from urllib.parse import quote, urlencode
 from pydantic import BaseModel, ValidationError
 
 from puna.cli.session import Session
-from puna.cloud.settings import kept_login
+from puna.cloud.settings import RUNPOD, kept_login
 from puna.errors import Failed, PunaError, Unavailable
-from puna.market.settings import load_market_settings
-from puna.net import Caller
+from puna.market.settings import DEFAULT_PORT, load_market_settings
+from puna.net import Caller, Unreachable
 from puna.settings import Address, read_address
 from puna.wire.operator import PATH, ChangeHost, HostShown
 
 Shape = TypeVar("Shape", bound=BaseModel)
 _TIMEOUT_S = 60
-_NO_KEY = (
-    "log in with the operator's key, which the first start of the market showed: puna cloud login, "
-    "or set PUNA_MARKET_KEY"
-)
 
 
 class MarketRefused(Failed):
@@ -40,8 +36,9 @@ class OperatorCalls:
 
     def __init__(self, session: Session) -> None:
         settings = load_market_settings(session.environ)
-        address = read_address(settings.url)
-        key = settings.key or _kept_key(address, session)
+        address, key = read_address(settings.url), settings.key
+        if not key:
+            address, key = _kept(address, session)
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._has_key = bool(key)
         self._caller = Caller(
@@ -93,11 +90,18 @@ class OperatorCalls:
 
     def _send(self, method: str, path: str, body: BaseModel | None) -> bytes:
         sent = None if body is None else body.model_dump_json().encode()
-        with self._caller.request(method, PATH + path, sent, timeout_s=_TIMEOUT_S) as answer:
-            text = answer.read()
-            if answer.status >= _FAILED:
-                raise self._refusal(answer.status, text)
-            return text
+        try:
+            with self._caller.request(method, PATH + path, sent, timeout_s=_TIMEOUT_S) as answer:
+                text = answer.read()
+        except Unreachable as error:
+            raise MarketAway(
+                error.message,
+                hint="start one with `puna market serve`, or log in to the one that runs: puna "
+                "cloud login ADDRESS",
+            ) from error
+        if answer.status >= _FAILED:
+            raise self._refusal(answer.status, text)
+        return text
 
     def _refusal(self, status: int, text: bytes) -> PunaError:
         try:
@@ -106,17 +110,28 @@ class OperatorCalls:
         except (ValueError, KeyError, TypeError):
             return Failed(f"{self._caller.url} does not answer as a market of puna does")
         if status == _UNAUTHORIZED and not self._has_key:
-            return MarketRefused("the market asks for the operator's key", hint=_NO_KEY)
+            return MarketRefused(
+                "the market asks for the operator's key",
+                hint="log in with the operator's key, which the first start of the market showed: "
+                "puna cloud login, or set PUNA_MARKET_KEY",
+            )
         kind = MarketAway if status in _LATER else MarketRefused
         return kind(message, hint=hint)
 
 
-def _kept_key(address: Address, session: Session) -> str:
-    """Return the key of `puna cloud login`, if that was to this very market."""
+def _kept(address: Address, session: Session) -> tuple[Address, str]:
+    """Return the market that `puna cloud login` was to, and the key there.
+
+    Where the settings name another market, it is that one, and there is no key for it.
+    """
     login = kept_login(session.environ)
-    return login.key if login is not None and login.address == address else ""
+    if login is None or login.address == RUNPOD or address not in (login.address, _BY_ITSELF):
+        return address, ""
+    return login.address, login.key
 
 
+_BY_ITSELF = read_address("", DEFAULT_PORT)
+"""Where a market is that no setting says anything about."""
 _PAGE = 200
 _FAILED = 400
 _UNAUTHORIZED = 401

@@ -360,7 +360,8 @@ def _show(
 
 
 def _table(session: Session, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    session.terminal.line(table(header, rows, session.terminal.screen_language))
+    terminal = session.terminal
+    terminal.line(table(header, rows, terminal.screen_language, width=terminal.table_width))
 
 
 def _print(session: Session, value: BaseModel) -> None:

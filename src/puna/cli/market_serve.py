@@ -7,11 +7,15 @@ import click
 
 from puna.agent.settings import load_agent_settings
 from puna.cli.session import Session, pass_session
+from puna.cli.unit import print_unit
 from puna.market.companion import Companion
 from puna.market.server import serve as serve_market
-from puna.market.settings import load_market_settings
+from puna.market.settings import MARKET_ROWS, load_market_settings
 from puna.settings import read_environment
 from puna.units import Money
+
+# As many connections as a market may have by its settings.
+_MORE = "LimitNOFILE=65536"
 
 
 @click.command()
@@ -53,4 +57,24 @@ def _companion(session: Session, words: Sequence[str]) -> Companion:
         run=("run",),
         identity=load_agent_settings(session.environ).home / "identity.json",
         environ=read_environment(session.environ),
+    )
+
+
+@click.command()
+@click.option("--with-agent", is_flag=True, help="Of a market that lends its machine too.")
+@pass_session
+def unit(session: Session, *, with_agent: bool) -> None:
+    """Print a unit that keeps the market running; for /etc/systemd/system/puna-market.service.
+
+    It runs as you, with the PUNA_MARKET_ variables that are set now but for secret ones, which
+    belong into config.toml. Start the market by hand first: the operator's key is shown once.
+    """
+    load_market_settings(session.environ)  # what cannot be served is said here, not by systemd
+    print_unit(
+        session,
+        *("market", "serve", *(["--with-agent"] if with_agent else [])),
+        description="puna market",
+        after="postgresql.service",
+        rows=[row for row in MARKET_ROWS if row.name != "market_key"],  # commands alone send it
+        more=_MORE,
     )

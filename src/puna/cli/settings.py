@@ -33,4 +33,5 @@ def settings(session: Session, *, as_json: bool) -> None:
         return
     lines = [(row.name, row.value, row.source, ", ".join(row.variables)) for row in rows]
     header = ("SETTING", "VALUE", "SOURCE", "VARIABLES")
-    session.terminal.line(table(header, lines, session.terminal.screen_language))
+    terminal = session.terminal
+    terminal.line(table(header, lines, terminal.screen_language, width=terminal.table_width))

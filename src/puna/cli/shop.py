@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _MOST_LANGUAGES = 3
 _GAP = 4
+_NARROW = 2
 Column = tuple[str, tuple[str, ...]]
 
 
@@ -45,7 +46,8 @@ def offer_table(
 ) -> tuple[str, tuple[str, ...]]:
     """Return the table of listed models, and the names of columns that found no room.
 
-    Columns are given up from the right until the rest fits into `width`; 0 is no limit.
+    On a narrow screen columns stand nearer, and are given up from the right until the rest fits
+    into `width`; 0 is no limit.
     """
     columns_in_order: list[Column] = [
         ("NAME", tuple(row.text("name") for row in rows)),
@@ -98,17 +100,20 @@ def _fitted(
 ) -> tuple[str, tuple[str, ...]]:
     columns_in_order = [(language.of(name), cells) for name, cells in columns_in_order]
     shown = list(columns_in_order)
-    while width and len(shown) > least and _width(shown) > width:
+    while width and len(shown) > least and _width(shown, _NARROW) > width:
         shown.pop()
+    gap = _GAP
+    while width and gap > _NARROW and _width(shown, gap) > width:
+        gap -= 1
     left_out = tuple(name for name, _ in columns_in_order[len(shown) :])
     lines = [tuple(name for name, _ in shown)]
     lines += zip(*(tuple(one_line(cell) for cell in cells) for _, cells in shown), strict=True)
-    return "\n".join(columns(lines, indent="")), left_out
+    return "\n".join(columns(lines, indent="", gap=gap)), left_out
 
 
-def _width(shown: Sequence[Column]) -> int:
+def _width(shown: Sequence[Column], gap: int) -> int:
     widest = (max(cell_width(cell) for cell in (name, *cells)) for name, cells in shown)
-    return sum(widest) + _GAP * (len(shown) - 1)
+    return sum(widest) + gap * (len(shown) - 1)
 
 
 def _size(row: Fields) -> str:

@@ -10,6 +10,7 @@ import sys
 from typing import NamedTuple, Self, TextIO
 
 from puna.cli.language import ENGLISH, Language
+from puna.cli.wrap import Wrap
 from puna.text import one_line, printable
 
 _COLUMNS = 80
@@ -79,10 +80,12 @@ class Terminal(NamedTuple):
     @property
     def width(self) -> int:
         """Columns of the screen, 80 if nobody knows."""
-        try:
-            return os.get_terminal_size(self.out.fileno()).columns or _COLUMNS
-        except (OSError, ValueError):  # no screen, or one that has no size
-            return _COLUMNS
+        return _width_of(self.out)
+
+    @property
+    def table_width(self) -> int:
+        """Columns that a table may take; 0 is no limit, where it is data and not seen."""
+        return self.width if self.out_is_screen else 0
 
     def write(self, text: str) -> None:
         """Write data to stdout at once."""
@@ -103,9 +106,12 @@ class Terminal(NamedTuple):
             self.out.write(GREY if on else PLAIN)
 
     def say(self, text: str) -> None:
-        """Say something to the person: a line on stderr."""
+        """Say something to the person: a line on stderr, broken at blanks on a screen."""
         text = self.language.of(text)
-        self.err.write((printable(text) if self.err_is_screen else text) + "\n")
+        if self.err_is_screen:
+            wrap = Wrap(_width_of(self.err))
+            text = wrap.feed(printable(text)) + wrap.end()
+        self.err.write(text + "\n")
         self.err.flush()
 
     def say_error(self, message: str, hint: str = "") -> None:
@@ -119,6 +125,13 @@ class Terminal(NamedTuple):
         if isinstance(self.keys, io.TextIOWrapper):
             return bytes(self.keys.buffer.read()).decode("utf-8", "replace")
         return self.keys.read()
+
+
+def _width_of(screen: TextIO) -> int:
+    try:
+        return os.get_terminal_size(screen.fileno()).columns or _COLUMNS
+    except (OSError, ValueError):  # no screen, or one that has no size
+        return _COLUMNS
 
 
 def _stream(stream: TextIO | None) -> TextIO:

@@ -8,37 +8,54 @@ from puna.node.replies import ModelEntry, RunningModel
 from puna.text import cell_width, one_line
 from puna.units import relative_time
 
-_GAP = "    "
+_GAP = 4
+_NARROW = 2
 _SHORT_ID = 12
 _FOREVER_DAYS = 20 * 365
 
 
 def table(
-    header: Sequence[str], rows: Iterable[Sequence[str]], language: Language = ENGLISH
+    header: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    language: Language = ENGLISH,
+    *,
+    width: int = 0,
 ) -> str:
-    """Return left-aligned columns with four spaces between them, one line each."""
+    """Return left-aligned columns with four spaces between them, one line each.
+
+    Where that is wider than `width`, and fewer spaces help, there are fewer; 0 is no limit.
+    """
     lines = [
         tuple(map(language.of, header)),
         *(tuple(one_line(cell) for cell in row) for row in rows),
     ]
-    return "\n".join(columns(lines, indent=""))
+    made: list[str] = []
+    for gap in range(_GAP, _NARROW - 1, -1):
+        made = columns(lines, indent="", gap=gap)
+        if not width or max(map(cell_width, made)) <= width:
+            return "\n".join(made)
+    return "\n".join(made)
 
 
-def columns(lines: Sequence[Sequence[str]], *, indent: str) -> list[str]:
+def columns(lines: Sequence[Sequence[str]], *, indent: str, gap: int = _GAP) -> list[str]:
     """Return each line with its cells below those of the line before."""
     count = max((len(line) for line in lines), default=0)
     widths = [max(cell_width(line[i]) for line in lines if i < len(line)) for i in range(count)]
     return [
         indent
-        + _GAP.join(
+        + (" " * gap)
+        .join(
             cell + " " * (width - cell_width(cell))
             for cell, width in zip(line, widths, strict=False)
-        ).rstrip()
+        )
+        .rstrip()
         for line in lines
     ]
 
 
-def model_table(models: Iterable[ModelEntry], now: datetime, language: Language = ENGLISH) -> str:
+def model_table(
+    models: Iterable[ModelEntry], now: datetime, language: Language = ENGLISH, *, width: int = 0
+) -> str:
     """Return the table of `puna list`."""
     rows = [
         (
@@ -49,11 +66,11 @@ def model_table(models: Iterable[ModelEntry], now: datetime, language: Language 
         )
         for model in models
     ]
-    return table(("NAME", "ID", "SIZE", "MODIFIED"), rows, language)
+    return table(("NAME", "ID", "SIZE", "MODIFIED"), rows, language, width=width)
 
 
 def running_table(
-    models: Iterable[RunningModel], now: datetime, language: Language = ENGLISH
+    models: Iterable[RunningModel], now: datetime, language: Language = ENGLISH, *, width: int = 0
 ) -> str:
     """Return the table of `puna ps`."""
     rows = [
@@ -67,7 +84,8 @@ def running_table(
         )
         for model in models
     ]
-    return table(("NAME", "ID", "SIZE", "PROCESSOR", "CONTEXT", "UNTIL"), rows, language)
+    header = ("NAME", "ID", "SIZE", "PROCESSOR", "CONTEXT", "UNTIL")
+    return table(header, rows, language, width=width)
 
 
 def placement(model: RunningModel) -> str:

@@ -187,7 +187,7 @@ class NodeClient:
     def _not_a_node(self) -> NoReturn:
         raise NotANode(
             f"what listens at {self.url} is neither puna nor Ollama",
-            hint="stop it, or choose another address, such as PUNA_HOST=127.0.0.1:11500",
+            hint="stop it, or choose another address, such as PUNA_HOST=127.0.0.1:11435",
         )
 
 

@@ -74,7 +74,7 @@ def port_in_use(address: Address) -> PortInUse:
         who = "Ollama"
         hint = (
             "stop Ollama (`systemctl stop ollama`, or quit its app), or choose another address "
-            "with PUNA_HOST, such as PUNA_HOST=127.0.0.1:11500"
+            "with PUNA_HOST, such as PUNA_HOST=127.0.0.1:11435"
         )
     return PortInUse(f"{address.host}:{address.port} is in use by {who}", hint=hint)
 
