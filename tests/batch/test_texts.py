@@ -4,7 +4,8 @@ import pytest
 
 from puna.batch.records import BadRow, RecordChunk
 from puna.batch.spec import EmbedTask, PromptTask
-from puna.batch.texts import LONGEST_TEXT, BadTemplate, NoSuchColumn, Texts, choose_column, tidy
+from puna.batch.templates import LONGEST_TEXT, BadTemplate, NoSuchColumn
+from puna.batch.texts import Texts, choose_column, tidy
 from tests.batch.stage import a_spec
 
 

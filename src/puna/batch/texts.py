@@ -8,21 +8,17 @@ the program, and a column that does not exist is an error, not an empty place.
 
 import json
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from jinja2 import StrictUndefined, TemplateError, meta
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from puna.batch.records import ArrowChunk, BadRow, Chunk, Record, excerpt
 from puna.batch.spec import LabelTask, Spec
-from puna.errors import Invalid
+from puna.batch.templates import LONGEST_TEXT, NoSuchColumn, RowTemplate
 
-LONGEST_TEXT = 1_000_000
-"""Characters of a row's text; longer ones are bad rows."""
 _USUAL = ("text", "keyword", "prompt", "query", "content", "input")
 """Names of columns that hold the text, in the order in which they are looked for."""
 
@@ -39,31 +35,19 @@ class Told:
     bad: tuple[BadRow, ...]
 
 
-class NoSuchColumn(Invalid):
-    """The task names a column that the input does not have, or names none where it must."""
-
-    code = "no_such_column"
-
-
-class BadTemplate(Invalid):
-    """A template cannot be read."""
-
-    code = "bad_template"
-
-
 class Texts:
     """Turns the rows of one input into texts. Raises `NoSuchColumn`, `BadTemplate`."""
 
     def __init__(self, spec: Spec, columns: Sequence[str]) -> None:
         self._tidies = isinstance(spec.task, LabelTask)
         self.column = "" if spec.template else choose_column(spec.column, columns)
-        self._fill = _filler(spec.template, columns) if spec.template else None
-        self.needed = self._fill.needed if self._fill else (self.column,)
+        self._template = RowTemplate(spec.template, columns) if spec.template else None
+        self.needed = self._template.needed if self._template else (self.column,)
 
     def of(self, chunk: Chunk) -> Iterator[Text]:
         """Yield for each row its text, or why it has none."""
         bad = {each.row: each for each in chunk.bad}
-        make = self._filled if self._fill else self._plain
+        make = self._filled if self._template else self._plain
         for row, found in enumerate(make(chunk), chunk.first):
             if row in bad:
                 yield bad[row]
@@ -76,7 +60,7 @@ class Texts:
 
     def told(self, chunk: Chunk) -> Told:
         """Return the texts of all rows that have one, and the other rows."""
-        if self._fill is None and isinstance(chunk, ArrowChunk):
+        if self._template is None and isinstance(chunk, ArrowChunk):
             column = chunk.batch.column(self.column)
             if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
                 return self._told(chunk, column.cast(pa.large_string()).fill_null(""))
@@ -108,8 +92,19 @@ class Texts:
         return ((_as_text(value), "") for value in chunk.column(self.column))
 
     def _filled(self, chunk: Chunk) -> Iterator[tuple[str, str]]:
-        assert self._fill is not None  # noqa: S101 - the caller has just looked
-        return (self._fill(record) for record in chunk.records())
+        assert self._template is not None  # noqa: S101 - the caller has just looked
+        return (_filled(self._template, record) for record in chunk.records())
+
+
+def _filled(template: RowTemplate, record: Record) -> tuple[str, str]:
+    """Return the filled template, or why there is none.
+
+    A row that is empty where the template looks at it is empty, whatever stands around.
+    """
+    names = tuple(record) if template.needed is None else template.needed
+    if names and not any(_as_text(record.get(name)).strip() for name in names):
+        return "", "it is empty"
+    return template.fill(record)
 
 
 def _moved(text: Text, row: int) -> Text:
@@ -209,47 +204,3 @@ def _as_text(value: object) -> str:
         case None:
             return ""
     return json.dumps(value, ensure_ascii=False)
-
-
-class _Filler:
-    """A template, ready to be filled."""
-
-    def __init__(self, fill: Callable[[Record], str], needed: tuple[str, ...] | None) -> None:
-        self._fill = fill
-        self.needed = needed
-
-    def __call__(self, record: Record) -> tuple[str, str]:
-        """Return the filled template, or why it could not be filled.
-
-        A row that is empty where the template looks at it is empty, whatever stands around.
-        """
-        names = tuple(record) if self.needed is None else self.needed
-        if names and not any(_as_text(record.get(name)).strip() for name in names):
-            return "", "it is empty"
-        try:
-            return self._fill(record), ""
-        except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
-            return "", f"the template cannot be filled: {error}"
-
-
-def _filler(template: str, columns: Sequence[str]) -> _Filler:
-    environment = ImmutableSandboxedEnvironment(
-        undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False
-    )
-    environment.globals.clear()
-    try:
-        named = meta.find_undeclared_variables(environment.parse(template))
-        compiled = environment.from_string(template)
-    except TemplateError as error:
-        raise BadTemplate(f"the template cannot be read: {error}") from error
-    missing = sorted(named - {*columns, "row"})
-    if missing:
-        raise NoSuchColumn(
-            f'the template names "{missing[0]}", and the input has no such column',
-            hint=f"its columns: {', '.join(columns)}; odd names are written row['name']",
-        )
-
-    def fill(record: Record) -> str:
-        return compiled.render({**record, "row": record})
-
-    return _Filler(fill, None if "row" in named else tuple(sorted(named)))
