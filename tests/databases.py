@@ -6,8 +6,10 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+import psutil
 
 FOLDERS = ("/usr/local/bin", "/usr/bin", "/usr/local/pgsql/bin")
 
@@ -29,6 +31,31 @@ class Cluster:
     def stop(self) -> None:
         """Let it go away, with every connection."""
         self.run("pg_ctl", "-D", str(self._folder / "data"), "-m", "fast", "-w", "stop")
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Let all of it stand still: connections are there, and nothing answers."""
+        processes = self._processes()
+        for each in processes:
+            each.suspend()
+        try:
+            yield
+        finally:
+            for each in processes:
+                each.resume()
+
+    def kill(self) -> None:
+        """Kill all of it at once, as a machine without memory does."""
+        processes = self._processes()
+        for each in processes:
+            with suppress(psutil.NoSuchProcess):
+                each.kill()
+        psutil.wait_procs(processes)
+
+    def _processes(self) -> list[psutil.Process]:
+        first = (self._folder / "data" / "postmaster.pid").read_text(encoding="ascii").split()[0]
+        chief = psutil.Process(int(first))
+        return [chief, *chief.children(recursive=True)]
 
     def start(self) -> None:
         """Let it come (back)."""

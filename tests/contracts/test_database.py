@@ -1,7 +1,9 @@
 """One suite, two databases: money is posted once and whole, keys end, tokens are taken once."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -231,6 +233,77 @@ async def test_of_ten_machines_with_one_token_one_joins(database: Database) -> N
 async def test_another_database_is_refused(wrong: str) -> None:
     with pytest.raises(Invalid, match="database"):
         await Database.open(wrong)
+
+
+async def answers(database: Database) -> None:
+    """Open an account whose name nobody has, in a whole transaction."""
+    async with database.transaction() as tx:
+        assert await account_of(tx, "nobody@example.org") is None
+
+
+async def test_one_that_hangs_is_waited_for_for_a_while_and_no_longer(
+    cluster: Cluster | None,
+) -> None:
+    """Its connections stand, so that no error comes: a renter would never learn anything."""
+    if cluster is None:
+        pytest.skip("PostgreSQL is not installed")
+    database = await Database.open(cluster.address(), patience_s=0.3)
+    await answers(database)
+    with cluster.frozen():
+        for _ in range(3):
+            with pytest.raises(DatabaseAway, match="in vain"):
+                await answers(database)
+    await becomes_usable(database)
+    await database.close()
+
+
+async def becomes_usable(database: Database) -> None:
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                return await answers(database)
+            except DatabaseAway:
+                await asyncio.sleep(0.1)
+
+
+async def add_a_key_and_be_cut_off(database: Database, cluster: Cluster) -> None:
+    async with database.transaction() as tx:
+        await add_key(tx, KEY)
+        cluster.kill()
+        await account_of(tx, ANN.email)
+
+
+async def test_one_that_is_killed_keeps_what_it_has_said_yes_to(cluster: Cluster | None) -> None:
+    if cluster is None:
+        pytest.skip("PostgreSQL is not installed")
+    database = await Database.open(cluster.address())
+    async with database.transaction() as tx:
+        await add_account(tx, ANN)
+    with pytest.raises(DatabaseAway):
+        await add_a_key_and_be_cut_off(database, cluster)
+    cluster.start()
+    await becomes_usable(database)
+    async with database.transaction() as tx:
+        assert await account_of(tx, ANN.email) == ANN
+        assert await caller_by(tx, KEY.digest, NOON) is None
+    await database.close()
+
+
+async def test_a_file_that_another_program_has_locked_is_waited_for_likewise(
+    tmp_path: Path,
+) -> None:
+    """Who only looks is answered all the same."""
+    path = tmp_path / "market.db"
+    database = await Database.open(sqlite_address(path), patience_s=0.2)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(DatabaseAway, match="locked"):
+            await answers(database)
+        async with database.reading() as tx:
+            assert await account_of(tx, ANN.email) is None
+        other.execute("ROLLBACK")
+    await answers(database)
+    await database.close()
 
 
 async def test_a_database_that_is_away_says_so(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ from puna.market.domain.hosts import Tenure
 from puna.market.domain.ledger import BookKind
 from puna.market.domain.pods import Action, Status
 from puna.units import Money, Span
-from puna.wire.agent import TermsReport
-from tests.market.stage import Stage
+from puna.wire.agent import Report, TermsReport
+from tests.market.stage import FakeHost, Stage
 
 
 async def test_an_image_that_one_host_cannot_have_is_tried_on_the_next(market: Stage) -> None:
@@ -28,6 +28,34 @@ async def test_an_image_that_one_host_cannot_have_is_tried_on_the_next(market: S
     assert found.failed_hosts == {cheap.id}
     assert f"host {cheap.id} gave up: as the test says" in await market.log(pod)
     assert {each.host for each in await market.bill(ann)} == {dear.id}
+
+
+async def test_who_failed_a_pod_and_still_says_so_stops_no_renting(market: Stage) -> None:
+    """The pod went elsewhere meanwhile: what is left of it is on its way out, and not nobody's."""
+    ann = await market.account("ann@example.org", "5")
+    cheap, _ = await market.host("cheap", price=100_000), await market.host("dear")
+    pod = await market.rent(ann)
+    cheap.does[pod.id] = "failed"
+    await market.tick()
+    await market.take_turns()
+    assert (await market.look(pod)).host != cheap.id
+    await market.deliver(cheap, a_report(market, cheap))
+    assert await market.broken() == []
+    cheap.does.clear()
+    await market.tick(times=2)
+    assert cheap.orders.pods == []
+
+
+def a_report(market: Stage, host: FakeHost) -> Report:
+    """Return what a host says that has not heard anything since."""
+    host.sequence += 1
+    return Report(
+        sequence=host.sequence,
+        now=market.world.now(),
+        machine=host.machine,
+        terms=host.terms,
+        pods=list(host.shown.values()),
+    )
 
 
 async def test_nothing_is_charged_while_an_image_is_pulled(market: Stage) -> None:

@@ -9,10 +9,11 @@ from puna.market.db import notices, orphans
 from puna.market.db.accounts import Caller
 from puna.market.db.notices import Kind, Notice
 from puna.market.db.pods import Pod
+from puna.market.domain.ledger import BookKind
 from puna.market.domain.pods import Action, Status
 from puna.market.domain.rules import Rules
 from puna.market.domain.witness import witness_of
-from puna.units import Money
+from puna.units import Money, Span
 from puna.wire.agent import PodReport, TermsReport
 from tests.market.lots import NOON
 from tests.market.stage import FakeHost, Stage
@@ -99,6 +100,38 @@ async def test_one_that_says_it_runs_on_is_paid_for_the_grace_at_most(market: St
     (note,) = await told(market)
     assert (note.kind, note.subject) == (Kind.UNPAID, host.id)
     assert note.times > 10
+
+
+async def test_a_run_that_is_over_is_not_paid_when_the_next_begins(market: Stage) -> None:
+    """Its host says all along that the first runs on, an hour in which the pod was stopped."""
+    ann = await market.account("ann@example.org", "5")
+    host = await market.host()
+    pod = await market.rent(ann, volume_gb=10)
+    await market.tick(times=2)
+    host.__class__ = Stubborn
+    await market.act(ann, pod, Action.STOP)
+    await market.tick(times=60)
+    stopped = await spent(market, ann)
+    await market.act(ann, pod, Action.START)
+    await market.tick(times=2)
+    assert await spent(market, ann) <= stopped + 2 * (6000 + 46 + 23)
+
+
+async def test_the_end_of_a_run_is_paid_though_the_next_began_at_once(market: Stage) -> None:
+    ann = await market.account("ann@example.org", "5")
+    host = await market.host()
+    pod = await market.rent(ann, volume_gb=10)
+    await market.tick(times=2)
+    before = await market.balance(BookKind.HOST, host.owner)
+    await market.world.advance(Span.of(seconds=30))
+    await market.report(host)
+    await market.act(ann, pod, Action.STOP)
+    await market.act(ann, pod, Action.START)
+    await market.settle()
+    earned = await market.balance(BookKind.HOST, host.owner) - before
+    assert earned >= (3000 + 34) * 9 // 10 - 2
+    await market.tick(times=2)
+    assert await market.status(pod) is Status.RUNNING
 
 
 async def test_one_that_does_not_let_go_of_a_pod_holds_its_renters_money_no_longer(

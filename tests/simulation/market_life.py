@@ -64,9 +64,9 @@ class CrashingDatabase(Database):
                 raise Crash
 
     @asynccontextmanager
-    async def reading(self) -> AsyncIterator[Transaction]:
+    async def reading(self, *, at_leisure: bool = False) -> AsyncIterator[Transaction]:
         self._check_is_there()
-        async with super().reading() as tx:
+        async with super().reading(at_leisure=at_leisure) as tx:
             yield tx
 
     def _check_is_there(self) -> None:

@@ -6,12 +6,11 @@ from datetime import time
 from puna.errors import Denied
 from puna.market.actions.accounts import digest_of
 from puna.market.actions.orders import Dispatch, orders_for
-from puna.market.actions.sightings import InvalidReport, OnHost, note_room, see_pods
+from puna.market.actions.sightings import THERE, InvalidReport, OnHost, note_room, see_pods
 from puna.market.db import accounts, hosts
 from puna.market.db.database import Transaction
 from puna.market.domain.cards import data_center_of
 from puna.market.domain.hosts import Machine, Terms
-from puna.market.domain.pods import Observed
 from puna.market.domain.rules import Rules
 from puna.market.domain.witness import witness_of
 from puna.units import Money, Size
@@ -78,7 +77,7 @@ async def take_report(
         sequence=report.sequence,
         machine=machine_from(report.machine),
         terms=terms_from(report.terms),
-        pods=tuple(sorted(each.pod for each in report.pods if each.observed in _THERE)),
+        pods=tuple(sorted(each.pod for each in report.pods if each.observed in THERE)),
         is_back=now - host.seen > office.rules.away_after,
         uses={each.pod: each.use for each in report.pods if each.use is not None},
     )
@@ -108,10 +107,6 @@ async def orders_of(tx: Transaction, world: World, office: Office, host: str) ->
     """Return everything that should be on a host."""
     machine = await hosts.machine_of(tx, host)
     return await orders_for(tx, world, office.dispatch, machine, await OnHost.read(tx, host))
-
-
-_THERE = frozenset({Observed.CREATED, Observed.RUNNING, Observed.EXITED, Observed.FAILED})
-"""What a report says of a pod that has a container on its host."""
 
 
 def machine_from(report: MachineReport) -> Machine:

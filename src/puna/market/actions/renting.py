@@ -321,6 +321,7 @@ async def return_to_place(tx: Transaction, world: World, pod: Pod) -> None:
     is_free = placement.seat is not None and not placement.seat.displaces
     if not is_free or not await take_turn_at_once(tx, host.id, host.turn):
         raise NoCapacity(placement.refusals or (Refusal(pod.host, Why.TAKEN),))
+    await db.end_run(tx, pod)
 
 
 def hour_of(spec: PodSpec, price: Money) -> Money:

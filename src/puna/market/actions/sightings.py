@@ -26,7 +26,8 @@ _OVERRUN = timedelta(minutes=3)
 _MOST_LINES = 100
 """Lines of a pod's log that one report may bring: a host cannot fill the market's disk."""
 _RUN = Desired.RUN
-_THERE = frozenset({Observed.CREATED, Observed.RUNNING, Observed.EXITED})
+THERE = frozenset({Observed.CREATED, Observed.RUNNING, Observed.EXITED, Observed.FAILED})
+"""What a report says of a pod that has, or may have, a container on its host."""
 
 
 class InvalidReport(Invalid):
@@ -158,7 +159,7 @@ async def _note_orphans(
 ) -> bool:
     """Keep the list of what is on a host and belongs to no pod there; tell whether it changed."""
     own = {pod.id for pod in known.pods}
-    there = {pod for pod, each in report_by_pod.items() if each.observed in _THERE}
+    there = {pod for pod, each in report_by_pod.items() if each.observed in THERE}
     listed = {each.pod for each in known.orphans}
     gone, new = listed - there | listed & own, there - own - listed
     await orphans.remove_orphans(tx, host.id, gone)

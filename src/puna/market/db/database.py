@@ -14,7 +14,7 @@ from typing import Self, cast
 
 import asyncpg
 from filelock import FileLock, Timeout
-from sqlalchemy import Connection, event, func, make_url, select
+from sqlalchemy import Connection, NullPool, event, func, make_url, select
 from sqlalchemy.engine.interfaces import AdaptedConnection, DBAPIConnection
 from sqlalchemy.exc import (
     ArgumentError,
@@ -31,7 +31,10 @@ from puna.errors import Conflict, Invalid, PunaError, Unavailable
 from puna.market.db.migrate import upgrade
 from puna.market.db.workers import Workers
 
-_WAIT_MS = 30_000
+PATIENCE_S = 15
+"""How long the answer to one statement may take, a place in a queue or a new connection. Programs
+wait half a minute for an answer, and then a renter knows nothing, not even whether to ask again.
+"""
 _KEPT = 16
 """Connections that are kept; to make one takes longer than most transactions."""
 _READS = "puna_reads"
@@ -84,16 +87,24 @@ class DatabaseInUse(Conflict):
 class Database:
     """The market's memory."""
 
-    def __init__(self, engine: AsyncEngine, workers: Workers | None = None) -> None:
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        workers: Workers | None = None,
+        patient: AsyncEngine | None = None,
+    ) -> None:
         self._engine = engine
         self._workers = workers
+        self._patient = patient or engine
+        """Waits for each answer as long as it takes."""
         looks: dict[str, object] = {_READS: True}
         if self.is_shared:
             looks["isolation_level"] = "REPEATABLE READ"  # sums that are asked for one by one agree
         self._looking = engine.execution_options(**looks)
+        self._looking_long = self._patient.execution_options(**looks)
 
     @classmethod
-    async def open(cls, address: str) -> Self:
+    async def open(cls, address: str, *, patience_s: float = PATIENCE_S) -> Self:
         """Connect to `sqlite:///PATH` or `postgresql://...` and bring the tables up to date.
 
         Raises `Invalid` for another address, `DatabaseAway` where nothing answers.
@@ -101,10 +112,10 @@ class Database:
         file = _file_of(address)
         if file is not None and not file.parent.is_dir():
             raise DatabaseAway(f"the database does not answer: there is no folder {file.parent}")
-        database = cls(*_engine(address))
+        database = cls(*_engine(address, patience_s))
         try:
             with _said_when_away():
-                async with database._engine.connect() as connection:
+                async with database._patient.connect() as connection:
                     await take_the_floor(connection)
                     await connection.run_sync(upgrade)
                     await connection.commit()
@@ -122,16 +133,23 @@ class Database:
             yield connection
 
     @asynccontextmanager
-    async def reading(self) -> AsyncIterator[Transaction]:
-        """Yield a transaction that only looks: it waits for no writer. Raises `DatabaseAway`."""
-        async with self._begun(self._looking) as connection:
+    async def reading(self, *, at_leisure: bool = False) -> AsyncIterator[Transaction]:
+        """Yield a transaction that only looks: it waits for no writer. Raises `DatabaseAway`.
+
+        `at_leisure` is for sums over all that there ever was, for which nobody waits.
+        """
+        async with self._begun(self._looking_long if at_leisure else self._looking) as connection:
             yield connection
 
     @asynccontextmanager
     async def _begun(self, engine: AsyncEngine) -> AsyncIterator[Transaction]:
         with _said_when_away():
             async with engine.begin() as connection:
-                yield connection
+                try:
+                    yield connection
+                except TimeoutError:  # nor would it answer when it is told to undo all
+                    await connection.invalidate()
+                    raise
 
     @property
     def is_shared(self) -> bool:
@@ -164,6 +182,7 @@ class Database:
     async def close(self) -> None:
         """Drop every connection, and wait for what is still under way in some thread."""
         await self._engine.dispose()
+        await self._patient.dispose()
         if self._workers is not None:
             await self._workers.have_ended()
 
@@ -182,6 +201,8 @@ def _said_when_away() -> Iterator[None]:
     """Turn what a database that is away, or too busy, makes of a statement into `DatabaseAway`."""
     try:
         yield
+    except TimeoutError as error:
+        raise DatabaseAway("the database does not answer: it was waited for in vain") from error
     except (OSError, PoolTimeout, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise DatabaseAway(f"the database does not answer: {_cause(error)}") from error
     except asyncpg.InternalClientError as error:  # a connection that was lost in mid-sentence
@@ -261,7 +282,9 @@ def sqlite_address(path: Path) -> str:
     return f"sqlite:///{path}"
 
 
-def _engine(address: str) -> tuple[AsyncEngine, Workers | None]:
+def _engine(
+    address: str, patience_s: float
+) -> tuple[AsyncEngine, Workers | None, AsyncEngine | None]:
     try:
         url = make_url(address)
     except ArgumentError as error:
@@ -273,21 +296,27 @@ def _engine(address: str) -> tuple[AsyncEngine, Workers | None]:
             hint="use sqlite:///PATH or postgresql://USER@HOST/NAME",
         )
     if driver.startswith("postgresql"):
+        url = url.set(drivername=driver)
         engine = create_async_engine(
-            url.set(drivername=driver), pool_size=_KEPT, hide_parameters=True
+            url,
+            pool_size=_KEPT,
+            pool_timeout=patience_s,
+            hide_parameters=True,
+            connect_args={"timeout": patience_s, "command_timeout": patience_s},
         )
         event.listen(engine.sync_engine, "checkout", _refuse_lost)
-        return engine, None
+        return engine, None, create_async_engine(url, poolclass=NullPool, hide_parameters=True)
     workers = Workers()
     engine = create_async_engine(
         url.set(drivername=driver),
         pool_size=_KEPT,
+        pool_timeout=patience_s,
         hide_parameters=True,  # of an error: what is logged has no renter's variables in it
-        connect_args={"async_creator_fn": workers.connect},
+        connect_args={"async_creator_fn": workers.connect, "timeout": patience_s},
     )
     event.listen(engine.sync_engine, "connect", _prepare)
     event.listen(engine.sync_engine, "begin", _begin)
-    return engine, workers
+    return engine, workers, None
 
 
 def _refuse_lost(connection: DBAPIConnection, record: object, proxy: object) -> None:
@@ -309,7 +338,6 @@ def _prepare(connection: DBAPIConnection, record: object) -> None:
         "journal_mode=WAL",
         "synchronous=FULL",  # money
         "foreign_keys=ON",
-        f"busy_timeout={_WAIT_MS}",
     ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()

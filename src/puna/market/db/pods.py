@@ -402,6 +402,21 @@ async def rearm(tx: Transaction, pod: Pod, now: datetime) -> None:
     await tx.execute(change.values(values))
 
 
+async def end_run(tx: Transaction, pod: Pod) -> None:
+    """Note that the run of a pod that was stopped is over, before the next begins.
+
+    Whatever its host shows of that run from now on is neither believed nor paid.
+    """
+    values: dict[str, object] = {
+        "observed": str(Observed.EXITED),
+        "shown_run": pod.state.run + 1,
+        "active": None,
+    }
+    if pod.state.observed is Observed.RUNNING:
+        values["ended"] = pod.changed
+    await tx.execute(update(pods).where(pods.c.id == pod.id).values(values))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Times:
     """When a pod is stopped and terminated by itself."""

@@ -21,7 +21,7 @@ async def check_promises(
 
     `thoroughly` adds up every posting that there ever was.
     """
-    async with database.reading() as tx:
+    async with database.reading(at_leisure=thoroughly) as tx:
         broken = await checks.ledger_broken(tx, thoroughly=thoroughly)
         broken += await checks.budgets_broken(tx, world.now())
     broken += await _without_owner(database)
