@@ -12,6 +12,7 @@ from puna.agent.deadman import MarketClock
 from puna.agent.engine import Engine
 from puna.agent.hands import Estate, Hands
 from puna.agent.keeper import Keeper
+from puna.agent.lent import Lot
 from puna.agent.notebook import Kept
 from puna.agent.volumes import Volumes
 from puna.units import Span
@@ -43,6 +44,8 @@ class Host:
     """Whether volumes are file systems that the engine mounts."""
     has_registries: bool = True
     """Whether registries may be anywhere; else their names are looked up."""
+    lent: Lot | None = None
+    """What pods may take in all; None for whatever is ordered."""
     ports: range = range(0)
     """Ports that the owner has opened to everybody."""
     orders: Orders = field(default_factory=lambda: Orders(version="0"))
@@ -57,6 +60,7 @@ class Host:
             house=House(host=HOST),
             cards=self.cards,
             ports=self.ports,
+            lent=self.lent,
             has_registries=self.has_registries,
         )
         volumes = Volumes(self.engine, HOST, self.folder, has_images=self.has_images)

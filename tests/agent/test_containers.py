@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -47,7 +48,7 @@ def test_the_renter_gets_what_was_asked_for() -> None:
     body = body_of()
     assert body["Image"] == "registry.example/img:1"
     assert body["Cmd"] == ["python", "-c", "print(1, 2)"]
-    assert body["Env"] == ["A=x=y z", "B=2"]
+    assert body["Env"] == ["A=x=y z", "B=2", "NVIDIA_VISIBLE_DEVICES=void"]
     assert body["ExposedPorts"] == {"8888/tcp": {}, "22/tcp": {}}
     assert host_config()["DeviceRequests"] == [{"Driver": "cdi", "DeviceIDs": ["nvidia.com/gpu=0"]}]
     assert host_config()["Mounts"] == [
@@ -67,6 +68,20 @@ def test_the_machines_owner_is_protected() -> None:
     assert config["Privileged"] is False
     assert config["UsernsMode"].startswith(f"auto:size={USERS},uidmapping=0:{first_user('p1')}:")
     assert config["NetworkMode"] == "puna"
+
+
+def test_an_image_s_check_of_its_health_is_not_run_on_the_owners_time() -> None:
+    assert body_of()["Healthcheck"] == {"Test": ["NONE"]}
+
+
+def test_no_variable_of_a_renters_gives_cards() -> None:
+    asks = replace(DESIGN, env={"NVIDIA_VISIBLE_DEVICES": "all"})
+    assert body_of(asks)["Env"] == ["NVIDIA_VISIBLE_DEVICES=void"]
+
+
+def test_the_filter_of_calls_is_named_where_there_is_one() -> None:
+    config = host_config(house=House(calls=Path("/agent/calls.json")))
+    assert config["SecurityOpt"] == ["no-new-privileges", "seccomp=/agent/calls.json"]
 
 
 def test_everything_has_a_limit() -> None:

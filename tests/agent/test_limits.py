@@ -1,11 +1,13 @@
 """A pod that writes more beside its volume than it rented is ended, soon after it did."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from puna.agent.limits import GLANCE, DiskWatch, excesses
+from puna.agent.limits import GLANCE, SPARE, DiskWatch, excesses, why_excess
+from puna.agent.written import Written
 from puna.units import Size
 from tests.agent.hosts import Host, a_host, an_order
 
@@ -66,6 +68,37 @@ async def test_and_at_once_when_much_of_the_disk_is_gone(host: Host, tmp_path: P
     watch.free = Size(watch.free - MB)
     assert await glanced(host, watch, 1) == 1
     assert await glanced(host, watch, 1) == 0
+
+
+async def test_images_are_not_fetched_where_they_would_take_what_is_left(tmp_path: Path) -> None:
+    async with a_host(tmp_path) as host:
+        watch = Shrinking(host.world, host.engine, host.keeper, tmp_path)
+        watch.free = Size(SPARE - 1)
+        host.there.holds_pulls = asyncio.Event()
+        host.order(an_order())
+        async with asyncio.TaskGroup() as group:
+            await host.keeper.turn(group)
+            assert [each.observed for each in host.keeper.reports()] == ["pulling"]
+            await watch.glance()
+        [shown] = host.keeper.reports()
+        assert (shown.observed, "of this host's disk are free" in shown.reason) == ("absent", True)
+        host.there.holds_pulls.set()
+        await host.turns(40)
+        assert host.there.running("p1")
+
+
+@pytest.mark.parametrize(
+    ("found", "most", "said"),
+    [
+        (Written(101, 5), Written(100, 0), "wrote more than the 100 B"),
+        (Written(50, 11), Written(100, 10), "made more than 10 files"),
+        (Written(100, 10), Written(100, 10), ""),
+        (Written(100, 10**9), Written(100, 0), ""),
+    ],
+)
+def test_bytes_and_files_have_an_end(found: Written, most: Written, said: str) -> None:
+    assert said in why_excess(found, most)
+    assert bool(said) == bool(why_excess(found, most))
 
 
 async def test_where_nothing_runs_nothing_is_counted(host: Host, tmp_path: Path) -> None:

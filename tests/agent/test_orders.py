@@ -73,6 +73,7 @@ def test_a_grace_is_never_longer_than_ten_minutes(grace_s: int, expected: int) -
         ({"processors": 0}, "no processor"),
         ({"cards": -1}, "no memory or no processor"),
         ({"image": "dir:/etc"}, "is not an image"),
+        ({"ports": [f"{port}/tcp" for port in range(1, 102)]}, "101 ports"),
         ({"args": 'sh "'}, "are not words"),
     ],
 )

@@ -11,6 +11,8 @@ from sqlalchemy import Connection, MetaData, inspect
 
 from puna.errors import PunaError
 from puna.market.actions.bidding import bid_again
+from puna.market.actions.editing import PodChange, edit_pod
+from puna.market.actions.extras import ExtrasChange, change_extras
 from puna.market.actions.registries import RegistryWish, create_registry, registries_of
 from puna.market.actions.renting import find_place, take_seat
 from puna.market.actions.secrets import SecretWish, create_secret, secrets_of
@@ -132,6 +134,30 @@ async def test_an_action_asked_for_ten_times_at_once_is_done_once(market: Stage)
     done = await asyncio.gather(*(try_to_restart() for _ in range(10)))
     assert sum(done) == 1
     assert (await market.look(pod)).state.run == 2
+
+
+async def test_of_changes_to_one_pod_at_once_none_is_lost(market: Stage) -> None:
+    ann = await market.account("ann@example.org", "5")
+    await market.host()
+    pod = await market.rent(ann, ports=("80/http",))
+    hour = timedelta(hours=1)
+
+    async def patch(change: PodChange | ExtrasChange) -> None:
+        async with market.database.transaction() as tx:
+            if isinstance(change, PodChange):
+                await edit_pod(tx, market.world, ann, pod.id, change)
+            else:
+                await change_extras(tx, market.world, ann, pod.id, change)
+
+    for round_ in range(1, 6):
+        times = ("stop_after", "terminate_after", "idle_stop")
+        access = "open" if round_ % 2 else "closed"
+        changes: list[PodChange | ExtrasChange] = [PodChange(access={"80": access})]
+        changes += [ExtrasChange(times={name: hour * round_}) for name in times]
+        await asyncio.gather(*map(patch, changes))
+        spec = (await market.look(pod)).spec
+        assert [getattr(spec, name) for name in times] == [hour * round_] * 3
+        assert spec.access == {"80": access}
 
 
 async def test_reports_and_loops_at_once_keep_the_books(market: Stage) -> None:

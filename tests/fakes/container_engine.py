@@ -54,6 +54,8 @@ class ContainerEngine:
         """Whether it is Docker's own, of a newer version, instead of Podman's."""
         self.containers: dict[str, Made] = {}
         self.images: set[str] = set()
+        self.annotations: dict[str, str] = {}
+        """Of the manifests of all images."""
         self.sizes: dict[str, int] = {}
         """Bytes that images take, where it matters."""
         self.registry: set[str] = set()
@@ -133,6 +135,8 @@ class ContainerEngine:
         app.router.add_route("GET", "/version", self._version)
         own = self._told("create", self._create_in_podmans_words)
         app.router.add_route("POST", "/v4.0.0/libpod/containers/create", own)
+        about = self._told("manifest", self._manifest)
+        app.router.add_route("GET", "/v4.0.0/libpod/images/{name:.+}/json", about)
         return app
 
     def _told(self, name: str, call: Call) -> Call:
@@ -179,13 +183,24 @@ class ContainerEngine:
     async def _create_in_podmans_words(self, request: web.Request) -> web.Response:
         body = await request.json()
         host = {
-            "PortBindings": {f"{each['container_port']}/tcp": [] for each in body["portmappings"]},
+            "PortBindings": {
+                f"{each['container_port']}/tcp": [
+                    {"HostIp": each["host_ip"], "HostPort": str(each["host_port"] or "")}
+                ]
+                for each in body["portmappings"]
+            },
             "Mounts": [{"Source": each["Name"]} for each in body["volumes"]],
-            "DeviceRequests": [{"DeviceIDs": [each["path"] for each in body["devices"]]}],
         }
+        if body["devices"]:
+            host["DeviceRequests"] = [{"DeviceIDs": [each["path"] for each in body["devices"]]}]
         env = [f"{name}={text}" for name, text in body["env"].items()]
         made = {"Image": body["image"], "Labels": body["labels"], "Env": env, "HostConfig": host}
         return self._make(body["name"], made)
+
+    async def _manifest(self, request: web.Request) -> web.Response:
+        if request.match_info["name"] not in self.images:
+            return _no(404, "image not known")
+        return web.json_response({"Annotations": self.annotations})
 
     def _make(self, name: str, body: Mapping[str, Any]) -> web.Response:
         if any(each.name == name for each in self.containers.values()):

@@ -1,9 +1,13 @@
 """What a renter tries from inside a container of a real Podman or Docker, and how far he comes."""
 
 import asyncio
+import hashlib
+import io
 import json
 import os
+import platform
 import socket
+import tarfile
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
@@ -13,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from puna.agent import walls
+from puna.agent.calls import write_filter
 from puna.agent.containers import Design, House, Name, Place, create_body, first_user
 from puna.agent.engine import Engine
 from puna.agent.inventory import named_cards
@@ -20,10 +25,11 @@ from puna.agent.notices import archive_of
 from puna.agent.problems import EngineRefused
 from puna.agent.volumes import Volumes, can_make_images
 from puna.agent.walls import Walls, why_no_walls
+from puna.agent.written import Written, programs_of, written_in
 from puna.units import Size
 from tests.docker import FIRST_USER, a_docker
 from tests.networks import Wire, a_wire, why_no_wire
-from tests.podman import IMAGE, Podman, a_podman
+from tests.podman import IMAGE, Podman, a_podman, pack_tiny
 from tests.ports import free_port
 
 pytestmark = pytest.mark.journey
@@ -41,13 +47,20 @@ def there(request: pytest.FixtureRequest) -> Iterator[Podman]:
         yield served
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def house(there: Podman) -> House:
     return house_of(there)
 
 
 def house_of(there: Podman) -> House:
-    return replace(HOUSE, is_podman=there.is_podman)
+    own = asyncio.run(_own_filter(there)) if there.is_podman else None
+    calls = write_filter(own, there.socket.parent) if own else None
+    return replace(HOUSE, is_podman=there.is_podman, calls=calls)
+
+
+async def _own_filter(there: Podman) -> Path | None:
+    async with Engine(there.socket) as engine:
+        return await engine.own_filter()
 
 
 def first_of(there: Podman, pod: str) -> int:
@@ -93,19 +106,19 @@ class Pod:
 
 
 @pytest.fixture(scope="module")
-def made(there: Podman) -> Iterator[str]:
+def made(there: Podman, house: House) -> Iterator[str]:
     """One container with a volume, for all attacks; it is whole after each."""
-    made = asyncio.run(_make(there))
+    made = asyncio.run(_make(there, house))
     yield made
     asyncio.run(_remove(there, made))
     assert list(there.volumes.iterdir()) == []
 
 
-async def _make(there: Podman) -> str:
+async def _make(there: Podman, house: House) -> str:
     async with Engine(there.socket) as engine:
         await engine.make_network(NETWORK)
         await volumes_of(there, engine).make("p1", Size(16 * MB))
-        body = create_body(Name("p1"), DESIGN, house_of(there))
+        body = create_body(Name("p1"), DESIGN, house)
         made = await engine.create(str(Name("p1")), body)
         await engine.start(made)
         return made
@@ -151,6 +164,9 @@ ONLY_THE_OWNERS = (
     "echo 1 > /sys/fs/cgroup/memory/memory.limit_in_bytes",
     "ping -c 1 -W 1 127.0.0.1",
     "ls /run/podman/podman.sock",
+    "busybox unshare -U true",
+    "busybox unshare -n true",
+    "busybox unshare -m true",
     'i=3; while [ $i -lt 5000 ]; do eval "exec $i</dev/null" || exit 7; i=$((i+1)); done',
 )
 
@@ -158,6 +174,74 @@ ONLY_THE_OWNERS = (
 async def test_what_only_the_machines_owner_may(pod: Pod) -> None:
     tries = [f"({each}) > /dev/null 2>&1 && echo {n}" for n, each in enumerate(ONLY_THE_OWNERS)]
     assert await pod.sh("\n".join([*tries, "echo done"])) == (0, "done\n")
+
+
+async def test_a_pod_has_no_addresses_by_which_pods_reach_each_other_unfiltered(pod: Pod) -> None:
+    _, known = await pod.sh("cat /proc/net/if_inet6")
+    assert [line.split()[-1] for line in known.splitlines()] in ([], ["lo"])
+
+
+async def test_an_image_asks_this_machine_for_nothing(
+    engine: Engine, house: House, there: Podman, tmp_path: Path
+) -> None:
+    """Neither for room beside every limit, nor for its own programs to be run every second."""
+    image = an_image(tmp_path, {"Volumes": {"/data": {}}, "Healthcheck": EVERY_MOMENT})
+    there.run("load", "--input", str(image))
+    design = replace(DESIGN, image="localhost/tricks:1", volume_path="")
+    made = await engine.create(str(Name("p6")), create_body(Name("p6"), design, house))
+    try:
+        await engine.start(made)
+        await Pod(engine, made).sh("mkdir -p /data; head -c 3000000 /dev/zero > /data/fill")
+        [shown] = [each for each in await engine.containers() if each.container.pod == "p6"]
+        if shown.folders:
+            assert written_in(shown.folders, (), most=Written()).size >= 3 * MB
+        assert (await Pod(engine, made).sh("cat /checked"))[0] != 0
+    finally:
+        await engine.remove(made)
+    assert not there.run("volume", "ls", "--quiet", "--filter", "dangling=true").strip()
+
+
+EVERY_MOMENT = {"Test": ["CMD-SHELL", "echo >> /checked"], "Interval": 1_000_000}
+
+
+def an_image(folder: Path, config: dict[str, object]) -> Path:
+    """Write an archive of `localhost/tricks:1`, with a configuration as somebody likes it."""
+    layer = pack_tiny(folder / "layer.tar").read_bytes()
+    digest = f"sha256:{hashlib.sha256(layer).hexdigest()}"
+    about = {"architecture": platform_name(), "os": "linux", "config": config}
+    about["rootfs"] = {"type": "layers", "diff_ids": [digest]}
+    named = {"Config": "config.json", "RepoTags": ["localhost/tricks:1"], "Layers": ["layer.tar"]}
+    with tarfile.open(folder / "image.tar", "w") as archive:
+        archive.add(folder / "layer.tar", "layer.tar")
+        for name, each in (("config.json", about), ("manifest.json", [named])):
+            words = json.dumps(each).encode()
+            entry = tarfile.TarInfo(name)
+            entry.size = len(words)
+            archive.addfile(entry, io.BytesIO(words))
+    return folder / "image.tar"
+
+
+def platform_name() -> str:
+    return {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+
+
+HIDDEN = "exec 3> /gone; rm /gone; head -c 3000000 /dev/zero >&3; echo written; sleep 30"
+
+
+async def test_a_file_that_was_removed_is_counted_while_it_is_written(
+    pod: Pod, engine: Engine
+) -> None:
+    [shown] = [each for each in await engine.containers() if each.container.id == pod.container]
+    if not shown.folders:
+        pytest.skip("this engine does not tell where containers write")
+    began = await engine.exec(pod.container, ["sh", "-c", HIDDEN])
+    assert (await began.read()) == (False, b"written\n")
+    most = Written()
+    seen = written_in(shown.folders, (), most=most)
+    found = written_in(shown.folders, programs_of(pod.container), most=most)
+    assert found.size >= seen.size + 3 * MB
+    await began.close()
+    await pod.sh("kill $(busybox pgrep sleep | busybox tail -n +2) 2> /dev/null")
 
 
 async def test_a_fork_bomb_ends_in_its_own_pod(bombed: Pod) -> None:
@@ -324,14 +408,14 @@ def fake_card() -> Iterator[str]:
 
 
 async def test_a_card_is_given_by_its_name(
-    engine: Engine, made: str, fake_card: str, there: Podman
+    engine: Engine, made: str, fake_card: str, there: Podman, house: House
 ) -> None:
     nature = await engine.nature()
     if not there.is_podman and not nature.card_folders:
         pytest.skip(f"Docker {nature.version} gives containers no cards")
     assert fake_card in named_cards([Path("/etc/cdi")])
     design = replace(DESIGN, cards=1, volume_path="", args="sh -c 'echo $FAKE_CARD; sleep 60'")
-    body = create_body(Name("p4"), design, house_of(there), Place(devices=(fake_card,)))
+    body = create_body(Name("p4"), design, house, Place(devices=(fake_card,)))
     container = await engine.create(str(Name("p4")), body)
     try:
         await engine.start(container)

@@ -139,6 +139,12 @@ def test_whether_another_request_may_follow(first: str, connection: str, keeps: 
     assert parse_request(head(*lines, first=first)).keeps_open is keeps
 
 
+@pytest.mark.parametrize("line", ["Content-Length: 4", "Transfer-Encoding: chunked"])
+def test_what_has_a_body_never_becomes_a_websocket(line: str) -> None:
+    asks = ("Connection: Upgrade", "Upgrade: websocket", line)
+    assert not parse_request(head(*asks)).is_websocket
+
+
 @pytest.mark.parametrize(
     ("lines", "is_websocket"),
     [

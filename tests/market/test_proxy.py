@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import json
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -104,6 +105,19 @@ async def test_a_body_in_chunks_goes_up(front: Front) -> None:
     reply = await front.ask("/", key=front.key, method="POST", data=parts())
     assert len(reply.json["body"]) == 3 + 300_000 + 5
     assert reply.json["headers"]["transfer-encoding"] == "chunked"
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_a_body_behind_an_upgrade_is_no_second_request(front: Front, method: str) -> None:
+    """The next who asks the pod would be given the answer to it."""
+    second = f"GET /smuggled HTTP/1.1\r\nHost: {front.name(OPEN)}\r\n\r\n"
+    received = await front.raw(
+        f"{method} / HTTP/1.1\r\nHost: {front.name(OPEN)}\r\nConnection: Upgrade, close\r\n"
+        f"Upgrade: websocket\r\nContent-Length: {len(second)}\r\n\r\n{second}".encode()
+    )
+    told = json.loads(received.partition(b"\r\n\r\n")[2])
+    assert (told["body"], "upgrade" in told["headers"]) == (second, False)
+    assert front.web.asked == ["/"]
 
 
 async def test_a_client_that_asks_first_is_told_to_go_on(front: Front) -> None:

@@ -5,7 +5,7 @@ import pytest
 from puna.market.gateway.heads import NOTHING, Answer, Request, first_line
 from puna.market.gateway.places import Form, Place
 from puna.market.gateway.proxy import error_answer
-from puna.market.gateway.replies import SANDBOX, for_the_client, forwarded
+from puna.market.gateway.replies import SANDBOX, for_the_client, forwarded, scheme_of
 from puna.market.gateway.tunnels import HostAway, NothingThere
 
 BY_HOST = Place(form=Form.HOST, pod="p", port=80)
@@ -151,3 +151,21 @@ def test_an_error_after_which_the_connection_ends_says_so() -> None:
 @pytest.mark.parametrize(("status", "line"), [(200, "HTTP/1.1 200 OK"), (299, "HTTP/1.1 299 ")])
 def test_a_first_line_has_the_phrase_that_is_known(status: int, line: str) -> None:
     assert first_line(status) == line
+
+
+@pytest.mark.parametrize(
+    ("peer", "told", "scheme"),
+    [
+        ("127.0.0.1", "https", "https"),
+        ("::1", "http, HTTPS ", "https"),
+        ("127.0.0.1", "javascript", "http"),
+        ("203.0.113.9", "https", "http"),
+    ],
+    ids=["a proxy here", "two proxies", "no scheme", "a stranger"],
+)
+def test_a_scheme_is_what_a_proxy_on_this_machine_says(peer: str, told: str, scheme: str) -> None:
+    assert scheme_of(request(("x-forwarded-proto", told)), peer, "http") == scheme
+
+
+def test_where_the_market_is_reached_by_https_alone_nothing_need_be_said() -> None:
+    assert scheme_of(request(), "203.0.113.9", "https") == "https"

@@ -68,6 +68,17 @@ async def test_a_browser_is_given_a_cookie_and_a_clean_address(front: Front) -> 
     assert (await by_cookie(front, link["token"])).status == 200
 
 
+@pytest.mark.parametrize(
+    ("told", "is_secure"), [("https", True), ("http, https", True), ("http", False), ("x", False)]
+)
+async def test_what_came_over_https_is_never_sent_over_anything_else(
+    front: Front, told: str, is_secure: bool
+) -> None:
+    link = await share(front)
+    reply = await front.ask(f"/?puna_share={link['token']}", headers={"X-Forwarded-Proto": told})
+    assert reply.headers["Set-Cookie"].endswith("; Secure") is is_secure
+
+
 async def test_an_address_that_would_lead_elsewhere_is_a_path(front: Front) -> None:
     link = await share(front)
     reply = await front.ask(f"//evil.com/?puna_share={link['token']}")

@@ -11,6 +11,7 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from puna.errors import Invalid
@@ -22,10 +23,14 @@ POD, HOST, RUN = f"{LABEL}pod", f"{LABEL}host", f"{LABEL}run"
 DESIGN, CRASHES, CARDS = f"{LABEL}design", f"{LABEL}crashes", f"{LABEL}cards"
 USERS = 65_536
 USUAL_RUNTIME = "runc"
+SECCOMP = "seccomp="
 _FIRST_USERS, _RANGES = 1_000_000_000, 30_000
 _TOLD = ("RUNPOD_", "PUNA_MARKET_")
 """How the names of variables begin by which the market tells a pod where it is."""
 _TCP_PORT = "RUNPOD_TCP_PORT_"
+_CLOSED = {"NVIDIA_VISIBLE_DEVICES": "void"}
+"""Cards come by CDI alone. A hook of NVIDIA's older tools, where an engine has it, would give all
+of them to whoever sets this variable, and most images do."""
 _MOST_PROCESSES = 4096
 _MOST_FILES = 1024 * 1024
 _PERIOD_US = 100_000
@@ -105,12 +110,19 @@ class House:
     network: str = "puna"
     open_files: int = _MOST_FILES
     processes: int = _MOST_PROCESSES
+    calls: Path | None = None
+    """The filter of system calls; None leaves the engine's own."""
     is_podman: bool = True
     """Podman gives each pod users of its own, and has a log of its own; Docker has neither."""
     runtimes: tuple[str, ...] = ("runc",)
     """What renters may choose from; the owner can leave the usual one out."""
     limits_disk: bool = False
     """Whether the engine can bound what a container writes beside its volume."""
+
+    @property
+    def guards(self) -> Sequence[str]:
+        """What is said of the kernel's guards beside what always holds."""
+        return () if self.calls is None else (f"{SECCOMP}{self.calls}",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,7 +176,7 @@ def create_body(
     place = place or Place()
     if (design.runtime or USUAL_RUNTIME) not in house.runtimes:
         raise UnusablePod(f"this host runs pods in {' or '.join(house.runtimes)} alone")
-    env = {**place.told, **design.env}
+    env = {**place.told, **design.env, **_CLOSED}
     return {
         "Image": check_image(design.image),
         "Cmd": list(words_of(design.args)) or None,
@@ -178,6 +190,8 @@ def create_body(
             DESIGN: design.digest,
             CARDS: ",".join(place.devices),
         },
+        # An image's own would be run on this machine's time, as often as it likes.
+        "Healthcheck": {"Test": ["NONE"]},
         "ExposedPorts": {f"{port}/tcp": {} for port in design.ports},
         "HostConfig": _host_config(name.pod, design, house, place),
     }
@@ -232,7 +246,7 @@ def _host_config(pod: str, design: Design, house: House, place: Place) -> Mappin
     config: dict[str, object] = {
         "CapDrop": ["ALL"],
         "CapAdd": list(_KEPT),
-        "SecurityOpt": ["no-new-privileges"],
+        "SecurityOpt": ["no-new-privileges", *house.guards],
         "Privileged": False,
         "PidsLimit": house.processes,
         "CpuPeriod": _PERIOD_US,
@@ -251,6 +265,7 @@ def _host_config(pod: str, design: Design, house: House, place: Place) -> Mappin
     if house.is_podman:
         users = f"0:{first_user(pod)}:{USERS}"
         config["UsernsMode"] = f"auto:size={USERS},uidmapping={users},gidmapping={users}"
+        config["Sysctls"] = {"net.ipv6.conf.default.disable_ipv6": "1"}
     if house.limits_disk and place.disk:
         config["StorageOpt"] = {"size": str(int(place.disk))}
     if design.volume_path:

@@ -19,7 +19,7 @@ import aiohttp
 
 from puna.agent.containers import POD, check_image, name_and_tag, with_registry
 from puna.agent.execs import Exec, TerminalSize, start_exec
-from puna.agent.libpod import libpod_body, with_cards
+from puna.agent.libpod import check_annotations, libpod_body
 from puna.agent.moby import APART, after, words_in
 from puna.agent.problems import AlreadyThere, EngineGone, EngineRefused, NotOnEngine
 from puna.agent.shown import (
@@ -148,9 +148,15 @@ class Engine:
             await self._docker.images.delete(image)
 
     async def create(self, name: str, body: Mapping[str, Any]) -> str:
-        """Make a container and return its id. Raises `AlreadyThere` if the name is taken."""
-        if with_cards(body) and (await self.nature()).is_podman:
+        """Make a container and return its id.
+
+        Raises `AlreadyThere` if the name is taken, `UnusablePod` for an image that asks too much.
+        """
+        with _translated():
+            await self._api()
+        if self._is_podman:
             sent = libpod_body(name, body["Labels"][POD], body)
+            check_annotations(await self._annotations(body["Image"]))
             with _translated():
                 call = self._session.post(f"{_LIBPOD}/containers/create", json=sent)
                 async with call as answer:
@@ -160,6 +166,22 @@ class Engine:
         with _translated():
             made = await self._docker.containers.create(json.loads(json.dumps(body)), name=name)
         return made.id
+
+    async def _annotations(self, image: str) -> Mapping[str, str]:
+        """Return what an image's manifest says for others; nothing for one that is not here."""
+        with _translated():
+            async with self._session.get(f"{_LIBPOD}/images/{image}/json") as answer:
+                about = await answer.json(content_type=None) if answer.ok else {}
+        return about.get("Annotations") or {}
+
+    async def own_filter(self) -> Path | None:
+        """Return where Podman keeps its filter of system calls; None of another engine."""
+        with _translated():
+            async with self._session.get(f"{_LIBPOD}/info") as answer:
+                about = await answer.json(content_type=None) if answer.ok else {}
+        security = (about.get("host") or {}).get("security") or {}
+        path = str(security.get("seccompProfilePath") or "")
+        return Path(path) if path.startswith("/") else None
 
     async def start(self, container: str) -> None:
         """Let a container begin."""

@@ -19,6 +19,7 @@ from puna.agent.containers import House, Name, Place, create_body
 from puna.agent.converge import Create, Remove, RemoveVolume, Start, Step, Stop
 from puna.agent.deadman import MarketClock
 from puna.agent.engine import Engine
+from puna.agent.lent import Lot
 from puna.agent.notices import give_notice
 from puna.agent.orders import Told
 from puna.agent.problems import AlreadyThere, EngineGone, EngineRefused, NoRoom
@@ -43,6 +44,8 @@ class Estate:
     """CDI names of the cards that are offered."""
     ports: range = range(0)
     """Ports of this machine that may lead to pods from everywhere."""
+    lent: Lot | None = None
+    """What pods may take in all; None where nobody said."""
     has_registries: bool = False
     """Whether images may come from registries on its owner's networks."""
 
@@ -66,6 +69,11 @@ class Hands:
     def host(self) -> str:
         """The market's name for this host."""
         return self._estate.house.host
+
+    @property
+    def lent(self) -> Lot | None:
+        """What pods may take of this machine in all."""
+        return self._estate.lent
 
     async def pull(self, image: str, login: Login | None) -> AsyncIterator[str]:
         """Fetch an image, and yield a line every few seconds of how far it is.

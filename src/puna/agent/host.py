@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 from puna.agent import walls
 from puna.agent.activity import LOOK, Activity
 from puna.agent.agent import Agent, Surroundings
+from puna.agent.calls import NoCalls, write_filter
 from puna.agent.containers import House
 from puna.agent.deadman import MarketClock, this_boot
 from puna.agent.engine import SOCKETS, Engine
@@ -33,6 +34,7 @@ from puna.agent.inventory import (
     stock_of,
 )
 from puna.agent.keeper import Keeper
+from puna.agent.lent import Lot
 from puna.agent.limits import GLANCE, DiskWatch
 from puna.agent.link import MarketLink
 from puna.agent.notebook import Identity, Notebook, Offer
@@ -176,7 +178,8 @@ class Host:
         await self._engine.make_network(self._settings.network)
         if not means.why_no_walls:
             await self._put_up_walls()
-        keeper, clock = self._keeper(identity, nature, means)
+        calls = await self._filter() if nature.is_podman else None
+        keeper, clock = self._keeper(identity, nature, means, calls)
         keeper.last_words = self._keep_log
         activity = Activity(self._world, self._engine, keeper)
         reach = PodReach(self._world, self._engine, keeper, activity.note)
@@ -188,9 +191,8 @@ class Host:
         ]
         images = ImageWatch(self._world, self._engine, keeper, self._settings.images)
         duties.append(self._every(SWEEP, images.look))
-        if not means.limits_disk:
-            disk = DiskWatch(self._world, self._engine, keeper, nature.folder)
-            duties.append(self._every(GLANCE, disk.glance))
+        disk = DiskWatch(self._world, self._engine, keeper, nature.folder)
+        duties.append(self._every(GLANCE, disk.glance))
         if not means.why_no_walls:
             duties.append(self._every(_LOOK, self._see_to_walls))
         around = Surroundings(
@@ -204,8 +206,19 @@ class Host:
             group.create_task(agent.run())
             group.create_task(self._tell_status(agent, keeper, identity, images))
 
+    async def _filter(self) -> Path | None:
+        """Write which system calls pods may make; where that fails, the engine's own stays."""
+        own = await self._engine.own_filter()
+        if own is None:
+            return None
+        try:
+            return await asyncio.to_thread(write_filter, own, self._notebook.folder)
+        except NoCalls as error:
+            _LOG.warning("%s", error.message)
+            return None
+
     def _keeper(
-        self, identity: Identity, nature: Nature, means: Means
+        self, identity: Identity, nature: Nature, means: Means, calls: Path | None
     ) -> tuple[Keeper, MarketClock]:
         kept = self._notebook.kept()
         clock = MarketClock(self._world, kept.clock, boot=this_boot())
@@ -214,6 +227,7 @@ class Host:
             network=self._settings.network,
             open_files=_within(resource.RLIMIT_NOFILE, _MOST_FILES),
             processes=_within(resource.RLIMIT_NPROC, _MOST_PROCESSES),
+            calls=calls,
             is_podman=nature.is_podman,
             runtimes=lent_runtimes(self._offer, self._has_runtimes),
             limits_disk=means.limits_disk,
@@ -224,6 +238,7 @@ class Host:
             house=house,
             cards=self._offer.cards,
             ports=ports,
+            lent=Lot.of(self._offer.machine),
             has_registries=self._settings.local_registries,
         )
         root = None if nature.is_podman else nature.first_user

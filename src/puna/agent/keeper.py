@@ -33,6 +33,7 @@ from puna.agent.converge import (
 from puna.agent.deadman import MarketClock
 from puna.agent.engine import Engine
 from puna.agent.hands import Hands
+from puna.agent.lent import why_too_much
 from puna.agent.notebook import Kept, keep, recall
 from puna.agent.orders import Told, told_by_pod
 from puna.agent.problems import EngineGone, NotOnEngine
@@ -295,9 +296,15 @@ class Keeper:
             self._memory.pulls[key] = Pulled(
                 is_running=True, failures=self._memory.pulls.get(key, Pulled()).failures
             )
-        self._doing[key] = group.create_task(self._do(key, step))
+        task = self._doing[key] = group.create_task(self._do(step))
+        task.add_done_callback(lambda _: self._note_done(key))
 
-    async def _do(self, key: str, step: Step) -> None:
+    def _note_done(self, key: str) -> None:
+        """Let another step be begun; this one may have been ended before it began."""
+        del self._doing[key]
+        self.nudged.set()
+
+    async def _do(self, step: Step) -> None:
         try:
             await self._act(step)
         except EngineGone as error:
@@ -307,19 +314,17 @@ class Keeper:
             self._failed(step, error)
         else:
             self._memory.tries.pop(step.pod, None)
-        finally:
-            del self._doing[key]
-            self.nudged.set()
 
     async def _act(self, step: Step) -> None:
         told = (self._memory.told or {}).get(step.pod)
         if isinstance(step, Pull) and told is not None:
             await self._pull(step, told)
         elif isinstance(step, Create) and told is not None:
-            if told.flaw:
-                self._give_up(step.pod, step.run, told.flaw)
+            shown, every = self._memory.shown, self._memory.told or {}
+            there = {each.container.pod for each in shown}
+            if flaw := told.flaw or why_too_much(every, step.pod, there, self._hands.lent):
+                self._give_up(step.pod, step.run, flaw)
                 return
-            shown = self._memory.shown
             taken = {card for each in shown for card in each.devices}
             opened = {port for each in shown for port in each.ports.values()}
             self.say(step.pod, await self._hands.create(step, told, taken, opened))
@@ -356,6 +361,13 @@ class Keeper:
         memory.pulls.pop(key, None)
         memory.pulled.add(key)
 
+    def end_pulls(self, reason: str) -> None:
+        """Let no image be fetched any further; it is tried again later."""
+        for image, pull in tuple(self._memory.pulls.items()):
+            if pull.is_running and (task := self._doing.get(image)) is not None:
+                task.cancel()
+                self._note_failed_pull(image, reason)
+
     def _failed(self, step: Step, error: PunaError) -> None:
         """Note a failure; the third in a row gives the pod up."""
         if isinstance(step, Pull):
@@ -381,11 +393,14 @@ class Keeper:
         if not counts:
             self._memory.pulls[step.image] = Pulled(failures=before.failures)
             return
-        self._memory.pulls[step.image] = Pulled(
-            failures=before.failures + 1, failed=self._clock.now(), reason=reason
+        self._note_failed_pull(step.image, reason)
+
+    def _note_failed_pull(self, image: str, reason: str) -> None:
+        failures = self._memory.pulls.get(image, Pulled()).failures + 1
+        self._memory.pulls[image] = Pulled(
+            failures=failures, failed=self._clock.now(), reason=reason
         )
-        image = step.image.partition(" ")[0]
-        self._say_of_image(step.image, f"pulling {image} failed: {reason}")
+        self._say_of_image(image, f"pulling {image.partition(' ')[0]} failed: {reason}")
 
     def _waits(self, step: Step) -> bool:
         """Return whether a step that failed is not to be tried again yet, or not at all."""

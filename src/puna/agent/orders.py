@@ -15,6 +15,7 @@ _LONGEST_GRACE = timedelta(minutes=10)
 _LONGEST_S = 100 * 365 * 86_400
 _NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")
 _LONGEST_NAME = 64
+_MOST_PORTS = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +108,8 @@ def flaw_of(pod: PodOrder) -> str:
     """Return why no container can be made of a pod; empty if one can."""
     if pod.memory <= 0 or pod.processors < 1 or pod.cards < 0:
         return "it asks for no memory or no processor"
+    if len(pod.ports) > _MOST_PORTS:
+        return f"it asks for {len(pod.ports)} ports, each a door of this machine"
     try:
         check_image(pod.image)
         words_of(pod.args)

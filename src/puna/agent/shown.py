@@ -18,6 +18,7 @@ _MOMENT = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d)
 _MAPPED = re.compile(r"(\d{1,10})\.\d{1,10}")
 """What Docker calls its folder where it maps users: their first number, and their groups'."""
 _FIRST_YEAR = 1970
+_NAMELESS = re.compile(r"[0-9a-f]{64}")
 _PHASES = {
     "created": Phase.CREATED,
     "configured": Phase.CREATED,
@@ -49,6 +50,8 @@ class Shown:
     """The cards that it has, by their CDI names."""
     pid: int = 0
     """Its first process, as this machine counts them; 0 while it does not run."""
+    folders: tuple[Path, ...] = ()
+    """Where on this machine is what it writes beside its volume; none where that is not told."""
 
     @property
     def is_running(self) -> bool:
@@ -234,7 +237,24 @@ def shown_of(about: Mapping[str, Any]) -> Shown | None:
         host=labels.get(HOST, ""),
         devices=tuple(filter(None, labels.get(CARDS, "").split(","))),
         pid=int(state.get("Pid") or 0),
+        folders=_folders(about),
     )
+
+
+def _folders(about: Mapping[str, Any]) -> tuple[Path, ...]:
+    """Return the layer that a container writes to, and volumes that its image has asked for."""
+    layers = (about.get("GraphDriver") or {}).get("Data") or {}
+    upper = str(layers.get("UpperDir") or "")
+    if not upper:
+        return ()
+    mounts = (each for each in about.get("Mounts") or () if each.get("Type") == "volume")
+    nameless = (str(each["Source"]) for each in mounts if is_nameless(str(each.get("Name"))))
+    return (Path(upper), *map(Path, nameless))
+
+
+def is_nameless(volume: str) -> bool:
+    """Tell whether a volume is one that an engine has made for an image, and not a pod's."""
+    return _NAMELESS.fullmatch(volume) is not None
 
 
 def _ports(network: Mapping[str, Any]) -> Mapping[int, int]:

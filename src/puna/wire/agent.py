@@ -2,12 +2,16 @@
 
 An agent joins once with a token and gets a key of its own. After that it reports what it sees, and
 is told what should be: always everything, so that a lost or doubled message changes nothing.
-Times are RFC 3339 in UTC, sizes bytes, money micro-dollars.
+Times are RFC 3339 with their offset from UTC, sizes bytes, money micro-dollars.
 """
 
-from datetime import datetime
+from collections.abc import Callable
+from ipaddress import ip_address
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+
+from puna.text import one_line
 
 PATH = "/agent/v1"
 """`POST PATH/join` and `POST PATH/report`."""
@@ -19,33 +23,55 @@ class Message(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
+_MOST_BYTES = 2**60
+_MOST_MBPS = 10**9
+_MOST_MONEY = 10**15
+"""A thousand million dollars."""
+_MOST_PORTS = 200
+
+
+def _one_line(limit: int) -> Callable[[str], str]:
+    """Return what makes a host's words fit for the terminals of others."""
+    return lambda text: one_line(text, limit)
+
+
+def _address(text: str) -> str:
+    """Return an address if it is one, or nothing."""
+    return str(ip_address(text)) if text else ""
+
+
+Word = Annotated[str, Field(max_length=64), AfterValidator(_one_line(64))]
+Moment = Annotated[str, Field(max_length=32)]
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
 class MachineReport(Message):
     """What the machine has. Network in megabits a second, the disk in megabytes."""
 
-    card: str = ""
+    card: Word = ""
     cards: int = Field(default=0, ge=0, le=64)
-    card_memory: int = Field(default=0, ge=0)
-    processors: int = Field(ge=1)
-    memory: int = Field(ge=0)
-    disk: int = Field(ge=0)
-    country: str = Field(default="", max_length=2)
-    down_mbps: int = Field(default=0, ge=0)
-    up_mbps: int = Field(default=0, ge=0)
-    disk_mbps: int = Field(default=0, ge=0)
-    cuda: str = ""
-    public_ip: str = Field(default="", max_length=64)
-    data_center: str = Field(default="", max_length=64)
+    card_memory: int = Field(default=0, ge=0, le=_MOST_BYTES)
+    processors: int = Field(ge=1, le=10**6)
+    memory: int = Field(ge=0, le=_MOST_BYTES)
+    disk: int = Field(ge=0, le=_MOST_BYTES)
+    country: Annotated[Word, Field(max_length=2)] = ""
+    down_mbps: int = Field(default=0, ge=0, le=_MOST_MBPS)
+    up_mbps: int = Field(default=0, ge=0, le=_MOST_MBPS)
+    disk_mbps: int = Field(default=0, ge=0, le=_MOST_MBPS)
+    cuda: Word = ""
+    public_ip: Annotated[str, AfterValidator(_address)] = ""
+    data_center: Word = ""
     """The name of the place that it stands in, such as `EU-PL-1`; a renter may ask for it."""
-    runtimes: list[str] = Field(default=["runc"])
+    runtimes: list[Word] = Field(default=["runc"], max_length=16)
 
 
 class TermsReport(Message):
     """What the owner asks for one card (or, without cards, one processor) and hour."""
 
-    price: int = Field(ge=0)
-    least_bid: int | None = Field(default=None, ge=0)
-    opens: str = ""
-    closes: str = ""
+    price: int = Field(ge=0, le=_MOST_MONEY)
+    least_bid: int | None = Field(default=None, ge=0, le=_MOST_MONEY)
+    opens: Moment = ""
+    closes: Moment = ""
     """`HH:MM` in UTC; empty for always."""
     is_paused: bool = False
 
@@ -54,7 +80,7 @@ class Join(Message):
     """`POST /agent/v1/join`."""
 
     token: str
-    name: str = Field(min_length=1, max_length=64)
+    name: Annotated[Word, Field(min_length=1)]
     machine: MachineReport
     terms: TermsReport
 
@@ -70,8 +96,8 @@ class Joined(Message):
 class PortReport(Message):
     """A port of a container, and where on the host it is open."""
 
-    inside: int
-    outside: int
+    inside: Port
+    outside: Port
 
 
 class CardUse(Message):
@@ -94,21 +120,21 @@ class PodReport(Message):
     """What the host shows of one pod."""
 
     pod: str = Field(max_length=64)
-    run: int
+    run: int = Field(ge=0, le=10**7)
     observed: str
     """`absent`, `pulling`, `created`, `running`, `exited` or `failed`."""
-    reason: str = Field(default="", max_length=2000)
+    reason: Annotated[str, Field(max_length=2000), AfterValidator(_one_line(2000))] = ""
     exit_code: int | None = None
-    started: datetime | None = None
+    started: AwareDatetime | None = None
     """When its container began; the market charges from then."""
-    ended: datetime | None = None
-    active: datetime | None = None
+    ended: AwareDatetime | None = None
+    active: AwareDatetime | None = None
     """When something last happened in it: processor, card, network or a terminal."""
     is_idle: bool = False
     """It was stopped here because it was used by nobody for as long as its order allows."""
     use: UseReport | None = None
     """What it used lately; None where that is not measured."""
-    ports: list[PortReport] = []
+    ports: list[PortReport] = Field(default=[], max_length=_MOST_PORTS)
     log: list[str] = Field(default=[], max_length=1000)
     """New lines for the system log: image, create, start, stop."""
 
@@ -116,8 +142,8 @@ class PodReport(Message):
 class Report(Message):
     """`POST /agent/v1/report`: everything on this host. An older sequence is ignored."""
 
-    sequence: int = Field(ge=0)
-    now: datetime
+    sequence: int = Field(ge=0, le=2**62)
+    now: AwareDatetime
     """The host's clock, so that a wrong one is seen."""
     machine: MachineReport
     terms: TermsReport
@@ -159,13 +185,13 @@ class PodOrder(Message):
     grace_s: int = 10
     reason: str = ""
     """Why it must stop, for its renter: in the signal's file, hook and log."""
-    leave_by: datetime | None = None
+    leave_by: AwareDatetime | None = None
     """When the grace of a pod that was displaced is over."""
     idle_stop_s: int | None = None
     """It stops when nothing happened in it for so long; the agent sees to it by itself too."""
-    stop_at: datetime | None = None
-    terminate_at: datetime | None = None
-    paid_until: datetime | None = None
+    stop_at: AwareDatetime | None = None
+    terminate_at: AwareDatetime | None = None
+    paid_until: AwareDatetime | None = None
 
 
 class Orders(Message):
@@ -174,7 +200,7 @@ class Orders(Message):
     version: str
     pods: list[PodOrder] = []
     report_every_s: int = 10
-    now: datetime | None = None
+    now: AwareDatetime | None = None
     """The market's clock: every time in the orders is by it."""
 
 

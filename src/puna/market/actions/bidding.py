@@ -19,7 +19,7 @@ async def bid_again(tx: Transaction, world: World, caller: Caller, pod: str, bid
 
     Raises `NoSuchPod`, `InvalidPod`, `WrongState`, `Locked`, `NoCapacity`.
     """
-    found = await must_have(tx, pod, caller.account.id)
+    found = await must_have(tx, pod, caller.account.id, lock=True)
     if found.spec.tenure is not Tenure.SPOT:
         raise InvalidPod("only a spot pod has a bid", hint="start it without one")
     shape = Shape(

@@ -72,7 +72,7 @@ async def edit_pod(
     room for more disk, and `NoSuchSecret` and such.
     """
     check_may_manage(caller)
-    found = await must_have(tx, pod, caller.account.id)
+    found = await must_have(tx, pod, caller.account.id, lock=True)
     shape = Shape(
         spec=check(change.applied_to(found.spec)),
         template=found.template if change.template is None else change.template or None,
@@ -107,7 +107,7 @@ async def reset_pod(tx: Transaction, world: World, caller: Caller, pod: str) -> 
     Raises `NoSuchPod`, `Locked`, `WrongState` for a pod that does not run.
     """
     check_may_manage(caller)
-    found = await must_have(tx, pod, caller.account.id)
+    found = await must_have(tx, pod, caller.account.id, lock=True)
     if found.state.desired is not Desired.RUN:
         raise WrongState(f"a pod that is {found.state.status} cannot be reset")
     shape = Shape(spec=found.spec, template=found.template, registry=found.registry)

@@ -46,7 +46,7 @@ async def change_extras(
     if change == ExtrasChange():
         return
     check_may_manage(caller)
-    found = await must_have(tx, pod, caller.account.id)
+    found = await must_have(tx, pod, caller.account.id, lock=True)
     if found.state.desired is Desired.TERMINATE:
         raise WrongState("a pod that is terminated cannot be changed")
     spec = check(_after(found, change))

@@ -12,7 +12,9 @@ from puna.market.db.database import Transaction
 from puna.market.domain.cards import data_center_of
 from puna.market.domain.hosts import Machine, Terms
 from puna.market.domain.rules import Rules
+from puna.market.domain.specs import version_of
 from puna.market.domain.witness import witness_of
+from puna.text import one_line
 from puna.units import Money, Size
 from puna.wire.agent import Join, Joined, MachineReport, Orders, Report, TermsReport
 from puna.world import World
@@ -153,9 +155,7 @@ def _time(text: str) -> time | None:
 
 
 def _version(text: str) -> tuple[int, int]:
-    major, _, minor = text.partition(".")
-    if not text:
-        return (0, 0)
-    if not (major.isascii() and major.isdigit() and (minor or "0").isdigit()):
-        raise InvalidReport(f'"{text}" is not a version of CUDA such as 12.8')
-    return (int(major), int(minor or 0))
+    found = version_of(text or "0")
+    if found is None:
+        raise InvalidReport(f'"{one_line(text)}" is not a version of CUDA such as 12.8')
+    return found

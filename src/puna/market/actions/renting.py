@@ -339,9 +339,13 @@ async def _check_hour(tx: Transaction, account: str, hour: Money) -> None:
         )
 
 
-async def must_have(tx: Transaction, pod: str, account: str) -> Pod:
-    """Return an account's pod. Raises `NoSuchPod`."""
-    found = await db.pod_of(tx, pod, account)
+async def must_have(tx: Transaction, pod: str, account: str, *, lock: bool = False) -> Pod:
+    """Return an account's pod. Raises `NoSuchPod`.
+
+    Whoever writes a part of it back takes it with `lock`, or what somebody else changes meanwhile
+    would be lost.
+    """
+    found = await db.pod_of(tx, pod, account, lock=lock)
     if found is None or (found.state.desired is Desired.TERMINATE and found.host is None):
         raise NoSuchPod(f"there is no pod {pod}")
     return found

@@ -19,10 +19,12 @@ from puna.market.db.pods import Pod, Sighting
 from puna.market.domain.limits import why_idle
 from puna.market.domain.pods import Desired, Intent, Observed
 from puna.market.domain.witness import Witness
+from puna.text import one_line
 from puna.wire.agent import PodReport
 
 _OVERRUN = timedelta(minutes=3)
 """How long after it had to stop a pod may be shown running before that is noted."""
+_LONGEST_LINE = 500
 _MOST_LINES = 100
 """Lines of a pod's log that one report may bring: a host cannot fill the market's disk."""
 _RUN = Desired.RUN
@@ -90,7 +92,7 @@ async def _see(tx: Transaction, witness: Witness, host: Known, pod: Pod, report:
     if is_news and not await pods.see(tx, host.id, sighting):
         return False
     for line in report.log[-_MOST_LINES:]:
-        await pods.say(tx, pod.id, line, witness.now)
+        await pods.say(tx, pod.id, one_line(line, _LONGEST_LINE), witness.now)
     return is_news or is_rested
 
 

@@ -13,6 +13,8 @@ from puna.units import Money, Size
 _GB = 10**9
 _MOST_VARIABLES = 50
 _MOST_HTTP_PORTS = 10
+_MOST_TCP_PORTS = 50
+"""Each is a door of the host's, and some work for it at each start."""
 _MOST_PORT = 65535
 _SHORTEST = timedelta(seconds=1)
 _LONGEST = timedelta(days=3650)
@@ -152,6 +154,8 @@ def complaints_of_container(spec: PodSpec) -> Iterator[str]:
     yield from _complaints_of_access(spec)
     if sum(port.endswith("/http") for port in spec.ports) > _MOST_HTTP_PORTS:
         yield f"more than {_MOST_HTTP_PORTS} HTTP ports"
+    if sum(port.endswith("/tcp") for port in spec.ports) > _MOST_TCP_PORTS:
+        yield f"more than {_MOST_TCP_PORTS} TCP ports"
     if wrong := next((each for each in spec.cuda_versions if not version_of(each)), None):
         yield f'"{wrong}" is not a version of CUDA such as 12.8'
 

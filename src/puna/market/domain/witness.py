@@ -25,7 +25,11 @@ class Witness:
 
     def moment(self, said: datetime, *, earliest: datetime | None = None) -> datetime:
         """Return when something happened of which a host says `said`."""
-        return min(self.now, max(earliest or self.before, said + self.skew))
+        try:
+            moved = said + self.skew
+        except OverflowError:  # beyond all calendars: as late, or as early, as it could be
+            moved = self.now if self.skew > _NONE else self.before
+        return min(self.now, max(earliest or self.before, moved))
 
 
 def witness_of(now: datetime, before: datetime, said: datetime, rules: Rules) -> Witness:

@@ -103,7 +103,13 @@ class Request:
 
     @property
     def is_websocket(self) -> bool:
-        """Whether it asks to become a WebSocket."""
+        """Whether it asks to become a WebSocket.
+
+        With a body it does not: that would follow a head that tells of none, and a server that does
+        not care for WebSockets would take it for another request.
+        """
+        if self.method != "GET" or not self.is_modern or self.body.framing is not Framing.NONE:
+            return False
         has_upgrade = "upgrade" in _words(self.all_of("connection"))
         return has_upgrade and self.one_of("upgrade").lower() == "websocket"
 

@@ -34,7 +34,7 @@ from puna.market.gateway.heads import (
 from puna.market.gateway.logbook import Line, Logbook
 from puna.market.gateway.places import LOCAL, Form, Place, is_path_alone, place_of
 from puna.market.gateway.pump import BROKEN
-from puna.market.gateway.replies import caller_of
+from puna.market.gateway.replies import caller_of, scheme_of
 from puna.market.gateway.upstream import Upstreams
 from puna.text import one_line
 
@@ -152,9 +152,11 @@ class Proxy:
         has_body = request.body.framing is not Framing.NONE
         exchange = None
         try:
-            address = caller_of(request, address_of(client.transport))
+            peer = address_of(client.transport)
+            address = caller_of(request, peer)
             admitted = line.admitted = await self._admission.admit(request, place, address)
-            if there := _redirect(request, place, admitted):
+            scheme = scheme_of(request, peer, self._manner.scheme)
+            if there := _redirect(request, place, admitted, scheme):
                 client.write(there)
                 line.status = HTTPStatus.SEE_OTHER
                 return request.keeps_open and not has_body
@@ -195,8 +197,11 @@ def error_answer(error: PunaError, *, keeps: bool, method: str = "GET") -> bytes
     return written(first_line(error.status), headers) + (b"" if method == "HEAD" else body)
 
 
-def _redirect(request: Request, place: Place, admitted: Admitted) -> bytes:
-    """Return the answer that sends a browser on to a better address, if there is one."""
+def _redirect(request: Request, place: Place, admitted: Admitted, scheme: str) -> bytes:
+    """Return the answer that sends a browser on to a better address, if there is one.
+
+    What it is to keep of a link that it opened over HTTPS it never sends over anything else.
+    """
     if request.method not in READS:
         return b""
     if is_path_alone(place, request.target):
@@ -204,6 +209,7 @@ def _redirect(request: Request, place: Place, admitted: Admitted) -> bytes:
         return _see_other(f"{place.prefix}/{mark}{query}", ())
     if admitted.share and place.form is Form.HOST:
         cookie = f"{COOKIE}={admitted.share}; Path=/; HttpOnly; SameSite=Lax"
+        cookie += "; Secure" if scheme == "https" else ""
         return _see_other(admitted.target, [("set-cookie", cookie)])
     return b""
 

@@ -14,6 +14,7 @@ from puna.market.gateway.places import Form, Place
 
 SANDBOX = "sandbox allow-scripts allow-forms allow-modals allow-popups allow-downloads"
 _HERE = frozenset({"127.0.0.1", "::1"})
+_SCHEMES = frozenset({"http", "https", "ws", "wss"})
 _NEVER = frozenset(
     {
         "alt-svc",
@@ -85,6 +86,13 @@ def caller_of(request: Request, peer: str) -> str:
     return told[-1].rpartition(",")[2].strip() if told else peer
 
 
+def scheme_of(request: Request, peer: str, scheme: str) -> str:
+    """Return how a client came: what a proxy on this machine says, or the market's own `scheme`."""
+    told = request.all_of("x-forwarded-proto") if peer in _HERE else []
+    said = told[-1].rpartition(",")[2].strip().lower() if told else ""
+    return said if said in _SCHEMES else scheme
+
+
 def is_ours(name: str) -> bool:
     """Tell whether a header says what the gateway alone may say of a client.
 
@@ -100,13 +108,12 @@ def forwarded(request: Request, place: Place, peer: str, scheme: str) -> list[tu
     What the client says of itself is believed only from this machine, where a proxy may stand
     before the market.
     """
-    chain, told = peer, scheme
+    chain = peer
     if peer in _HERE:
         chain = ", ".join([*request.all_of("x-forwarded-for"), peer])
-        told = request.one_of("x-forwarded-proto") or scheme
     headers = [
         ("x-forwarded-for", chain),
-        ("x-forwarded-proto", told),
+        ("x-forwarded-proto", scheme_of(request, peer, scheme)),
         ("x-forwarded-host", request.host),
     ]
     if place.prefix:

@@ -53,7 +53,7 @@ async def update_pod(pod: Id, body: UpdatePod, market: ThisMarket, caller: Rente
     async with writing(market) as tx:
         account = caller.account.id
         template = await template_of(tx, account, body.template_id) if body.template_id else None
-        before = await must_have(tx, pod, account)
+        before = await must_have(tx, pod, account, lock=True)
         change = change_of(body, before, template)
         await change_extras(tx, market.world, caller, pod, extras_change(body.puna))
         found = await edit_pod(tx, market.world, caller, pod, change)
