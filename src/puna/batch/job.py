@@ -30,7 +30,7 @@ from puna.batch.manifest import (
 )
 from puna.batch.outcome import count_refused
 from puna.batch.reading import Files, digest_of_inputs, find_files
-from puna.batch.room import LARGE, check_room
+from puna.batch.room import LARGE, check_room, full_disks
 from puna.batch.run import Ready, Run
 from puna.batch.spec import Kind, LabelTask, Task
 from puna.batch.story import note_spent
@@ -124,8 +124,14 @@ class Job:
     async def run(self, workers: Sequence[Worker], *, anew: bool) -> AsyncGenerator[Event]:
         """Do what is left, and yield how far it is. Closing it pauses the job.
 
-        Raises `ChangedJob`, `DamagedJob`, `NoInput`, and what reading and workers raise.
+        Raises `ChangedJob`, `DamagedJob`, `NoInput`, `NoRoom`, and what reading and workers raise.
         """
+        with full_disks(self._checkpoint.folder, Path(self._order.output).parent):
+            async with aclosing(self._steps(workers, anew=anew)) as events:
+                async for event in events:
+                    yield event
+
+    async def _steps(self, workers: Sequence[Worker], *, anew: bool) -> AsyncGenerator[Event]:
         checkpoint = self._checkpoint
         self._is_anew = anew
         if anew:

@@ -4,6 +4,9 @@ What is reckoned is what it will take for certain: a label has so many bytes, an
 number; a text file is written with at least what was read. It is never too much.
 """
 
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from puna.batch.formats import Format, shape_of_name
@@ -37,6 +40,21 @@ def check_room(folder: Path, manifest: Manifest, done: int) -> None:
                 f"the job takes {Size(needed)} more on the disk of {place}, which has {free} free",
                 hint="make room there; or begin elsewhere: PUNA_HOME is where the job lies",
             )
+
+
+@contextmanager
+def full_disks(*folders: Path) -> Iterator[None]:
+    """Say which disk is full where one is; what was done before that stays. Raises `NoRoom`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        full = min(folders, key=free_room)
+        raise NoRoom(
+            f"the disk of {full} is full",
+            hint="make room there and give the same command again; what was computed is kept",
+        ) from error
 
 
 def kept_bytes(manifest: Manifest, done: int) -> int:
