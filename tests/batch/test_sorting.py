@@ -68,6 +68,19 @@ def test_no_stretch_is_much_larger_than_a_block(tmp_path: Path) -> None:
     assert max(sizes) < 150
 
 
+def test_stretches_stay_small_where_all_blocks_are_alike(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sorting, "_BLOCK", 200 * (16 + 5))
+    monkeypatch.setattr(sorting, "_GROWTH", 1)
+    with RowSorter(tmp_path / "rows", sorts=True) as sorter:
+        for block in range(100):
+            some = pa.array([f"{n * 100 + block:05}" for n in range(200)], pa.large_string())
+            sorter.add(np.arange(200), some)
+        sizes = [len(batch) for batch in sorter.in_order()]
+    assert (sum(sizes), max(sizes) < 300) == (20_000, True)
+
+
 def test_rows_that_are_not_sorted_come_as_they_were(tmp_path: Path) -> None:
     texts = [f"{n * 7 % 50}" for n in range(50)]
     assert through(tmp_path, texts, sorts=False) == list(enumerate(texts))

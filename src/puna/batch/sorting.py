@@ -25,12 +25,13 @@ import pyarrow.compute as pc
 _SCHEMA = pa.schema([("row", pa.int64()), ("text", pa.large_string())])
 _BLOCK = 2 * 2**20
 """Bytes of a block, and of a stretch."""
-_FEW, _GROWTH = 64, 8
+_FEW, _GROWTH = 64, 4
 """Beyond so many blocks they grow, up to so many times: each stretch is gathered from all."""
 _ROW = 16
 """Bytes that a row takes beside its text."""
 _SAMPLES, _LEAST = 8192, 32
 """Texts that are looked at to know where to cut: of all blocks, and at least of each."""
+_GOLDEN = 0.6180339887498949
 _WIDTH = 8
 
 pa.set_memory_pool(pa.system_memory_pool())  # arrow's own keeps whatever it once had
@@ -153,10 +154,11 @@ class RowSorter:
         """Return texts of all blocks in order, and for how many bytes each of them stands."""
         each = max(_LEAST, -(-_SAMPLES // len(self._blocks)))
         sample: list[tuple[str, float]] = []
-        for block in self._blocks:
+        for number, block in enumerate(self._blocks):
             texts = self._read(block).column("text")
             step = -(-len(texts) // each)
-            places = range(step // 2, len(texts), step)
+            shift = number * _GOLDEN % 1  # blocks are often alike: each is looked at elsewhere
+            places = range(min(int(step * shift), len(texts) - 1), len(texts), step)
             stands_for = len(texts) / len(places)
             found = (texts[place].as_py() for place in places)
             sample += ((text, stands_for * (len(text) + _ROW)) for text in found)
