@@ -111,6 +111,7 @@ class NodeSettings:
     kv_cache_type: str
     speculation: str
     gpu_overhead: Size
+    sched_spread: bool
     memory_limit: Size
     threads: int
     engine: str
@@ -541,6 +542,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "gpu_overhead", Size.parse, "0", "memory to leave free on each card", "OLLAMA_GPU_OVERHEAD"
     ),
+    Setting("sched_spread", read_flag, "false", "use every card", "OLLAMA_SCHED_SPREAD"),
     Setting(
         "memory_limit", Size.parse, "0", "memory that models may take together; 0 is what is free"
     ),

@@ -19,6 +19,7 @@ from puna.models.name import ModelName
 from puna.node.api.connection import ClientConnection
 from puna.node.api.desk import Desk
 from puna.node.api.server import uvicorn_config
+from puna.node.cards import CardWatch
 from puna.node.engine.request import LoadSpec
 from puna.node.engine.scripted import Script, scripted_factory
 from puna.node.node import Node
@@ -163,13 +164,17 @@ def a_model(**metadata: object) -> bytes:
 
 @asynccontextmanager
 async def staged(
-    root: Path, script: Script | Callable[[LoadSpec], Script] = ECHO, **changes: object
+    root: Path,
+    script: Script | Callable[[LoadSpec], Script] = ECHO,
+    *,
+    cards: CardWatch | None = None,
+    **changes: object,
 ) -> AsyncIterator[Stage]:
-    """Run a node with the model `tiny` in its store."""
+    """Run a node with the model `tiny` in its store, and with the cards of a machine."""
     settings, world = settings_for(root, **changes), FakeWorld()
     library = open_library(settings, world)
     add_model(library, "tiny", a_model())
-    node = Node(settings, library, scripted_factory(world, script), world)
+    node = Node(settings, library, scripted_factory(world, script), world, cards)
     desk = Desk(node)
     config = uvicorn_config(desk)
     config.load()

@@ -9,6 +9,7 @@ from hypothesis import given, strategies as st
 from puna.chat.marks import Illustrated
 from puna.chat.messages import Json
 from puna.errors import Invalid
+from puna.models.fit_offload import CardShare
 from puna.models.options import Sampling
 from puna.node.engine.parameters import (
     InvalidLoad,
@@ -32,6 +33,13 @@ SPEC = LoadSpec(Path("/models/x.gguf"), context=1024, slots=4, memory=Size(0))
 FACTS = EngineFacts(
     context=1024, slots=4, memory=Size(0), threads=2, has_chat_template=True, vocabulary=100
 )
+ON_CARD = CardShare("CUDA1", number=1, layers=20, memory=Size(9))
+ONE = {"gpu_layers": 20, "all_layers": 31, "shares": (ON_CARD,)}
+TWO = {
+    "gpu_layers": 20,
+    "shares": (replace(ON_CARD, number=0, layers=12), replace(ON_CARD, number=2, layers=8)),
+}
+EYES = Path("/models/eyes.gguf")
 COMPLETION = Completion(prompt=(1, 2, 3), sampling=Sampling(), max_tokens=50)
 
 
@@ -86,8 +94,16 @@ def test_the_child_has_no_web_page_and_listens_where_it_is_told() -> None:
         pytest.param({"cache_type": CacheType.Q4_0}, "cache_type_v", "Q4_0", id="cache-values"),
         pytest.param({}, "flash_attn_type", "AUTO", id="flash-attention-default"),
         pytest.param({"flash_attention": False}, "flash_attn_type", "DISABLED", id="no-flash"),
-        pytest.param({"gpu_layers": 20}, "n_gpu_layers", 20, id="layers"),
-        pytest.param({"main_gpu": 1}, "main_gpu", 1, id="card"),
+        pytest.param({"gpu_layers": 20}, "n_gpu_layers", 0, id="no-card"),
+        pytest.param({}, "main_gpu", -1, id="no-card-for-long-prompts"),
+        pytest.param({}, "mmproj_use_gpu", False, id="no-card-for-images"),
+        pytest.param(ONE, "n_gpu_layers", 20, id="layers"),
+        pytest.param(ONE, "main_gpu", 1, id="card"),
+        pytest.param(ONE, "split_mode", "NONE", id="one-card"),
+        pytest.param(ONE, "mmproj_use_gpu", True, id="images"),
+        pytest.param({**ONE, "projector": EYES}, "mmproj_device", "CUDA1", id="card-of-images"),
+        pytest.param(TWO, "split_mode", "LAYER", id="two-cards"),
+        pytest.param(TWO, "tensor_split", [12.0, 0.0, 8.0, *[0.0] * 125], id="layers-of-each"),
     ],
 )
 def test_a_load_says(change: dict[str, object], name: str, value: object) -> None:
@@ -253,6 +269,7 @@ def test_any_text_is_a_schema_or_refused(schema: object) -> None:
                 "speculative.types": ["DRAFT_SIMPLE"],
                 "speculative.draft.mparams.path": "/models/small.gguf",
                 "speculative.draft.n_max": 64,
+                "speculative.draft.n_gpu_layers": 0,
             },
         ),
     ],
@@ -263,6 +280,12 @@ def test_tokens_are_guessed_ahead_as_asked(
 ) -> None:
     found = load(replace(SPEC, speculation=speculation))
     assert {name: found[name] for name in found if "speculative" in name} == parameters
+
+
+def test_a_draft_model_is_on_the_card_where_the_model_is() -> None:
+    draft = Speculation(Path("/models/small.gguf"))
+    found = load(replace(SPEC, speculation=draft, **ONE))  # type: ignore[arg-type]
+    assert found["speculative.draft.n_gpu_layers"] == 2**16
 
 
 def test_biases_reach_tokens_of_the_vocabulary_only() -> None:

@@ -8,6 +8,7 @@ from typing import cast
 import numpy as np
 import pytest
 
+from puna.node.engine.parameters import offload_parameters
 from puna.node.engine.scorer import CannotScore, Scorer
 from tests.engine.floats.test_forward import library
 from tests.tiny_models import Tiny, plain_logits, write_tiny
@@ -19,7 +20,7 @@ LOAD: Mapping[str, object] = {
     "batch": 64,
     "rows": 20,
     "threads": 1,
-    "gpu_layers": 0,
+    **offload_parameters((), 0),
     "cache_type": "f16",
     "flash_attention": -1,
 }

@@ -10,11 +10,11 @@ from puna.models.fit import estimate_fit
 from puna.models.fit_projector import projector_size
 from puna.models.gguf import GgufHeader, read_header
 from puna.models.options import Loading
+from puna.node.card_plan import TooBig
 from puna.node.engine.request import CacheType, LoadSpec, Speculation
 from puna.node.placing import (
     LoadWish,
     Plans,
-    TooBig,
     context_for,
     plan_load,
     speculation_for,
@@ -93,8 +93,9 @@ def test_what_is_asked_and_set_reaches_the_load(header: GgufHeader) -> None:
 
 
 def test_what_nobody_asked_for_is_automatic(header: GgufHeader) -> None:
-    assert plan(header).auto == {"batch", "threads", "use_mmap"}
-    assert plan(header, Loading(num_batch=64, num_thread=1)).auto == {"use_mmap"}
+    cards = {"gpu_layers", "main_gpu"}
+    assert plan(header).auto == {"batch", "threads", "use_mmap", *cards}
+    assert plan(header, Loading(num_batch=64, num_thread=1)).auto == {"use_mmap", *cards}
 
 
 def test_a_larger_context_that_is_loaded_will_do(header: GgufHeader) -> None:
@@ -165,12 +166,13 @@ def test_what_does_not_fit_is_refused_with_bytes_and_advice(header: GgufHeader) 
 def test_options_of_cards_have_no_effect_without_one(
     given: dict[str, object], names: tuple[str, ...]
 ) -> None:
-    assert without_effect(given, has_draft=False) == names
-    assert "draft_num_predict" not in without_effect(given, has_draft=True)
+    assert without_effect(given, has_draft=False, has_cards=False) == names
+    assert "draft_num_predict" not in without_effect(given, has_draft=True, has_cards=False)
+    assert "num_gpu" not in without_effect(given, has_draft=False, has_cards=True)
 
 
 def test_plans_for_a_loaded_model_are_made_once(header: GgufHeader) -> None:
-    plans = Plans(settings(), lambda: PLENTY)
+    plans = Plans(settings(), lambda: PLENTY, tuple)
     wish = LoadWish("model", header, NOTHING_ASKED)
     loaded = plans.plan(wish, loaded=None).spec
     first = plans.plan(wish, loaded=loaded)
@@ -179,7 +181,7 @@ def test_plans_for_a_loaded_model_are_made_once(header: GgufHeader) -> None:
 
 
 def test_a_file_that_changed_is_planned_again(header: GgufHeader) -> None:
-    plans = Plans(settings(), lambda: PLENTY)
+    plans = Plans(settings(), lambda: PLENTY, tuple)
     loaded = plan(header).spec
     plans.plan(LoadWish("model", header, NOTHING_ASKED), loaded=loaded)
     metadata = {**header.metadata, "llama.context_length": 512}
@@ -230,7 +232,7 @@ def test_an_adapter_is_loaded_and_counts_in_memory_and_in_the_refusal(header: Gg
 
 
 def test_a_model_that_gets_an_adapter_is_planned_again(header: GgufHeader) -> None:
-    plans = Plans(settings(), lambda: PLENTY)
+    plans = Plans(settings(), lambda: PLENTY, tuple)
     loaded = plan(header).spec
     plans.plan(LoadWish("model", header, NOTHING_ASKED), loaded=loaded)
     adapter = replace(header, path=Path("/models/lora"))

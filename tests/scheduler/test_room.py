@@ -1,11 +1,13 @@
 """Who must go so that a model fits."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, strategies as st
 
 from puna.ids import EngineId, RequestId
+from puna.models.fit_offload import CardShare
 from puna.node.scheduler.room import Room, pick_victims
 from puna.node.scheduler.state import EngineState, Resident
 from puna.units import Size, Span
@@ -55,6 +57,39 @@ def test_victims(
     candidates: Sequence[Resident], free: Room, need: int, victims: tuple[Resident, ...] | None
 ) -> None:
     assert pick_victims(candidates, free=free, need=Room(Size(need), 1), at=NOW) == victims
+
+
+def on_card(number: int, card: str, size: int, *, idle_since: int = 0) -> Resident:
+    engine = an_engine(number, memory=1, idle_since=idle_since)
+    share = CardShare(card, 0, 1, Size(size))
+    return replace(engine, spec=replace(engine.spec, shares=(share,)))
+
+
+FIRST, SECOND = on_card(1, "CUDA0", 4, idle_since=10), on_card(2, "CUDA1", 4, idle_since=20)
+THIRD = on_card(3, "CUDA1", 8, idle_since=30)
+
+
+@pytest.mark.parametrize(
+    ("free", "need", "victims"),
+    [
+        ({"CUDA0": 4, "CUDA1": 0}, {"CUDA0": 4}, ()),
+        ({"CUDA0": 0, "CUDA1": 0}, {"CUDA0": 4}, (FIRST,)),
+        ({"CUDA0": 0, "CUDA1": 0}, {"CUDA1": 4}, (SECOND,)),
+        ({"CUDA0": 0, "CUDA1": 0}, {"CUDA1": 8}, (THIRD,)),
+        ({"CUDA0": 0, "CUDA1": 0}, {"CUDA0": 4, "CUDA1": 12}, (FIRST, SECOND, THIRD)),
+        ({"CUDA0": 0, "CUDA1": 0}, {"CUDA0": 5}, None),
+        ({"CUDA0": 9}, {"CUDA7": 1}, None),
+        ({"CUDA0": 0, "CUDA1": 0}, {}, ()),
+    ],
+    ids=str,
+)
+def test_only_what_is_on_the_card_makes_room_there(
+    free: dict[str, int], need: dict[str, int], victims: tuple[Resident, ...] | None
+) -> None:
+    candidates = [FIRST, SECOND, THIRD]
+    room, needed = Room(Size(9), 3, free), Room(Size(1), 1, need)
+
+    assert pick_victims(candidates, free=room, need=needed, at=NOW) == victims
 
 
 ENGINES = st.lists(

@@ -108,7 +108,7 @@ def _listed(session: Session) -> Fields:
 def _listed_here(session: Session) -> Fields:
     api = import_module("puna.node.api.catalog")
     rooms = import_module("puna.node.rooms")
-    devices = import_module("puna.hardware.devices").detect_devices()
+    devices = import_module("puna.node.cards").devices_here(session.settings)
     listed = import_module("puna.library.curated").load_catalog()
     rooms = rooms.rooms_of(devices, session.settings)
     return Fields(json.loads(api.catalog_reply(listed, rooms, session.settings).to_json()))

@@ -10,7 +10,7 @@ from puna.cli.language import ENGLISH, Language
 from puna.cli.reach import open_store
 from puna.cli.session import Session, pass_session
 from puna.cli.view import table
-from puna.hardware.devices import Device, detect_devices
+from puna.hardware.devices import Device
 from puna.library.curated import load_catalog
 from puna.library.local import LocalModel
 from puna.library.store import ModelNotFound
@@ -22,12 +22,14 @@ from puna.models.fit import (
     choose_slots,
     fit_plan,
 )
+from puna.models.fit_offload import CardRoom, CardWish, Offload, Offloading
 from puna.models.fit_projector import projector_size
 from puna.models.former.forms import former_of
 from puna.models.gguf import GgufHeader
 from puna.models.listed import header_of
 from puna.models.name import ModelName
 from puna.models.old_blobs import check_loadable
+from puna.node.cards import card_rooms_of, devices_here
 from puna.node.placing import DEFAULT_BATCH, DEFAULT_CONTEXT
 from puna.node.rooms import rooms_of, verdict_words
 from puna.settings import NodeSettings
@@ -67,6 +69,20 @@ class Subject:
     """What has to be fetched of it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """What one way to load a model takes, and where a server would put it."""
+
+    fit: Fit
+    offload: Offload | None
+    """Which layers would be on cards; None for none."""
+
+    @property
+    def fits(self) -> bool:
+        """Whether it can be loaded at all: in one place, or spread over cards and memory."""
+        return self.fit.fits or self.offload is not None
+
+
 @click.command()
 @click.argument("model")
 @click.option("--context", type=click.IntRange(min=1), metavar="TOKENS", help="Tokens of a slot.")
@@ -86,11 +102,12 @@ def fit(session: Session, /, model: str, *, as_json: bool, **wish: int | str | N
     ones are shown. Nothing is loaded. The exit code is 0 whatever the verdict.
     """
     found = subject_of(session, model)
-    devices = detect_devices()
+    devices = devices_here(session.settings)
     rooms = rooms_of(devices, session.settings)
     asked = Wish(**wish, beside=found.beside)  # type: ignore[arg-type]
     plans = plans_of(found.header, session.settings, rooms[0], asked)
-    fits = [fit_plan(found.header, plan, rooms) for plan in plans]
+    cards = card_rooms_of(devices, session.settings.gpu_overhead)
+    fits = [seat_of(found.header, plan, rooms, cards, session.settings) for plan in plans]
     language = session.terminal.screen_language
     width = session.terminal.table_width
     session.terminal.line(
@@ -152,6 +169,20 @@ def _listed(text: str) -> Subject | None:
     )
 
 
+def seat_of(
+    header: GgufHeader,
+    plan: Plan,
+    rooms: Sequence[Room],
+    cards: Sequence[CardRoom],
+    settings: NodeSettings,
+) -> Seat:
+    """Say where a model fits, and how a server would spread it over cards and memory."""
+    fit, memory = fit_plan(header, plan, rooms), rooms[0].free
+    wish = CardWish(spreads=settings.sched_spread)
+    offload = Offloading(header).offload(plan, cards, wish) if cards else None
+    return Seat(fit, offload if offload and offload.memory <= memory else None)
+
+
 def parts_of(model: LocalModel) -> tuple[GgufHeader, GgufHeader | None]:
     """Return what would be loaded: the weights, and the part that sees images if there is one.
 
@@ -197,7 +228,7 @@ def _contexts(header: GgufHeader, settings: NodeSettings, wish: Wish) -> Iterato
 def as_text(
     model: Subject,
     devices: Sequence[Device],
-    fits: Sequence[Fit],
+    seats: Sequence[Seat],
     language: Language = ENGLISH,
     *,
     width: int = 0,
@@ -206,6 +237,7 @@ def as_text(
     facts = [f"{model.parameters} parameters", model.quantization]
     facts += [f"trained on {model.trained} tokens"] if model.trained else []
     said = [[*row[:-1], language.of(row[-1])] for row in map(_device_row, devices)]
+    fits = [each.fit for each in seats]
     told = [[*row[:-2], *map(language.of, row[-2:])] for each in fits for row in _rows(each)]
     lines = [
         f"{model.label}: {', '.join(map(language.of, facts))}",
@@ -219,7 +251,14 @@ def as_text(
             width=width,
         ),
     ]
-    advice = next((each.advice for each in fits if not each.fits), ())
+    spread = [
+        (str(each.fit.context), *_offload_row(each.offload)) for each in seats if each.offload
+    ]
+    if spread:
+        header = ("CONTEXT", "LAYERS ON CARDS", "CARDS", "MEMORY")
+        lines += ["", table(header, spread, language, width=width)]
+    lines += [f"{device.name}: {language.of(device.remedy)}" for device in devices if device.remedy]
+    advice = next((each.fit.advice for each in seats if not each.fits), ())
     if advice:
         lines += ["", language.of("Ways out:"), *(f"  {language.of(words)}" for words in advice)]
     if any(each.is_upper_bound for each in fits):
@@ -251,7 +290,12 @@ def _rows(fit: Fit) -> Iterator[tuple[str, ...]]:
         )
 
 
-def as_data(model: Subject, devices: Sequence[Device], fits: Sequence[Fit]) -> str:
+def _offload_row(offload: Offload) -> tuple[str, str, str]:
+    cards = ", ".join(f"{each.label}: {each.memory}" for each in offload.shares)
+    return (f"{offload.layers} of {offload.all_layers}", cards, str(offload.memory))
+
+
+def as_data(model: Subject, devices: Sequence[Device], fits: Sequence[Seat]) -> str:
     """Return the same as JSON, all sizes in bytes."""
     value = {
         "model": model.label,
@@ -271,10 +315,12 @@ def _device_data(device: Device) -> dict[str, object]:
         "total": device.memory.total,
         "usable": device.usable,
         "reason": device.reason,
+        "remedy": device.remedy,
     }
 
 
-def _plan_data(fit: Fit) -> dict[str, object]:
+def _plan_data(seat: Seat) -> dict[str, object]:
+    fit = seat.fit
     return {
         "context": fit.context,
         "parallel": fit.parallel,
@@ -283,7 +329,7 @@ def _plan_data(fit: Fit) -> dict[str, object]:
         "buffers": fit.buffers,
         "margin": fit.margin,
         "total": fit.total,
-        "fits": fit.fits,
+        "fits": seat.fits,
         "short_by": fit.short_by,
         "is_upper_bound": fit.is_upper_bound,
         "verdicts": [
@@ -296,5 +342,18 @@ def _plan_data(fit: Fit) -> dict[str, object]:
             }
             for each in fit.verdicts
         ],
-        "advice": list(fit.advice),
+        "advice": [] if seat.fits else list(fit.advice),
+        "offload": _offload_data(seat.offload) if seat.offload else None,
+    }
+
+
+def _offload_data(offload: Offload) -> dict[str, object]:
+    return {
+        "layers": offload.layers,
+        "all_layers": offload.all_layers,
+        "memory": offload.memory,
+        "cards": [
+            {"name": each.name, "label": each.label, "layers": each.layers, "memory": each.memory}
+            for each in offload.shares
+        ],
     }

@@ -5,8 +5,10 @@ recorded on machines with cards are tested on machines without.
 """
 
 import platform
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 from puna.hardware.memory import Memory, available_memory
@@ -16,11 +18,21 @@ from puna.text import one_line
 from puna.units import Size
 
 _MIB = 2**20
-_NVIDIA_FIELDS = ("index", "name", "memory.total", "memory.free")
+_NVIDIA_FIELDS = ("index", "pci.bus_id", "name", "memory.total", "memory.free")
 _AMD = "0x1002"
-_AMD_FILES = ("vendor", "product_name", "mem_info_vram_total", "mem_info_vram_used")
+_AMD_FILES = ("vendor", "product_name", "mem_info_vram_total", "mem_info_vram_used", "uevent")
+_SLOT = "PCI_SLOT_NAME="
+_ADDRESS = re.compile(r"(?:([0-9a-f]{1,8}):)?([0-9a-f]{2}:[0-9a-f]{2}\.[0-7])")
 _METAL_PERCENT = 75
 """How much of its memory an Apple machine lets its graphics cores use."""
+
+
+class Maker(StrEnum):
+    """Who made a card: which build of the engine can compute on it."""
+
+    NVIDIA = "NVIDIA"
+    AMD = "AMD"
+    APPLE = "Apple"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +45,9 @@ class Card:
     shares_memory: bool = False
     fault: str = ""
     """Why the card cannot be asked, in the driver's words."""
+    maker: Maker | None = None
+    address: str = ""
+    """Where on the PCI bus it is: `0000:01:00.0`; empty where that is not told."""
 
 
 def detect_cards(root: Path = Path("/")) -> tuple[Card, ...]:
@@ -41,15 +56,26 @@ def detect_cards(root: Path = Path("/")) -> tuple[Card, ...]:
 
 
 def parse_nvidia(output: Output) -> tuple[Card, ...]:
-    """Understand `nvidia-smi --format=csv,noheader,nounits`: index, name, MiB in all, MiB free."""
+    """Understand nvidia-smi's rows without units: index, address, name, MiB in all, MiB free."""
     if output.fault:
-        return (Card("NVIDIA card", None, fault=one_line(output.fault)),)
+        return (Card("NVIDIA card", None, fault=one_line(output.fault), maker=Maker.NVIDIA),)
     rows = ([part.strip() for part in line.split(",")] for line in output.text.splitlines())
     return tuple(
-        Card(one_line(",".join(row[1:-2]), 80), _memory(_mib(row[-2]), _mib(row[-1])))
+        Card(
+            one_line(",".join(row[2:-2]), 80),
+            _memory(_mib(row[-2]), _mib(row[-1])),
+            maker=Maker.NVIDIA,
+            address=bus_address(row[1]),
+        )
         for row in rows
         if len(row) >= len(_NVIDIA_FIELDS)
     )
+
+
+def bus_address(text: str) -> str:
+    """Return an address on the PCI bus in one form, `0000:01:00.0`; empty for what is none."""
+    found = _ADDRESS.fullmatch(text.strip().lower())
+    return f"{int(found[1] or '0', 16):04x}:{found[2]}" if found else ""
 
 
 def parse_amd(files: Mapping[str, str]) -> Card | None:
@@ -59,14 +85,17 @@ def parse_amd(files: Mapping[str, str]) -> Card | None:
     total = _number(files.get("mem_info_vram_total", ""))
     used = _number(files.get("mem_info_vram_used", ""))
     free = None if total is None or used is None else max(0, total - used)
-    return Card(one_line(files.get("product_name") or "AMD card", 80), _memory(total, free))
+    name = one_line(files.get("product_name") or "AMD card", 80)
+    lines = files.get("uevent", "").splitlines()
+    slot = next((line.removeprefix(_SLOT) for line in lines if line.startswith(_SLOT)), "")
+    return Card(name, _memory(total, free), maker=Maker.AMD, address=bus_address(slot))
 
 
 def apple_card(name: str, machine: Memory) -> Card:
     """Return the graphics cores of an Apple processor, which use a part of the machine's memory."""
     total = machine.total * _METAL_PERCENT // 100
     memory = Memory(Size(total), Size(min(total, machine.available)))
-    return Card(f"{name} (graphics)", memory, shares_memory=True)
+    return Card(f"{name} (graphics)", memory, shares_memory=True, maker=Maker.APPLE)
 
 
 def _nvidia_cards() -> tuple[Card, ...]:

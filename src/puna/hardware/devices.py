@@ -1,15 +1,17 @@
-"""What this machine has to compute with, and what of it puna can use."""
+"""What this machine has to compute with, and what of it the installed engine can use."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from puna.hardware.cards import Card, detect_cards
+from puna.hardware.engine_cards import EngineCard, EngineCards, matching, why_unused
 from puna.hardware.memory import Memory, available_memory
 from puna.hardware.processor import Processor, detect_processor
 from puna.units import Size
 
-_PROCESSORS_ONLY = "the engine that comes with puna computes on processors only"
+_NOT_TOLD = Memory(Size(0), Size(0))
 
 
 class DeviceKind(StrEnum):
@@ -30,20 +32,32 @@ class Device:
     usable: bool = True
     reason: str = ""
     """Why it is not usable."""
+    remedy: str = ""
+    """What makes it usable, if that is known."""
     threads: int = 0
     """Threads to compute with, for a processor."""
+    card: EngineCard | None = None
+    """What the engine calls a card that it can use."""
 
     def __str__(self) -> str:
         plural = "s" if self.threads > 1 else ""
         words = f"{self.name}, {self.threads} thread{plural}" if self.threads else self.name
         words += f", {self.memory.available} of {self.memory.total} free"
-        return words if self.usable else f"{words}; not used: {self.reason}"
+        if self.usable:
+            return words
+        remedy = f"; {self.remedy}" if self.remedy else ""
+        return f"{words}; not used: {self.reason}{remedy}"
 
 
-def detect_devices(root: Path = Path("/")) -> tuple[Device, ...]:
-    """Return the processor, then every card; blocks, for seconds where a driver is slow."""
-    cards = tuple(device_of(card) for card in detect_cards(root))
-    return (processor_device(detect_processor(root), available_memory(root)), *cards)
+def detect_devices(
+    engine: EngineCards, environment: Mapping[str, str], root: Path = Path("/")
+) -> tuple[Device, ...]:
+    """Return the processor, then every card; blocks, for seconds where a driver is slow.
+
+    `environment` has the variables by which a person hides cards from the engine.
+    """
+    processor = processor_device(detect_processor(root), available_memory(root))
+    return (processor, *card_devices(detect_cards(root), engine, environment))
 
 
 def processor_device(processor: Processor, memory: Memory) -> Device:
@@ -52,8 +66,28 @@ def processor_device(processor: Processor, memory: Memory) -> Device:
     return Device(processor.name, DeviceKind.PROCESSOR, memory, threads=threads)
 
 
-def device_of(card: Card) -> Device:
-    """Return a card as a device, with the reason why this build cannot use it."""
-    memory = card.memory or Memory(Size(0), Size(0))
-    reason = card.fault or _PROCESSORS_ONLY
-    return Device(card.name, DeviceKind.CARD, memory, usable=False, reason=reason)
+def card_devices(
+    cards: Sequence[Card], engine: EngineCards, environment: Mapping[str, str]
+) -> tuple[Device, ...]:
+    """Return the cards that the engine can use, in its order, then the others with the reason."""
+    found: dict[EngineCard, Card] = {}
+    unused = []
+    for card in cards:
+        free = [each for each in engine.cards if each not in found]
+        match = matching(card, free)
+        if match is None:
+            memory, kind = card.memory or _NOT_TOLD, DeviceKind.CARD
+            why, remedy = why_unused(card, engine, environment)
+            unused.append(Device(card.name, kind, memory, usable=False, reason=why, remedy=remedy))
+        else:
+            found[match] = card
+    used = [
+        Device(
+            found[each].name if each in found else each.description,
+            DeviceKind.CARD,
+            each.memory,
+            card=each,
+        )
+        for each in engine.cards
+    ]
+    return (*used, *unused)

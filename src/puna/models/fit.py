@@ -25,6 +25,7 @@ from puna.models.fit_memory import (
     weights_size,
     work_size,
 )
+from puna.models.fit_offload import CARD_OVERHEAD
 from puna.models.fit_shape import ImpossibleModel, ModelShape, shape_of
 from puna.models.gguf import GgufHeader
 from puna.units import Size
@@ -36,8 +37,6 @@ _MARGIN = 50
 """One part in so many is added for what varies from load to load."""
 _UNKNOWN_MARGIN = 10
 """The same for an architecture whose own rules are not known here."""
-_CARD_OVERHEAD = 600_000_000
-"""Bytes that a card's driver takes for each process that computes on it."""
 _STEP = 256
 _MOST_CONTEXT = 2**20
 """The longest context looked for in a model that does not tell what it was trained on."""
@@ -233,7 +232,7 @@ class _Model:
         """Return what a load needs in memory, or on `cards` cards that share it."""
         if not cards:
             return fit.needed
-        each = _CARD_OVERHEAD + scratch_size(self.shape, plan)
+        each = CARD_OVERHEAD + scratch_size(self.shape, plan)
         windows = cache_size(self.shape, plan)
         return Size(self.weights + windows + cards * each + fit.margin + plan.beside)
 

@@ -7,7 +7,7 @@ the process itself. The formulas follow the allocations of the pinned llama.cpp;
 measures them against real loads.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set as AbstractSet
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -112,13 +112,19 @@ def weights_size(header: GgufHeader) -> Size:
     return Size(end * max(1, header.integer("split.count") or 1))
 
 
-def rearranged_size(header: GgufHeader, machine: str) -> Size:
-    """Return the bytes of tensors that llama.cpp copies into another order for `machine`."""
+def rearranged_size(
+    header: GgufHeader, machine: str, elsewhere: AbstractSet[str] = frozenset()
+) -> Size:
+    """Return the bytes of tensors that llama.cpp copies into another order for `machine`.
+
+    Those named in `elsewhere` are on a card.
+    """
     has_output = any(tensor.name == "output.weight" for tensor in header.tensors)
     copied = sum(
         tensor.size
         for tensor in header.tensors
-        if is_rearranged(tensor.type.name, machine)
+        if tensor.name not in elsewhere
+        and is_rearranged(tensor.type.name, machine)
         and _is_multiplied(tensor, has_output=has_output)
     )
     return Size(copied * max(1, header.integer("split.count") or 1))
@@ -138,13 +144,14 @@ def _is_multiplied(tensor: TensorRecord, *, has_output: bool) -> bool:
 
 def cache_size(shape: ModelShape, plan: Plan) -> Size:
     """Return the bytes of keys, values and states of all slots."""
-    return Size(plan.parallel * sum(_layer_cache(layer, shape, plan) for layer in shape.layers))
+    return Size(sum(layer_cache_size(layer, shape, plan) for layer in shape.layers))
 
 
-def _layer_cache(layer: Layer, shape: ModelShape, plan: Plan) -> int:
+def layer_cache_size(layer: Layer, shape: ModelShape, plan: Plan) -> int:
+    """Return the bytes of keys, values and states of all slots in one layer."""
     windowed = layer.has_window and not plan.keeps_all
     cells = _window_cells(shape, plan) if windowed else plan.cells
-    return cells * _token_size(layer, plan) + layer.state_size
+    return plan.parallel * (cells * _token_size(layer, plan) + layer.state_size)
 
 
 def _window_cells(shape: ModelShape, plan: Plan) -> int:

@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
+from functools import partial
 from pathlib import Path
 
 from puna.errors import Denied, PunaError
@@ -15,13 +16,16 @@ from puna.hardware.memory import available_memory
 from puna.library.create import Recipe
 from puna.library.library import Library, open_library
 from puna.library.local import LocalModel
+from puna.models.fit_offload import CardRoom
 from puna.models.name import ModelName
 from puna.models.old_blobs import check_loadable, check_projector
 from puna.models.options import Loading, ParsedOptions, parse_options
 from puna.models.reference import parse_reference
 from puna.node.answer import Ask, Ended, Event, answer, frame_for
+from puna.node.cards import CardWatch, held_on_cards, offloading
 from puna.node.checking import checked
 from puna.node.embedding import EmbedAsk, Embedding, embed
+from puna.node.engine.asking_cards import engine_cards
 from puna.node.engine.engine import EngineFactory
 from puna.node.engine.process import engine_factory
 from puna.node.engine.request import Finish, Purpose
@@ -31,7 +35,7 @@ from puna.node.recasting import recasting
 from puna.node.reranking import RerankAsk, Reranking, rerank
 from puna.node.scheduler.crowd import Crowd
 from puna.node.scheduler.scheduler import Scheduler
-from puna.node.scheduler.state import Limits, Running, Wanted
+from puna.node.scheduler.state import AUTOMATIC_MAX_LOADED, Limits, Running, Wanted
 from puna.node.scoring import ScoreAsk, Scores, score
 from puna.node.served import ServedModel, ServedModels
 from puna.node.tokens import TokenAsk, Tokenized
@@ -55,21 +59,34 @@ class Node:
     """Runs models on this machine. What is no coroutine blocks for milliseconds."""
 
     def __init__(
-        self, settings: NodeSettings, library: Library, factory: EngineFactory, world: World
+        self,
+        settings: NodeSettings,
+        library: Library,
+        factory: EngineFactory,
+        world: World,
+        cards: CardWatch | None = None,
     ) -> None:
         self.settings = settings
         self.library = library
         self.world = world
+        self.cards = cards or CardWatch()
+        several = AUTOMATIC_MAX_LOADED * len(self.cards.engine.cards)
         limits = Limits(
             memory=Size(0),
-            max_loaded=settings.max_loaded_models,
+            max_loaded=settings.max_loaded_models or several,
             max_queue=settings.max_queue,
             keep_alive=settings.keep_alive,
             load_timeout=settings.load_timeout,
         )
-        self._scheduler = Scheduler(factory, limits, world, memory=self.memory)
+        self._scheduler = Scheduler(
+            offloading(factory, self.cards, self._held_on_cards),
+            limits,
+            world,
+            memory=self.memory,
+            cards=lambda: self.cards.most,
+        )
         self._served = ServedModels(library, world, prefers_go=settings.go_template)
-        self._plans = Plans(settings, self.memory)
+        self._plans = Plans(settings, self.memory, self.card_rooms)
         self.trials = SpeedTrials()
         self._models: dict[Path, LocalModel] = {}
 
@@ -84,6 +101,21 @@ class Node:
             return self.settings.memory_limit
         held = sum(_own_bytes(each) for each in self._scheduler.running())
         return Size(available_memory().available + held)
+
+    def card_rooms(self) -> tuple[CardRoom, ...]:
+        """Return the cards that models can be loaded onto, with what is free on each."""
+        planned: dict[str, int] = {}
+        for each in self._scheduler.running():
+            held_on_cards(each.spec.shares, planned)
+        return self.cards.rooms(planned)
+
+    def _held_on_cards(self) -> dict[str, int]:
+        """Return what loaded models hold on each card."""
+        held: dict[str, int] = {}
+        for each in self._scheduler.running():
+            if each.facts is not None:
+                held_on_cards(each.facts.shares, held)
+        return held
 
     def find(self, name: str) -> ServedModel:
         """Return the model that a client names: a model's name, or the absolute path of a file.
@@ -102,10 +134,9 @@ class Node:
     def options(self, model: ServedModel, given: Mapping[str, object]) -> ParsedOptions:
         """Return the options of a request over the model's own, and the names without effect."""
         parsed = parse_options(given, over=model.options)
-        return ParsedOptions(
-            parsed.options,
-            (*parsed.ignored, *without_effect(given, has_draft=model.draft is not None)),
-        )
+        has_draft, has_cards = model.draft is not None, bool(self.cards.engine.cards)
+        unused = without_effect(given, has_draft=has_draft, has_cards=has_cards)
+        return ParsedOptions(parsed.options, (*parsed.ignored, *unused))
 
     def plan(
         self, model: ServedModel, loading: Loading, purpose: Purpose = Purpose.ANSWER
@@ -286,7 +317,9 @@ async def open_node(settings: NodeSettings, world: World) -> Node:
         await asyncio.to_thread(library.prune)
     translated = recasting(engine_factory(settings, world), library.store)
     factory = checked(translated, library.store)
-    return Node(settings, library, factory, world)
+    cards = CardWatch(partial(engine_cards, settings), overhead=settings.gpu_overhead)
+    await asyncio.to_thread(cards.measure, {})
+    return Node(settings, library, factory, world, cards)
 
 
 def _own_bytes(running: Running) -> Size:

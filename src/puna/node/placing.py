@@ -6,16 +6,17 @@ anything is loaded.
 """
 
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from puna.errors import Failed
 from puna.models.fit import DEFAULT_SLOTS, Plan, Room, RoomKind, choose_slots, fit_plan
-from puna.models.fit_projector import projector_size
+from puna.models.fit_offload import CardRoom, Offload, Offloading
+from puna.models.fit_projector import COUNTED_PIXELS, DECODED_PIXEL, projector_size
 from puna.models.gguf import GgufHeader
 from puna.models.options import Loading
 from puna.node.aim import Aim
+from puna.node.card_plan import TooBig, card_wish, offload_for, placed
 from puna.node.engine.request import CacheType, LoadSpec, Purpose, Speculation
 from puna.node.scheduler.state import Wanted
 from puna.settings import NodeSettings
@@ -30,13 +31,7 @@ _MOST_KEPT = 7
 """Adapters of other models that stay beside a model's own."""
 LEAST_BATCH = 2
 """With one token llama.cpp fails an assertion, as it does with fewer tokens than slots."""
-_WITHOUT_EFFECT = ("num_gpu", "main_gpu")
-
-
-class TooBig(Failed):
-    """The model would not fit, even with nothing else loaded."""
-
-    code = "too_big"
+_FOR_CARDS = ("num_gpu", "main_gpu")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +58,9 @@ def plan_load(
     *,
     loaded: LoadSpec | None,
     free: Callable[[], Size],
+    cards: Sequence[CardRoom] = (),
 ) -> Wanted:
-    """Return how to load a model where `free()` bytes can be had. Raises `TooBig`.
+    """Return how to load a model where `free()` bytes and `cards` can be had. Raises `TooBig`.
 
     `loaded` is how it is loaded already. If that serves, nothing is measured. A request that asks
     for no particular context is content with a larger one than it would get, so that clients that
@@ -81,6 +77,9 @@ def plan_load(
         memory=Size(0),
         batch=context if aim.is_whole else _batch(wish, context, settings),
         threads=loading.num_thread or settings.threads or None,
+        gpu_layers=_layers_asked(wish) if cards else 0,
+        main_gpu=loading.main_gpu if cards and loading.num_gpu != 0 else None,
+        may_shrink=loading.num_gpu is None,
         use_mmap=loading.use_mmap,
         cache_type=CacheType(settings.kv_cache_type),
         flash_attention=settings.flash_attention,
@@ -94,13 +93,17 @@ def plan_load(
     if loaded is not None and wanted.accepts(loaded):
         return replace(wanted, spec=loaded)
     try:
-        slots, memory = _slots_and_memory(wish, settings, spec, free())
+        spec = _seated(wish, settings, spec, free(), cards)
     except TooBig:
         if spec.adapters == own:
             raise
-        spec = replace(spec, adapters=own)
-        slots, memory = _slots_and_memory(wish, settings, spec, free())
-    return replace(wanted, spec=replace(spec, slots=slots, memory=memory))
+        spec = _seated(wish, settings, replace(spec, adapters=own), free(), cards)
+    return replace(wanted, spec=spec)
+
+
+def _layers_asked(wish: LoadWish) -> int:
+    asked = wish.loading.num_gpu
+    return min(asked, Offloading(wish.header).all_layers) if asked else 0
 
 
 def _adapters_kept(wish: LoadWish, loaded: LoadSpec | None) -> tuple[Path, ...]:
@@ -115,9 +118,15 @@ def _adapters_kept(wish: LoadWish, loaded: LoadSpec | None) -> tuple[Path, ...]:
 class Plans:
     """Plans for models that are loaded, kept: most requests want what the one before wanted."""
 
-    def __init__(self, settings: NodeSettings, free: Callable[[], Size]) -> None:
+    def __init__(
+        self,
+        settings: NodeSettings,
+        free: Callable[[], Size],
+        cards: Callable[[], Sequence[CardRoom]],
+    ) -> None:
         self._settings = settings
         self._free = free
+        self._cards = cards
         self._kept: dict[
             tuple[str, Loading, bool, LoadSpec], tuple[tuple[GgufHeader, ...], Wanted]
         ] = {}
@@ -125,15 +134,18 @@ class Plans:
     def plan(self, wish: LoadWish, *, loaded: LoadSpec | None) -> Wanted:
         """Return what `plan_load` does, and raise what it does."""
         if loaded is None:
-            return plan_load(wish, self._settings, loaded=None, free=self._free)
+            return self._planned(wish, None)
         key = (wish.label, wish.loading, wish.guesses, loaded)
         files, wanted = self._kept.get(key, ((), None))
         if wanted is None or not _are_same(files, _files(wish)):
-            wanted = plan_load(wish, self._settings, loaded=loaded, free=self._free)
+            wanted = self._planned(wish, loaded)
             if len(self._kept) >= _MOST_PLANS:
                 self._kept.clear()
             self._kept[key] = (_files(wish), wanted)
         return wanted
+
+    def _planned(self, wish: LoadWish, loaded: LoadSpec | None) -> Wanted:
+        return plan_load(wish, self._settings, loaded=loaded, free=self._free, cards=self._cards())
 
 
 def _files(wish: LoadWish) -> tuple[GgufHeader, ...]:
@@ -152,6 +164,8 @@ def _automatic(wish: LoadWish, context: int, loaded: LoadSpec | None) -> frozens
         "batch": loading.num_batch,
         "threads": loading.num_thread,
         "use_mmap": loading.use_mmap,
+        "gpu_layers": loading.num_gpu,
+        "main_gpu": loading.main_gpu,
     }
     automatic = {name for name, value in asked.items() if value is None}
     if wish.purpose is not Purpose.ANSWER:
@@ -192,9 +206,12 @@ def can_guess(settings: NodeSettings, *, has_draft: bool) -> bool:
     return settings.speculation == "ngram" or (has_draft and settings.speculation != "off")
 
 
-def without_effect(given: Mapping[str, object], *, has_draft: bool) -> tuple[str, ...]:
-    """Return the load options that are asked for and change nothing: no card is used yet."""
-    names = _WITHOUT_EFFECT if has_draft else (*_WITHOUT_EFFECT, "draft_num_predict")
+def without_effect(
+    given: Mapping[str, object], *, has_draft: bool, has_cards: bool
+) -> tuple[str, ...]:
+    """Return the load options that are asked for and change nothing, for want of what they need."""
+    names = () if has_cards else _FOR_CARDS
+    names = names if has_draft else (*names, "draft_num_predict")
     return tuple(name for name in names if given.get(name) not in {None, 0, -1})
 
 
@@ -208,10 +225,17 @@ def _batch(wish: LoadWish, context: int, settings: NodeSettings) -> int:
     return max(LEAST_BATCH, settings.num_parallel or 1, min(max(asked, least), context))
 
 
-def _slots_and_memory(
-    wish: LoadWish, settings: NodeSettings, spec: LoadSpec, free: Size
-) -> tuple[int, Size]:
-    """Take the slots that are set, else as many as fit in memory and in a batch, four at most."""
+def _seated(
+    wish: LoadWish,
+    settings: NodeSettings,
+    spec: LoadSpec,
+    free: Size,
+    cards: Sequence[CardRoom],
+) -> LoadSpec:
+    """Take the slots that are set, else as many as fit with all layers on cards, or in memory.
+
+    Four at most, and no more than a batch has room for.
+    """
     aim = Aim(wish.header, wish.purpose)
     wanted = aim.most_slots or settings.num_parallel
     plan = Plan(
@@ -229,10 +253,18 @@ def _slots_and_memory(
     own = {each.path: int(each.file_size) for each in wish.adapters}
     adapting = sum(own.get(path) or _size_of(path) for path in spec.adapters)
     beside = Size(drafting + seeing + adapting)
+    most = aim.most_slots or DEFAULT_SLOTS if aim.most_slots or not wanted else wanted
+    if cards and wish.loading.num_gpu != 0:
+        least = 1 if aim.most_slots or not wanted else wanted
+        counts = range(min(most, spec.batch), least - 1, -1)
+        plans = [replace(plan, parallel=count, beside=beside) for count in counts]
+        asked = card_wish(wish.loading, spreads=settings.sched_spread)
+        found = offload_for(wish.label, wish.header, plans, cards, asked)
+        if found is not None:
+            return _on_cards(wish, replace(spec, slots=found[0].parallel), found[1], free)
     left = Size(max(0, free - beside))
     room = Room("memory", RoomKind.MEMORY, left, left)
     if aim.most_slots or not wanted:
-        most = aim.most_slots or DEFAULT_SLOTS
         wanted = min(choose_slots(wish.header, plan, room, wanted=most) or 1, spec.batch)
     slots = wanted
     fit = fit_plan(wish.header, replace(plan, parallel=slots), (room,))
@@ -244,7 +276,23 @@ def _slots_and_memory(
             f"and {free} can be used: {int(fit.short_by)} bytes too few",
             hint="; ".join(fit.advice),
         )
-    return slots, Size(fit.needed + beside)
+    layers = Offloading(wish.header).all_layers if cards and wish.loading.num_gpu != 0 else 0
+    memory = Size(fit.needed + beside)
+    return replace(spec, slots=slots, memory=memory, gpu_layers=0, all_layers=layers)
+
+
+def _on_cards(wish: LoadWish, spec: LoadSpec, offload: Offload, free: Size) -> LoadSpec:
+    """Return the load on cards. Raises `TooBig` where memory is too small for the rest."""
+    pictures = COUNTED_PIXELS * DECODED_PIXEL if wish.projector else 0
+    needed = Size(offload.memory + pictures)
+    if needed > free:
+        raise TooBig(
+            f'model "{wish.label}" needs {needed} of memory beside {offload.layers} of '
+            f"{offload.all_layers} layers on cards, and {free} can be used: "
+            f"{needed - free} bytes too few",
+            hint="a smaller context or quantization needs less",
+        )
+    return placed(spec, replace(offload, memory=needed))
 
 
 def _size_of(path: Path) -> int:

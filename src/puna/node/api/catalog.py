@@ -7,13 +7,13 @@ from dataclasses import replace
 from fastapi import Request
 from starlette.responses import Response
 
-from puna.hardware.devices import detect_devices
 from puna.library.curated import load_catalog
 from puna.models.fit import Room, RoomKind
 from puna.models.listed import Catalog
 from puna.node.api.desk import desk_of
 from puna.node.api.endpoint import Endpoint
 from puna.node.api.streaming import JSON
+from puna.node.cards import devices_here
 from puna.node.node import Node
 from puna.node.offers import Offer, offers_of
 from puna.node.rooms import rooms_of
@@ -28,7 +28,7 @@ async def catalog(request: Request) -> Response:
 
 
 def _catalog(node: Node) -> bytes:
-    rooms = rooms_of(detect_devices(), node.settings)
+    rooms = rooms_of(devices_here(node.settings, node.cards.engine), node.settings)
     free = node.memory()  # what the node's own models hold can be freed
     own = [replace(room, free=free) if room.kind == RoomKind.MEMORY else room for room in rooms]
     return catalog_reply(load_catalog(), own, node.settings).to_json()

@@ -29,6 +29,7 @@ from puna.node.api.listening import (
     loop_factory,
     say,
 )
+from puna.node.cards import tell_cards
 from puna.node.keys import KeyRing
 from puna.node.node import open_node
 from puna.settings import Address, NodeSettings
@@ -96,10 +97,12 @@ async def _serve(settings: NodeSettings, listener: socket.socket, world: World) 
     await desk.batches.resume()
     say(f"puna {__version__} listens on {bound(settings.host, listener).url}")
     ending = asyncio.create_task(_end_answers(server, desk, world))
+    telling = asyncio.create_task(tell_cards(settings, node.cards, say))
     try:
         await server.serve(sockets=[listener])
     finally:
         ending.cancel()
+        telling.cancel()
         await desk.batches.close()
         await node.close(limit=_ENGINES_END)
 

@@ -83,7 +83,7 @@ def _load(library: str, load: Mapping[str, object]) -> LabelWork:
         model = load_model(native, path, vocab_only=True)
         lanes: Sequence[Lane] = start_cores(Path(path), library, cast("int", load["threads"]))
         return LabelWork(task, Vocabulary(native, model), lanes)
-    model = load_model(native, path, gpu_layers=cast("int", load["gpu_layers"]))
+    model = load_model(native, path, offload=load)
     vocabulary = Vocabulary(native, model)
     kernels = Kernels(native, model, load)
     return LabelWork(task, vocabulary, [KernelLane(kernels, vocabulary.size)])

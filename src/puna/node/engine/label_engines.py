@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Self, cast
 
 from puna.chat.messages import Json
+from puna.models.fit_offload import CardShare
 from puna.node.engine.child import Child, Report
 from puna.node.engine.engine import EngineDied, LoadFailed
 from puna.node.engine.label_question import (
@@ -17,6 +18,7 @@ from puna.node.engine.label_question import (
     LabelQuestion,
     LabelScores,
 )
+from puna.node.engine.parameters import offload_parameters
 from puna.units import Size
 
 KERNEL_ROWS = 255
@@ -47,6 +49,9 @@ class LabelLoad:
     threads: int
     memory: Size
     """The most that it may take."""
+    shares: tuple[CardShare, ...] = ()
+    """What is on which card, for the path that uses cards."""
+    layers: int = 0
     library: str = ""
     """Another llama.cpp than the one that puna comes with."""
 
@@ -59,7 +64,7 @@ class LabelLoad:
             "library": self.library,
             "path": str(self.weights),
             "threads": self.threads,
-            "gpu_layers": 0,
+            **offload_parameters(self.shares, self.layers),
             "context": self.context,
             "batch": min(KERNEL_NODES, self.context),
             "step": _KERNEL_STEP,

@@ -39,7 +39,8 @@ async def loaded(
     child: Loading, spec: LoadSpec, *, spare: Size = _SPARE, look_s: float = _LOOK_S
 ) -> Mapping[str, object]:
     """Return the child's report on its load. Raises `LoadFailed` for one that had to be stopped."""
-    limit = 2 * spec.memory + spare
+    # What goes to a card passes through memory, and stays mapped while it does.
+    limit = 2 * (spec.memory + sum(each.memory for each in spec.shares)) + spare
     while True:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(look_s):

@@ -7,13 +7,19 @@ only in the child process.
 
 import ctypes as c
 import sys
-from typing import ClassVar
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import ClassVar, cast
 
 _I32, _U32, _F32, _PTR, _FLAG = c.c_int32, c.c_uint32, c.c_float, c.c_void_p, c.c_bool
 _F16, _Q8_0, _Q4_0 = 1, 8, 2
 CACHE_TYPES = {"f16": _F16, "q8_0": _Q8_0, "q4_0": _Q4_0}
 _DEFAULT_BATCH, _DEFAULT_STEP = 2048, 512
 _AUTOMATIC = -1
+_SPLIT_MODES = {"NONE": 0, "LAYER": 1}
+_NO_CARD: Mapping[str, object] = MappingProxyType(
+    {"n_gpu_layers": 0, "main_gpu": -1, "split_mode": "NONE", "tensor_split": [0.0] * 128}
+)
 
 
 def _all(kind: type, names: str) -> list[tuple[str, type]]:
@@ -105,10 +111,25 @@ def open_library(path: str) -> c.CDLL:
     return library
 
 
-def load_model(library: c.CDLL, path: str, *, gpu_layers: int = 0, vocab_only: bool = False) -> int:
-    """Load a model, or only its tokens. Raises `RuntimeError`; the reason is in the log."""
+def load_model(
+    library: c.CDLL,
+    path: str,
+    *,
+    offload: Mapping[str, object] = _NO_CARD,
+    vocab_only: bool = False,
+) -> int:
+    """Load a model, or only its tokens. Raises `RuntimeError`; the reason is in the log.
+
+    `offload` says what goes on which cards, in the words of `parameters.offload_parameters`.
+    """
     params = library.llama_model_default_params()
-    params.n_gpu_layers, params.vocab_only = gpu_layers, vocab_only
+    params.vocab_only = vocab_only
+    params.n_gpu_layers = cast("int", offload["n_gpu_layers"])
+    params.main_gpu = cast("int", offload["main_gpu"])
+    params.split_mode = _SPLIT_MODES[str(offload["split_mode"])]
+    split = cast("list[float]", offload["tensor_split"])
+    shares = (_F32 * len(split))(*split)
+    params.tensor_split = c.cast(shares, _PTR)
     model: int | None = library.llama_model_load_from_file(path.encode(), params)
     if not model:
         raise RuntimeError("the model could not be loaded")

@@ -20,6 +20,7 @@ from puna.chat.marks import Illustrated
 from puna.chat.messages import Json
 from puna.errors import Invalid
 from puna.models.fit_memory import SNAPSHOTS
+from puna.models.fit_offload import CardShare
 from puna.models.options import Sampling
 from puna.node.engine.closed_schemas import close_objects
 from puna.node.engine.request import (
@@ -29,7 +30,6 @@ from puna.node.engine.request import (
     Grammar,
     LoadSpec,
     Purpose,
-    Speculation,
 )
 
 _ERRORS_ONLY = 1
@@ -43,6 +43,10 @@ _LOAD_RANGES: Mapping[str, tuple[int, int]] = {
     "threads": (1, 512),
 }
 _MOST_CELLS = 2**30
+_CARDS = 128
+"""How many numbers llama.cpp wants for a split."""
+_ALL = 2**16
+"""More layers than any model has."""
 SCORED_TOGETHER = 255
 """Texts whose answers are scored in one step."""
 _SAMPLING_LIMITS: Mapping[str, tuple[float, float]] = {
@@ -130,8 +134,9 @@ def load_parameters(spec: LoadSpec, place: Place, *, threads: int) -> dict[str, 
         "n_parallel": spec.slots,
         "n_batch": spec.batch,
         "n_ubatch": spec.batch,
-        "n_gpu_layers": spec.gpu_layers,
-        "main_gpu": spec.main_gpu or 0,
+        **offload_parameters(spec.shares, spec.gpu_layers),
+        "mmproj_use_gpu": bool(spec.shares),
+        "mmproj_device": spec.shares[0].name if spec.shares and spec.projector else "",
         "cpuparams.n_threads": count,
         "cpuparams_batch.n_threads": count,
         "load_mode": {None: "AUTO", True: "MMAP", False: "NONE"}[spec.use_mmap],
@@ -157,12 +162,30 @@ def load_parameters(spec: LoadSpec, place: Place, *, threads: int) -> dict[str, 
         "mmproj.path": str(spec.projector or ""),
         # What it cannot decode llama.cpp gives to ffmpeg. No other program gets what clients send.
         "video_ffmpeg_bin_dir": os.devnull,
-        **_speculation(spec.speculation),
+        **_speculation(spec),
     }
 
 
-def _speculation(speculation: Speculation | None) -> dict[str, Json]:
+def offload_parameters(shares: Sequence[CardShare], layers: int) -> dict[str, Json]:
+    """Return what puts layers on cards, or keeps everything off them.
+
+    One card alone is `main_gpu`; several get whole layers in their order, as many as the plan says.
+    Without a card llama.cpp would still send it long prompts: -1 leaves it none.
+    """
+    one = shares[0].number if len(shares) == 1 else -1
+    counts = {each.number: float(each.layers) for each in shares}
+    is_split = len(shares) > 1
+    return {
+        "n_gpu_layers": layers if shares else 0,
+        "main_gpu": 0 if is_split else one,
+        "split_mode": "LAYER" if is_split else "NONE",
+        "tensor_split": [counts.get(place, 0.0) if is_split else 0.0 for place in range(_CARDS)],
+    }
+
+
+def _speculation(spec: LoadSpec) -> dict[str, Json]:
     """Return what makes llama.cpp guess ahead; nothing for no speculation."""
+    speculation = spec.speculation
     if speculation is None:
         return {}
     most = max(1, min(speculation.most, _MOST_GUESSES))
@@ -178,6 +201,7 @@ def _speculation(speculation: Speculation | None) -> dict[str, Json]:
         "speculative.types": ["DRAFT_SIMPLE"],
         "speculative.draft.mparams.path": str(speculation.draft),
         "speculative.draft.n_max": most,
+        "speculative.draft.n_gpu_layers": _ALL if spec.shares else 0,
     }
 
 
@@ -191,7 +215,7 @@ def score_parameters(spec: LoadSpec, *, threads: int) -> dict[str, Json]:
             "batch": spec.batch,
             "rows": min(spec.batch, SCORED_TOGETHER),
             "threads": spec.threads or threads,
-            "gpu_layers": spec.gpu_layers,
+            **offload_parameters(spec.shares, spec.gpu_layers),
             "cache_type": spec.cache_type.value,
             "flash_attention": {None: -1, True: 1, False: 0}[spec.flash_attention],
         }

@@ -21,7 +21,8 @@ from puna.errors import PunaError
 from puna.hardware.processor import detect_processor
 from puna.models.gguf import read_header
 from puna.models.regular_file import UnusableFile, open_regular
-from puna.node.engine.child import Child
+from puna.node.engine.cards import CardFull, is_card_full, shares_held
+from puna.node.engine.child import Child, Report
 from puna.node.engine.choosing import choice_question, read_choice
 from puna.node.engine.connection import Connection
 from puna.node.engine.den import Den, has_unix_sockets, sweep_dens
@@ -126,9 +127,11 @@ async def _load_to_answer(spec: LoadSpec, world: World, den: Den | None) -> "Lla
         place = Place(str(den.socket)) if den else Place(_LOOPBACK, key=world.token())
         child = await _start(load_parameters(spec, place, threads=spec.threads or 1), leave)
         stack.push_async_callback(child.stop)
-        connection = _connect(child, den, place, await _address(child, spec))
+        report = await _loaded(child, spec)
+        connection = _connect(child, den, place, str(report["ready"]))
         stack.push_async_callback(connection.close)
         facts = await _facts(connection, child, spec)
+        facts = replace(facts, shares=shares_held(spec, report.get("taken")))
         stack.pop_all()
     return LlamaEngine(child, connection, replace(facts, threads=spec.threads or 1))
 
@@ -266,7 +269,7 @@ async def _load_to_score(spec: LoadSpec, threads: int) -> ScoringEngine:
     child = await _start(score_parameters(spec, threads=threads), _nothing)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(child.stop)
-        await _address(child, spec)
+        await _loaded(child, spec)
         facts = (await child.ready())["facts"]
         memory = psutil.Process(child.pid).memory_info().rss
         stack.pop_all()
@@ -279,6 +282,9 @@ async def _load_to_score(spec: LoadSpec, threads: int) -> ScoringEngine:
             threads=spec.threads or threads,
             has_chat_template=False,
             vocabulary=_number_at(facts, "vocabulary"),
+            shares=shares_held(spec, None),
+            gpu_layers=spec.gpu_layers if spec.shares else 0,
+            all_layers=spec.all_layers,
         ),
     )
 
@@ -304,14 +310,15 @@ async def _start(parameters: Mapping[str, Json], leave: Callable[[], None]) -> C
         raise LoadFailed(f"the engine's process does not start: {error}") from error
 
 
-async def _address(child: Child, spec: LoadSpec) -> str:
-    """Wait for the load and return where the child listens. Raises `LoadFailed`."""
+async def _loaded(child: Child, spec: LoadSpec) -> Report:
+    """Wait for the load and return its report. Raises `LoadFailed`, `CardFull`."""
     report = await loaded(child, spec)
     if "ready" in report:
-        return str(report["ready"])
+        return report
     has_reason = "failed" in report and await child.ended(within_s=_LAST_WORDS_S)
     reason = load_failure(child.log) if has_reason else child.epitaph
-    raise LoadFailed(f"{spec.weights.name} could not be loaded: {reason}")
+    kind = CardFull if spec.shares and is_card_full(child.log) else LoadFailed
+    raise kind(f"{spec.weights.name} could not be loaded: {reason}")
 
 
 def _connect(child: Child, den: Den | None, place: Place, address: str) -> Connection:
@@ -345,6 +352,8 @@ async def _facts(connection: Connection, child: Child, spec: LoadSpec) -> Engine
         has_chat_template=bool(template),
         chat_template=template,
         adapters=spec.adapters,
+        gpu_layers=spec.gpu_layers if spec.shares else 0,
+        all_layers=spec.all_layers,
         vocabulary=_number_at(models, "data", 0, "meta", "n_vocab"),
         image_mark=str(settings.get("media_marker") or "") if sees else "",
     )

@@ -6,6 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from puna.chat.marks import Illustrated
+from puna.models.fit_offload import CardShare
 from puna.models.options import Sampling
 from puna.units import Size, Span
 
@@ -65,7 +66,15 @@ class LoadSpec:
     """What the load is expected to take, by `models.fit`. Part of the plan, not of the identity."""
     batch: int = 512
     gpu_layers: int = 0
+    """Layers on cards, the output counted as one."""
     main_gpu: int | None = None
+    """The only card that may be used, where one was named."""
+    all_layers: int = 0
+    """How many layers there are; 0 where no card was thought of."""
+    shares: tuple[CardShare, ...] = ()
+    """What is on which card. Part of the plan, not of the identity, as the memory is."""
+    may_shrink: bool = False
+    """Nobody asked for so many layers: where a card turns out too full, fewer will do."""
     threads: int | None = None
     use_mmap: bool | None = None
     cache_type: CacheType = CacheType.F16
@@ -102,8 +111,17 @@ class EngineFacts:
     adapters: tuple[Path, ...] = ()
     """The adapters that are loaded, in llama.cpp's order."""
     """Token ids run from 0 to below this; 0 means that the engine does not know."""
+    shares: tuple[CardShare, ...] = ()
+    """What of it is on which card."""
+    gpu_layers: int = 0
+    all_layers: int = 0
     image_mark: str = ""
     """What stands for an image in the engine's own prompts; empty if it sees none."""
+
+    @property
+    def on_cards(self) -> Size:
+        """Bytes on all cards together."""
+        return Size(sum(each.memory for each in self.shares))
 
     @property
     def sees_images(self) -> bool:

@@ -30,8 +30,7 @@ class Scorer:
 
     def __init__(self, library: str, load: Mapping[str, object]) -> None:
         native = open_library(library)
-        gpu_layers = cast("int", load["gpu_layers"])
-        model = load_model(native, str(load["path"]), gpu_layers=gpu_layers)
+        model = load_model(native, str(load["path"]), offload=load)
         self._vocabulary = Vocabulary(native, model)
         self._kernels = Kernels(native, model, load)
         self._total: Callable[[c._Pointer[c.c_float], int], float]

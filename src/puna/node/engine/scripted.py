@@ -18,7 +18,7 @@ import math
 import re
 from array import array
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from zlib import crc32
 
 from puna.chat.images import Image
@@ -26,6 +26,7 @@ from puna.chat.marks import Illustrated
 from puna.chat.messages import NO_TOOLS, Message, Think, ToolUse
 from puna.errors import Invalid, PunaError
 from puna.models.gguf import read_header
+from puna.node.engine.cards import CardFull, shares_held
 from puna.node.engine.engine import EngineDied, EngineFactory, LoadFailed
 from puna.node.engine.request import (
     ChosenToken,
@@ -83,6 +84,8 @@ class Script:
     """How long one token takes, by the World's clock."""
     load_failure: str = ""
     """Not empty: every load fails with this message."""
+    card_room: Mapping[str, int] = field(default_factory=dict)
+    """What cards really have room for, where that is less than they say."""
     dies_after: int | None = None
     """The engine dies after so many tokens of its first answer."""
     has_chat_template: bool = True
@@ -102,6 +105,9 @@ def scripted_factory(
             await world.wait(chosen.load_span)
         if chosen.load_failure:
             raise LoadFailed(chosen.load_failure)
+        for each in spec.shares:
+            if each.memory > chosen.card_room.get(each.name, each.memory):
+                raise CardFull(f"{spec.weights.name} could not be loaded: {each.name} is full")
         return ScriptedEngine(spec, chosen, world)
 
     return load
@@ -123,6 +129,9 @@ class ScriptedEngine:
             has_chat_template=script.has_chat_template,
             chat_template=script.chat_template or _template_in(spec),
             vocabulary=_VOCABULARY,
+            shares=shares_held(spec, None),
+            gpu_layers=spec.gpu_layers,
+            all_layers=spec.all_layers,
             image_mark="<image>" if spec.projector else "",
         )
 

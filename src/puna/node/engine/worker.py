@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import BinaryIO, NoReturn
 
+from puna.node.engine.card_report import add_backend, free_memory
 from puna.node.engine.lifeline import die_with, go_first_when_memory_ends
 from puna.node.engine.schema_check import SchemaCheck
 from puna.node.engine.scorer import CannotScore, Scorer
@@ -44,6 +45,7 @@ _ENUMS = {
     "flash_attn_type": ("llama_flash_attn_type", "LLAMA_FLASH_ATTN_TYPE_"),
     "pooling_type": ("llama_pooling_type", "LLAMA_POOLING_TYPE_"),
     "load_mode": ("llama_load_mode", "LLAMA_LOAD_MODE_"),
+    "split_mode": ("llama_split_mode", "LLAMA_SPLIT_MODE_"),
     "speculative.types": ("common_speculative_type", "COMMON_SPECULATIVE_TYPE_"),
 }
 
@@ -60,15 +62,20 @@ def main(parent: int) -> None:
     threading.Thread(target=_read_input, args=(lines,), daemon=True).start()
     import xllamacpp  # noqa: PLC0415 - its libraries read the environment as they are loaded
 
+    library = xllamacpp.xllamacpp.__file__
     parameters = json.loads(lines.get())
+    if fault := add_backend(library):
+        _say(report, {"failed": fault})
+        sys.exit(1)
     if "score" in parameters:
-        _score(xllamacpp.xllamacpp.__file__, parameters["score"], lines, report)
+        _score(library, parameters["score"], lines, report)
     if "labels" in parameters:
         from puna.node.engine.label_child import tell_labels  # noqa: PLC0415 - needs numpy
 
         say = functools.partial(_say, report)
-        tell_labels(xllamacpp.xllamacpp.__file__, parameters["labels"], lines, say)
+        tell_labels(library, parameters["labels"], lines, say)
     settings = _settings(xllamacpp, parameters)
+    free = free_memory(library) if parameters["n_gpu_layers"] else {}
     try:
         server = xllamacpp.Server(settings)
     except RuntimeError as error:
@@ -78,8 +85,10 @@ def main(parent: int) -> None:
     # llama.cpp installs handlers of its own for both.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    _say(report, {"ready": server.listening_address})
-    schemas = SchemaCheck(xllamacpp.xllamacpp.__file__)
+    left = free_memory(library) if free else {}
+    taken = {name: before - left[name] for name, before in free.items()}
+    _say(report, {"ready": server.listening_address, "taken": taken})
+    schemas = SchemaCheck(library)
     while True:
         question = json.loads(lines.get())
         if "image" in question:

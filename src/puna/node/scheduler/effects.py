@@ -33,9 +33,10 @@ class NoRoom(Failed):
 
     code = "no_room"
 
-    def __init__(self, label: str, *, needed: Size, limit: Size) -> None:
+    def __init__(self, label: str, *, needed: Size, limit: Size, where: str = "") -> None:
+        place = f"on {where}" if where else "of memory"
         super().__init__(
-            f'model "{label}" needs {needed} of memory and {limit} can be used: '
+            f'model "{label}" needs {needed} {place} and {limit} can be used: '
             f"{needed - limit} bytes too few",
             hint=f"a smaller context or quantization needs less; `puna fit {label}` says how much",
         )

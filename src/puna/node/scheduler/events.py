@@ -69,6 +69,8 @@ class MemoryMeasured:
 
     at: Span
     memory: Size
+    cards: tuple[tuple[str, Size], ...] = ()
+    """The same for each card, by the engine's name for it."""
 
 
 @dataclass(frozen=True, slots=True)

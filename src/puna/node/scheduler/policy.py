@@ -39,7 +39,15 @@ from puna.node.scheduler.events import (
     UnloadAsked,
 )
 from puna.node.scheduler.room import Room, pick_victims
-from puna.node.scheduler.state import EngineState, Limits, Resident, State, Waiting, after
+from puna.node.scheduler.state import (
+    EngineState,
+    Limits,
+    Resident,
+    State,
+    Waiting,
+    Wanted,
+    after,
+)
 from puna.units import FOREVER, Size, Span
 
 
@@ -96,6 +104,7 @@ class _Turn:
         self._at = at
         self._limits = state.limits
         self._memory = state.memory
+        self._cards = state.cards
         self._last_request = state.last_request
         self._last_engine = state.last_engine
         self._closing = state.closing
@@ -114,6 +123,7 @@ class _Turn:
         return State(
             self._limits,
             self._memory,
+            self._cards,
             residents=tuple(self._engines.values()),
             waiting=tuple(self._waiting),
             last_request=self._last_request,
@@ -139,7 +149,7 @@ class _Turn:
             case UnloadAsked():
                 self._mark_unloaded(event.target)
             case MemoryMeasured():
-                self._memory = event.memory
+                self._memory, self._cards = event.memory, event.cards
             case CloseAsked() | GraceEnded():
                 self._close(now=isinstance(event, GraceEnded))
             # Of `TimePassed`, only the moment matters.
@@ -273,11 +283,10 @@ class _Turn:
     def _claim_room(self, request: Waiting, old: Resident | None) -> Waiting | None:
         """Load the model, or have room made. `old` is the same, loaded otherwise: it ends first."""
         spec = request.wanted.spec
-        if spec.memory > self._memory:
-            self._refuse(
-                request.id,
-                NoRoom(request.wanted.label, needed=spec.memory, limit=self._memory),
-            )
+        everything = Room(self._memory, self._limits.places, dict(self._cards))
+        need = Room.for_load(spec)
+        if not everything.holds(need):
+            self._refuse(request.id, _no_room(request.wanted, everything))
             return None
         if spec.key in self._promised_keys:
             return request  # one before it has the room made for both
@@ -288,7 +297,6 @@ class _Turn:
             for each in self._engines.values()
             if each.id not in self._leaving and each is not old
         ]
-        everything, need = Room(self._memory, self._limits.places), Room(spec.memory, 1)
         free = everything - self._promised - Room.of(staying)
         victims = pick_victims(staying, free=free, need=need, at=self._at)
         is_free_now = (everything - Room.of(self._engines.values())).holds(need)
@@ -372,6 +380,16 @@ def _serves(resident: Resident, request: Waiting) -> bool:
         return False
     # The two specs never change, so a request keeps the answer in its `engine`.
     return request.engine == resident.id or request.wanted.accepts(resident.spec)
+
+
+def _no_room(wanted: Wanted, everything: Room) -> NoRoom:
+    """Say what is too small: a card, or else the machine's memory."""
+    for share in wanted.spec.shares:
+        limit = Size(everything.cards.get(share.name, 0))
+        if share.memory > limit:
+            place = share.label or share.name
+            return NoRoom(wanted.label, needed=share.memory, limit=limit, where=place)
+    return NoRoom(wanted.label, needed=wanted.spec.memory, limit=everything.memory)
 
 
 def _reason_to_end(victim: Resident, request: Waiting) -> EndReason:

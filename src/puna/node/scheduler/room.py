@@ -1,9 +1,14 @@
-"""Which engines must end so that a model fits: the longest idle first, no more than needed."""
+"""Which engines must end so that a model fits: the longest idle first, no more than needed.
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+Room is counted apart for the machine's memory and for each card: an engine that holds nothing of
+what is short is left alone.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Self
 
+from puna.node.engine.request import LoadSpec
 from puna.node.scheduler.state import Resident
 from puna.units import Size, Span
 
@@ -14,22 +19,45 @@ class Room:
 
     memory: Size
     places: int
+    cards: Mapping[str, int] = field(default_factory=dict)
+    """Bytes by the engine's name of each card; what is not named is not there."""
 
     @classmethod
     def of(cls, residents: Iterable[Resident]) -> Self:
         """Return what `residents` hold."""
-        sizes = [each.spec.memory for each in residents]
-        return cls(Size(sum(sizes)), len(sizes))
+        memory, places, cards = 0, 0, dict[str, int]()
+        for each in residents:
+            memory, places = memory + each.spec.memory, places + 1
+            for share in each.spec.shares:
+                cards[share.name] = cards.get(share.name, 0) + share.memory
+        return cls(Size(memory), places, cards)
+
+    @classmethod
+    def for_load(cls, spec: LoadSpec) -> Self:
+        """Return what one load needs."""
+        return cls(spec.memory, 1, {each.name: int(each.memory) for each in spec.shares})
 
     def __add__(self, other: "Room") -> "Room":
-        return Room(Size(self.memory + other.memory), self.places + other.places)
+        return Room(
+            Size(self.memory + other.memory), self.places + other.places, self._cards(other, 1)
+        )
 
     def __sub__(self, other: "Room") -> "Room":
-        return Room(Size(self.memory - other.memory), self.places - other.places)
+        return Room(
+            Size(self.memory - other.memory), self.places - other.places, self._cards(other, -1)
+        )
 
     def holds(self, need: "Room") -> bool:
         """Tell whether `need` fits in here."""
-        return need.memory <= self.memory and need.places <= self.places
+        return (
+            need.memory <= self.memory
+            and need.places <= self.places
+            and all(size <= self.cards.get(name, 0) for name, size in need.cards.items())
+        )
+
+    def _cards(self, other: "Room", sign: int) -> dict[str, int]:
+        names = {**self.cards, **other.cards}
+        return {name: self.cards.get(name, 0) + sign * other.cards.get(name, 0) for name in names}
 
 
 def pick_victims(

@@ -9,7 +9,7 @@ client that vanishes can never leave a model loaded, counted or blocked by mista
 import asyncio
 import itertools
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +17,7 @@ from pathlib import Path
 
 from puna.errors import Failed, PunaError
 from puna.ids import EngineId, RequestId
+from puna.node.card_plan import is_partly_on_cards, place_words
 from puna.node.engine.engine import Engine, EngineFactory, LoadFailed
 from puna.node.engine.request import LoadSpec, Purpose
 from puna.node.scheduler.crowd import BACKGROUND, Crowd, crowd_of
@@ -72,8 +73,8 @@ class Scheduler:
     """Loads models as they are asked for, keeps them as long as they may stay, and makes room.
 
     `memory`, if given, is asked before each decision about a load how many bytes all engines may
-    take together now; otherwise `limits.memory` holds. Belongs to the event loop that first uses
-    it.
+    take together now; otherwise `limits.memory` holds. `cards` tells the same of each card. Belongs
+    to the event loop that first uses it.
     """
 
     def __init__(
@@ -83,10 +84,12 @@ class Scheduler:
         world: World,
         *,
         memory: Callable[[], Size] | None = None,
+        cards: Callable[[], Mapping[str, Size]] | None = None,
     ) -> None:
         self._factory = factory
         self._world = world
         self._measure_memory = memory
+        self._measure_cards = cards
         self._state = State(limits, memory=limits.memory)
         self._events: asyncio.Queue[Event] = asyncio.Queue()
         self._request_ids = itertools.count(1)
@@ -234,7 +237,8 @@ class Scheduler:
 
     def _measure(self, event: Event) -> None:
         if self._measure_memory is not None and may_load(self._state, event):
-            self._follow(MemoryMeasured(event.at, self._measure_memory()))
+            cards = self._measure_cards() if self._measure_cards else {}
+            self._follow(MemoryMeasured(event.at, self._measure_memory(), tuple(cards.items())))
 
     def _follow(self, event: Event) -> None:
         self._state, effects = decide(self._state, event)
@@ -250,7 +254,8 @@ class Scheduler:
             case Refuse():
                 self._answer(effect.request, effect.error)
             case LoadEngine():
-                _logger.info('loading "%s", %s expected', effect.label, effect.spec.memory)
+                level = logging.WARNING if is_partly_on_cards(effect.spec) else logging.INFO
+                _logger.log(level, 'loading "%s": %s', effect.label, place_words(effect.spec))
                 life = asyncio.create_task(
                     self._live(effect.engine, effect.spec), name=f"engine {effect.engine}"
                 )

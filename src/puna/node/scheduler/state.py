@@ -24,11 +24,14 @@ _DEFAULT_KEEP_ALIVE = Span.of(minutes=5)
 _DEFAULT_LOAD_TIMEOUT = Span.of(minutes=5)
 _DEFAULT_PATIENCE = Span.of(seconds=5)
 
+_PLANNED = ("all_layers", "shares", "may_shrink")
+"""What the server decides about cards; `gpu_layers` and `main_gpu` can be asked for."""
+
 # Weights and purpose are the key, the memory is a forecast, and the slots are the server's choice.
 _LOAD_OPTIONS = tuple(
     each.name
     for each in fields(LoadSpec)
-    if each.name not in {"weights", "purpose", "memory", "slots", "adapters"}
+    if each.name not in {"weights", "purpose", "memory", "slots", "adapters", *_PLANNED}
 )
 
 
@@ -194,6 +197,8 @@ class State:
     limits: Limits
     memory: Size
     """Bytes that all engines together may take now; it can shrink below what they hold."""
+    cards: tuple[tuple[str, Size], ...] = ()
+    """The same for each card, by the engine's name for it."""
     residents: tuple[Resident, ...] = ()
     waiting: tuple[Waiting, ...] = ()
     last_request: RequestId = _NOBODY

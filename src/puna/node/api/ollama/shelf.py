@@ -16,6 +16,8 @@ from puna.models.gguf import GgufHeader
 from puna.models.manifest import ConfigBlob
 from puna.models.modelfile import ModelParts, modelfile_text
 from puna.models.option_text import parameters_text
+from puna.node.card_plan import card_names
+from puna.node.engine.request import EngineFacts
 from puna.node.scheduler.state import Running
 from puna.progress import Progress, Transfer
 from puna.wire import ollama as wire
@@ -94,20 +96,42 @@ def running_entry(running: Running, model: LocalModel, now: datetime) -> wire.Ru
     return wire.RunningEntry(
         name=running.label,
         model=running.label,
-        size=facts.memory if facts else running.spec.memory,
+        size=_size(running),
         digest=model.digest.hex,
         details=details(model),
         expires_at=running.expires_at or now + _NEVER,
-        size_vram=0,
+        size_vram=_on_cards(running),
         context_length=facts.context if facts else running.spec.context,
-        processor=_processor(facts.threads) if facts else "",
+        processor=_processor(facts) if facts else "",
         slots=facts.slots if facts else running.spec.slots,
         speculation=running.spec.speculation.kind if running.spec.speculation else "",
     )
 
 
-def _processor(threads: int) -> str:
-    return f"CPU, {threads} thread{'' if threads == 1 else 's'}"
+def _on_cards(running: Running) -> int:
+    shares = running.facts.shares if running.facts else running.spec.shares
+    return sum(each.memory for each in shares)
+
+
+def _size(running: Running) -> int:
+    """Return what a model takes in all; on cards alone, what it takes there, as Ollama says it."""
+    facts, spec = running.facts, running.spec
+    if not _on_cards(running):
+        return facts.memory if facts else spec.memory
+    layers = facts.gpu_layers if facts else spec.gpu_layers
+    is_whole = layers == spec.all_layers
+    return _on_cards(running) + (0 if is_whole else spec.memory)
+
+
+def _processor(facts: EngineFacts) -> str:
+    """Say what computes: the processor's threads, cards, or both with their layers."""
+    processor = f"CPU, {facts.threads} thread{'' if facts.threads == 1 else 's'}"
+    if not facts.shares:
+        return processor
+    cards = card_names(facts.shares)
+    if facts.gpu_layers == facts.all_layers:
+        return cards
+    return f"{facts.gpu_layers} of {facts.all_layers} layers on {cards}, the rest on {processor}"
 
 
 def show(model: LocalModel, asked: wire.ShowRequest) -> wire.Show:
