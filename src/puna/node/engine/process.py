@@ -317,8 +317,9 @@ async def _loaded(child: Child, spec: LoadSpec) -> Report:
         return report
     has_reason = "failed" in report and await child.ended(within_s=_LAST_WORDS_S)
     reason = load_failure(child.log) if has_reason else child.epitaph
-    kind = CardFull if spec.shares and is_card_full(child.log) else LoadFailed
-    raise kind(f"{spec.weights.name} could not be loaded: {reason}")
+    if spec.shares and is_card_full(child.log):
+        raise CardFull(f"{spec.weights.name} could not be loaded: {reason}")
+    raise LoadFailed(f"{spec.weights.name} could not be loaded: {reason}")
 
 
 def _connect(child: Child, den: Den | None, place: Place, address: str) -> Connection:

@@ -34,10 +34,11 @@ class NoRoom(Failed):
     code = "no_room"
 
     def __init__(self, label: str, *, needed: Size, limit: Size, where: str = "") -> None:
-        place = f"on {where}" if where else "of memory"
         super().__init__(
-            f'model "{label}" needs {needed} {place} and {limit} can be used: '
-            f"{needed - limit} bytes too few",
+            f'model "{label}" needs {needed} of memory and {limit} can be used: '
+            f"{needed - limit} bytes too few"
+            if not where
+            else f'model "{label}" needs {needed} on {where} and {limit} can be used',
             hint=f"a smaller context or quantization needs less; `puna fit {label}` says how much",
         )
         self.needed = needed
