@@ -6,12 +6,15 @@ from itertools import islice, pairwise
 import pytest
 
 from puna.batch.forecast import (
+    Forecast,
     Measured,
     Stretch,
     is_enough,
     predict,
+    shared_span,
     spread,
     stretch_rows,
+    together,
     weigh_rows,
     whole_weight,
 )
@@ -20,11 +23,22 @@ from puna.units import Span
 
 @pytest.mark.parametrize(
     ("row_ms", "rows"),
-    [(5, 255), (50, 255), (60, 50), (5000, 50)],
-    ids=["fast", "just", "too slow", "very slow"],
+    [(5, 255), (50, 255), (60, 50), (500, 10), (5000, 2)],
+    ids=["fast", "just", "too slow", "slow", "very slow"],
 )
 def test_a_slow_model_is_tried_on_the_beginnings_of_batches(row_ms: int, rows: int) -> None:
     assert stretch_rows(255, 200, Span.of(ms=row_ms)) == rows
+
+
+@pytest.mark.parametrize(
+    ("alone", "seconds"), [((10,), 10), ((10, 10), 5), ((6, 3), 2), ((6, 0), 0)]
+)
+def test_speeds_add_up(alone: tuple[int, ...], seconds: int) -> None:
+    spans = [Span.of(seconds=each) for each in alone]
+    assert shared_span(spans) == Span.of(seconds=seconds)
+    whole = together([Forecast(each, each, Span(2 * each), 1.0) for each in spans])
+    assert (whole.span, whole.low) == (Span.of(seconds=seconds), Span.of(seconds=seconds))
+    assert (whole.high, whole.rows_per_s) == (Span.of(seconds=2 * seconds), len(alone))
 
 
 def test_each_batch_comes_once() -> None:

@@ -12,6 +12,7 @@ from puna.batch.job import NothingToDo
 from puna.batch.plan import ModelSize, PlanEvent, Sampling, Survey, bids_of, survey, work_of
 from puna.batch.prices import shipped_prices
 from puna.batch.shards import Shard
+from puna.batch.spared import Spared
 from puna.batch.spec import EmbedTask, PromptTask, Task
 from puna.batch.workers.worker import Answer, Spent
 from puna.units import Size, Span
@@ -156,3 +157,56 @@ async def test_two_at_a_time_take_no_longer_than_one_after_the_other(tmp_path: P
     assert isinstance(found, Survey)
     alone = await found_in(tmp_path, words(1000))
     assert found.forecast.span == pytest.approx(alone.forecast.span, rel=0.1)
+
+
+async def test_a_cascade_is_forecast_as_a_range(tmp_path: Path) -> None:
+    world = HandWorld()
+    task = replace(ANIMAL_OR_PLANT, cascade=0.9)
+    order = an_order(write_csv(tmp_path / "in.csv", words(9000)), Path(), task=task, column="text")
+    known = [Spared("job", 0.5)]
+    found = [
+        [each async for each in survey(order, [PacedWorker(world)], world, 200, **more)][-1]  # type: ignore[arg-type]
+        for more in ({"look": idle}, {"look": idle, "before": known})
+    ]
+    unknown, closer = (each for each in found if isinstance(each, Survey))
+    assert unknown.cascade is not None
+    assert unknown.cascade.lessons == 1500
+    assert unknown.forecast.low < unknown.forecast.span / 2
+    assert unknown.forecast.low < closer.forecast.low < closer.forecast.span < unknown.forecast.span
+    assert closer.tokens.computed < unknown.tokens.computed
+
+
+async def test_several_share_a_sample_and_their_speeds_add_up(tmp_path: Path) -> None:
+    world = HandWorld()
+    order = an_order(write_csv(tmp_path / "in.csv", words(4000)), Path(), column="text")
+    pair = [PacedWorker(world), PacedWorker(world)]
+    found = [event async for event in survey(order, pair, world, 200, look=idle)][-1]
+    assert isinstance(found, Survey)
+    assert found.where == ("echo", "echo")
+    asked = [shard.first for worker in pair for shard in worker.asked if len(shard.texts) > 16]
+    assert len(asked) == len(set(asked))
+
+
+class Settling(PacedWorker):
+    """Slow until it has been asked often enough."""
+
+    @property
+    def is_settled(self) -> bool:
+        return len(self.asked) > 5
+
+    async def compute(self, shard: Shard) -> Sequence[Answer]:
+        if not self.is_settled:
+            self._world.spend(Span.of(seconds=4))
+        return await super().compute(shard)
+
+
+async def test_what_a_worker_does_before_it_has_found_its_pace_is_no_forecast(
+    tmp_path: Path,
+) -> None:
+    world = HandWorld()
+    order = an_order(write_csv(tmp_path / "in.csv", words(4000)), Path(), column="text")
+    steps = survey(order, [Settling(world)], world, 200, look=idle)
+    found = [event async for event in steps][-1]
+    assert isinstance(found, Survey)
+    usual = (await found_in(tmp_path, words(4000))).forecast.span
+    assert found.forecast.span == pytest.approx(usual, rel=0.03)

@@ -27,6 +27,9 @@ _PATIENCE = Span.of(seconds=60)
 _TRUSTED = Span.of(seconds=5)
 """A shorter measurement is at the mercy of whatever else the machine does."""
 _MOST_STRETCHES = 16
+_SLOW_STRETCHES = 12
+"""Of a slow model so many beginnings are computed, so that it is seen how they differ."""
+_LEAST_ROWS = 2
 _GOLDEN = (5**0.5 - 1) / 2
 
 
@@ -73,7 +76,8 @@ def stretch_rows(batch: int, wanted: int, row: Span) -> int:
     """
     if LEAST_STRETCHES * batch * row <= _PATIENCE:
         return batch
-    return max(1, min(batch, -(-wanted // LEAST_STRETCHES)))
+    in_time = _PATIENCE // (_SLOW_STRETCHES * row)
+    return max(_LEAST_ROWS, min(batch, -(-wanted // LEAST_STRETCHES), in_time))
 
 
 def spread(distinct: int, batch: int, rows: int) -> Iterator[Stretch]:

@@ -26,6 +26,7 @@ from puna.batch.prices import Electricity, PriceList
 from puna.batch.reading import Files, digest_of_inputs, find_files
 from puna.batch.run import check_same_model
 from puna.batch.sampling import Parts, Surveyor, TokenCounts, side_by_side
+from puna.batch.spared import CascadeGuess, Spared, Weights, guess_cascade, with_cascade
 from puna.batch.spec import EmbedTask
 from puna.batch.strings import Strings
 from puna.batch.texts import Texts
@@ -80,7 +81,8 @@ class Survey:
     """Who computed the sample, and would compute the job."""
     busy: float = 0.0
     """The share of this machine's processors that others used before the sample."""
-
+    cascade: CascadeGuess | None = None
+    """What is known of the job's cascade; it is in the forecast."""
     is_here: bool = True
     """Whether this machine alone computed it."""
 
@@ -99,17 +101,19 @@ class Survey:
 PlanEvent = Reading | Preparing | Remark | Sampling | Survey
 
 
-async def survey(
+async def survey(  # noqa: PLR0913 - the last two are for cascades, and for who looks otherwise
     order: Order,
     workers: Sequence[Worker],
     world: World,
     wanted: int,
     *,
     look: Callable[[], float] = busy_share,
+    before: Sequence[Spared] = (),
 ) -> AsyncGenerator[PlanEvent]:
     """Read the input, compute a sample of at least `wanted` rows, and yield what was found, last.
 
-    `look` tells what share of the machine others use; it blocks for a moment.
+    `look` tells what share of the machine others use; it blocks for a moment. `before` is what
+    classifiers took in earlier jobs like this one.
     Raises `NothingToDo`, and what reading and the workers raise.
     """
     with tempfile.TemporaryDirectory(prefix="puna-plan-") as name:
@@ -140,7 +144,7 @@ async def survey(
                 yield Sampling(rows)
             # The output is written by reading the input once more.
             around = Span(2 * read + max(each.loading for each in surveyors))
-            found = await in_thread(surveyed, surveyors, intake, around)
+            found = await in_thread(surveyed, surveyors, intake, around, before)
             yield replace(found, busy=busy, forecast=found.forecast.on_a_busy_machine(busy))
 
 
@@ -152,23 +156,34 @@ def _take_in(order: Order, files: Sequence[Path], folder: Path) -> Generator[Int
     yield from take_in(source, texts, folder, merges=not order.spec.samples)
 
 
-def surveyed(surveyors: Sequence[Surveyor], intake: Intake, around: Span) -> Survey:
+def surveyed(
+    surveyors: Sequence[Surveyor], intake: Intake, around: Span, before: Sequence[Spared] = ()
+) -> Survey:
     """Return what was found by all who sampled. Blocks: the whole list is weighed."""
     sampled = [each for each in surveyors if each.measured]
     first = next((each for each in sampled if each.spent.computed), sampled[0])
     distinct = intake.distinct
     weight, letters = first.whole(distinct)
     answers = [answer for each in sampled for answer in each.answers]
+    whole = together([predict(each.measured, weight, distinct) for each in sampled])
+    guess = guess_cascade(first.order.spec, distinct, before)
+    forecast, tokens = whole, first.tokens(weight / distinct)
+    if guess is not None and guess.lessons:
+        lessons = first.weigh_lessons(guess)
+        forecast = with_cascade(whole, guess, Weights(distinct, weight, lessons))
+        spared = forecast.span / whole.span if whole.span else 1.0
+        tokens = replace(tokens, computed=tokens.computed * spared)
     return Survey(
         order=first.order,
         intake=intake,
         identity=first.identity,
         sampled=len(answers),
         refused=sum(isinstance(each, Refused) for each in answers),
-        forecast=together([predict(each.measured, weight, distinct) for each in sampled]),
+        forecast=forecast,
         around=around,
-        tokens=first.tokens(weight / distinct),
+        tokens=tokens,
         letters=letters,
+        cascade=guess,
         where=tuple(each.name for each in sampled),
     )
 

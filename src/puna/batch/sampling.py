@@ -24,6 +24,7 @@ from puna.batch.forecast import (
 from puna.batch.job import sizes_of
 from puna.batch.manifest import Order
 from puna.batch.shards import Shard
+from puna.batch.spared import CascadeGuess, weigh_lessons
 from puna.batch.spec import EmbedTask, LabelTask
 from puna.batch.strings import Strings
 from puna.batch.wording import wording_of
@@ -100,15 +101,23 @@ async def side_by_side(works: Sequence[AsyncGenerator[int]]) -> AsyncGenerator[i
 
 
 class Parts:
-    """The batches of a list in the order of `spread`, each for one of those who sample it."""
+    """The batches of a list in the order of `spread`, each for one of those who sample it.
+
+    Where only beginnings are computed, what follows them comes when all batches have begun.
+    """
 
     def __init__(self, distinct: int, batch: int) -> None:
         self._left = spread(distinct, batch, batch)
+        self._rest: deque[Stretch] = deque()
 
     def next(self, rows: int) -> Stretch | None:
-        """Return the beginning of the next batch, of so many rows at most; None after the last."""
-        found = next(self._left, None)
-        return found and Stretch(found.first, min(rows, found.rows))
+        """Return the next rows to compute together, so many at most; None after the last."""
+        found = next(self._left, None) or (self._rest.popleft() if self._rest else None)
+        if found is None:
+            return None
+        if found.rows > rows:
+            self._rest.append(Stretch(found.first + rows, found.rows - rows))
+        return Stretch(found.first, min(rows, found.rows))
 
 
 class Surveyor:
@@ -231,6 +240,10 @@ class Surveyor:
             rows += len(texts)
             letters += sum(map(len, texts))
         return whole_weight(weights, rows, distinct), whole_weight([letters], rows, distinct)
+
+    def weigh_lessons(self, guess: CascadeGuess) -> int:
+        """Return what the lessons of a cascade weigh. Blocks."""
+        return weigh_lessons(self._texts, guess, self.order.spec, self._batch)
 
     def tokens(self, weight: float) -> TokenCounts:
         """Return the tokens of a row, in a list whose rows weigh so much on average."""

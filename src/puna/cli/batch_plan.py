@@ -10,9 +10,11 @@ from pathlib import Path
 import click
 
 from puna.batch.events import Preparing, Reading, Remark
+from puna.batch.jobs import Jobs
 from puna.batch.manifest import Order
 from puna.batch.plan import ModelSize, Sampling, Survey, bids_of, survey
 from puna.batch.prices import Electricity, PriceList, load_prices
+from puna.batch.spared import spared_before
 from puna.batch.spec import Spec
 from puna.batch.taskfile import spec_of
 from puna.batch.workers.worker import Worker
@@ -133,8 +135,11 @@ async def _survey(
     say = session.terminal.say
     found: Survey | None = None
     rows = sample if isinstance(sample, int) else 0
+    before = spared_before(Jobs(session.settings.home), order.spec)
     try:
-        async with aclosing(survey(order, workers, session.world, rows, look=look)) as events:
+        async with aclosing(
+            survey(order, workers, session.world, rows, look=look, before=before)
+        ) as events:
             async for event in events:
                 match event:
                     case Preparing(name):

@@ -16,6 +16,7 @@ from puna.batch.costs import (
 )
 from puna.batch.plan import Survey
 from puna.batch.prices import PriceSource
+from puna.batch.spared import CascadeGuess, words_of_guess
 from puna.batch.spec import LabelTask
 from puna.text import one_line
 from puna.units import Money, Span
@@ -78,6 +79,9 @@ def _found_lines(found: Survey) -> Iterator[str]:
     low, high = rough_span(total.low), rough_span(total.high)
     span = rough_span(total.span)
     here = "here" if found.is_here else "there"
+    if found.cascade is not None and found.cascade.lessons and not found.cascade.before:
+        yield f"{'Forecast':14}{low} to {high} {here}: nobody knows what the cascade will spare"
+        return
     yield f"{'Forecast':14}{span} {here}; nine of ten such jobs take {low} to {high}"
 
 
@@ -145,9 +149,8 @@ def _caveats(found: Survey, bids: Bids, today: date) -> Iterator[str]:
             f"Other programs used {found.busy:.0%} of this machine just before the sample: the "
             "forecast is for a machine that is as busy, and its range says what else may be."
         )
-    task = found.order.spec.task
-    if isinstance(task, LabelTask) and task.cascade is not None:
-        yield "The cascade is not in the forecast: what it takes from the model comes off."
+    if found.cascade is not None:
+        yield words_of_guess(found.cascade)
     if found.refused:
         yield f"{found.refused} of {found.sampled} rows of the sample got no answer."
 
@@ -175,6 +178,7 @@ def as_data(found: Survey, bids: Bids) -> dict[str, object]:
         "seconds": _seconds(total.span),
         "seconds_low": _seconds(total.low),
         "seconds_high": _seconds(total.high),
+        "cascade": _cascade_data(found.cascade) if found.cascade else None,
         "here": {
             "where": bids.where,
             "seconds": _seconds(bids.span),
@@ -195,6 +199,12 @@ def _card_data(cost: CardCost) -> dict[str, object]:
     found |= {"seconds": _seconds(cost.span), "price": cost.price}
     speed = {f"speed_{name}": value for name, value in _source_data(cost.card.speed.source).items()}
     return found | _source_data(cost.card.source) | speed
+
+
+def _cascade_data(guess: CascadeGuess) -> dict[str, object]:
+    before = [{"job": each.job, "share": round(each.share, 4)} for each in guess.before]
+    least, most = guess.shares
+    return {"lessons": guess.lessons, "before": before, "share_low": least, "share_high": most}
 
 
 def _rented_data(cost: RentedCost) -> dict[str, object]:
