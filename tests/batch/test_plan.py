@@ -165,7 +165,7 @@ async def test_a_cascade_is_forecast_as_a_range(tmp_path: Path) -> None:
     order = an_order(write_csv(tmp_path / "in.csv", words(9000)), Path(), task=task, column="text")
     known = [Spared("job", 0.5)]
     found = [
-        [each async for each in survey(order, [PacedWorker(world)], world, 200, **more)][-1]  # type: ignore[arg-type]
+        [each async for each in survey(order, [PacedWorker(world)], world, 200, **more)][-1]
         for more in ({"look": idle}, {"look": idle, "before": known})
     ]
     unknown, closer = (each for each in found if isinstance(each, Survey))

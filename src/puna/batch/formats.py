@@ -61,6 +61,7 @@ _PACKINGS = {
 }
 _MARKS = ((b"\x1f\x8b", Packing.GZIP), (b"\x28\xb5\x2f\xfd", Packing.ZSTD), (b"BZh", Packing.BZ2))
 _PARQUET_MARK = b"PAR1"
+_WRITTEN = "use .csv, .tsv, .jsonl or .parquet; all but .parquet also with .gz, .zst or .bz2"
 _KNOWN = "use .csv, .tsv, .jsonl, .parquet or .txt, alone or with .gz, .zst or .bz2"
 
 
@@ -76,7 +77,7 @@ def shape_of_output(path: PurePath) -> Shape:
     """Return how an output is to be written. Raises `UnknownFormat`."""
     shape = shape_of_name(path)
     if shape is None:
-        raise UnknownFormat(f'the output "{_shown(path)}" has no known format', hint=_KNOWN)
+        raise UnknownFormat(f'the output "{_shown(path)}" has no known format', hint=_WRITTEN)
     if shape.format is Format.LINES:
         raise UnknownFormat(
             f'the output "{_shown(path)}" would be lines without columns',
