@@ -110,11 +110,13 @@ async def test_a_credential_in_use_stays(market: Stage) -> None:
         pod = await rent_pod(tx, market.world, ann, Wish(name="pod", spec=SPEC, registry=made.id))
         with pytest.raises(registries.RegistryUsed, match="in use"):
             await registries.delete_registry(tx, ann.account.id, made.id)
-    await market.act(ann, pod, Action.TERMINATE)
     await market.tick(times=2)
-    async with market.database.transaction() as tx:
+    await market.act(ann, pod, Action.TERMINATE)
+    async with market.database.transaction() as tx:  # at once, as SkyPilot does
         await registries.delete_registry(tx, ann.account.id, made.name)
         assert await registries.registries_of(tx, ann.account.id) == []
+    await market.tick(times=2)
+    assert market.hosts[0].shown == {}
 
 
 async def test_a_credential_is_replaced_for_the_next_pull(market: Stage) -> None:

@@ -9,6 +9,7 @@ from sqlalchemy import Row, Table, delete, exists, insert, select, update
 
 from puna.market.db.database import Transaction
 from puna.market.db.tables import pods, registries, secrets, templates
+from puna.market.domain.pods import Desired
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,8 +125,9 @@ async def remove_registry(tx: Transaction, registry: str) -> None:
 
 
 async def is_registry_used(tx: Transaction, registry: str) -> bool:
-    """Tell whether a pod that is not closed pulls with it."""
-    used = exists().where(pods.c.registry == registry, pods.c.closed.is_(None))
+    """Tell whether a pod that is not to be terminated pulls with it."""
+    stays = pods.c.desired != str(Desired.TERMINATE)
+    used = exists().where(pods.c.registry == registry, pods.c.closed.is_(None), stays)
     return bool(await tx.scalar(select(used)))
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Row, delete, exists, insert, or_, select, 
 from puna.market.db.database import Transaction
 from puna.market.db.tables import pods, templates
 from puna.market.db.values import from_json, to_json
+from puna.market.domain.pods import Desired
 from puna.market.domain.templates import Preset, TemplateWish
 
 
@@ -87,8 +88,9 @@ async def remove_template(tx: Transaction, template: str) -> None:
 
 
 async def is_template_used(tx: Transaction, template: str) -> bool:
-    """Tell whether a pod that is not closed was made from it."""
-    used = exists().where(pods.c.template == template, pods.c.closed.is_(None))
+    """Tell whether a pod that is not to be terminated was made from it."""
+    stays = pods.c.desired != str(Desired.TERMINATE)
+    used = exists().where(pods.c.template == template, pods.c.closed.is_(None), stays)
     return bool(await tx.scalar(select(used)))
 
 
