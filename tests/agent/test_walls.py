@@ -83,6 +83,16 @@ def test_only_ports_that_the_owner_opened_lead_in() -> None:
     )
 
 
+def test_a_pod_has_so_many_connections_and_no_more() -> None:
+    """This machine's memory of connections is one for all: who fills it cuts everybody off."""
+    counts = "ct state new add @opened { ip saddr ct count over 7 } counter drop"
+    before, found, after = script_of(replace(WALLS, most_connections=7)).partition(counts)
+    assert before.rstrip().endswith('iifname "puna0"')
+    assert found
+    assert "jump out" in after
+    assert "ct count" not in script_of(replace(WALLS, most_connections=0))
+
+
 def test_pods_are_closed_to_one_another() -> None:
     script = neighbours_script(WALLS)
     assert "ip saddr 10.89.0.0/24 ip daddr 10.89.0.0/24 counter drop" in script

@@ -11,7 +11,7 @@ import ipaddress
 import os
 import shutil
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
@@ -56,6 +56,9 @@ class Walls:
     """This machine's other networks, which can have public addresses."""
     resolvers: Sequence[str] = ()
     """Name servers that pods may ask although they are in a private network."""
+    most_connections: int = 20_000
+    """Of one pod to elsewhere at once: this machine remembers each, and only so many of all. Zero
+    where the kernel cannot count them."""
     open_ports: str = ""
     """This machine's ports that lead to pods from everywhere, such as `40000-40999`."""
 
@@ -82,12 +85,16 @@ def script_of(walls: Walls) -> str:
     doors = "\n".join(f'    iifname "{walls.bridge}" ip daddr {each} {names}' for each in gates)
     bridge = f'"{walls.bridge}"'
     led_in = f"ct status dnat meta l4proto tcp ct original proto-dst {walls.open_ports} accept"
+    counted, many = "", f"ip saddr ct count over {walls.most_connections}"
+    if walls.most_connections:
+        counted = f"    iifname {bridge} ct state new add @opened {{ {many} }} counter drop\n"
     opened = f"    oifname {bridge} {led_in}\n" if walls.open_ports else ""
     return f"""table inet {walls.table}
 delete table inet {walls.table}
 table inet {walls.table} {{
   set closed4 {{ type ipv4_addr; flags interval; auto-merge; elements = {closed_4} }}
   set closed6 {{ type ipv6_addr; flags interval; auto-merge; elements = {closed_6} }}
+  set opened {{ type ipv4_addr; size 65535; flags dynamic; }}
   chain out {{
 {forward}
     ip daddr @closed4 counter drop
@@ -97,7 +104,7 @@ table inet {walls.table} {{
   chain forward {{
     type filter hook forward priority -10; policy accept;
     iifname {bridge} ct state established,related accept
-    iifname {bridge} jump out
+{counted}    iifname {bridge} jump out
 {opened}    oifname {bridge} iifname != {bridge} ct state new counter drop
   }}
   chain input {{
@@ -162,13 +169,18 @@ def name_servers(file: Path = Path("/etc/resolv.conf")) -> Sequence[str]:
 
 
 async def put_up(walls: Walls) -> str:
-    """Set all rules and return what could not be closed between pods. Raises `NoWalls`."""
-    await _nft(script_of(walls))
+    """Set all rules and return what could not be closed or counted. Raises `NoWalls`."""
+    gaps: list[str] = []
+    try:
+        await _nft(script_of(walls))
+    except NoWalls as error:
+        await _nft(script_of(replace(walls, most_connections=0)))
+        gaps.append(f"connections of pods are not counted: {error.message}")
     try:
         await _nft(neighbours_script(walls))
     except NoWalls as error:
-        return f"pods of this machine can reach each other: {error.message}"
-    return ""
+        gaps.append(f"pods of this machine can reach each other: {error.message}")
+    return "; ".join(gaps)
 
 
 async def are_up(bridge: str) -> bool:
