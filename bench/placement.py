@@ -75,6 +75,7 @@ async def fill(database: Database, world: RealWorld, count: int, models: int) ->
                     "is_draining": False,
                     "turn": 0,
                     "shown": [],
+                    "uses": {},
                     "price": int(terms.price),
                     "least_bid": 100_000,
                 }

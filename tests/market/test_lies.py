@@ -134,6 +134,23 @@ async def test_the_end_of_a_run_is_paid_though_the_next_began_at_once(market: St
     assert await market.status(pod) is Status.RUNNING
 
 
+async def test_nothing_is_left_of_a_pod_that_ends_before_its_next_run_began(market: Stage) -> None:
+    """Its host has heard of the first run only, and says that nothing of it is there."""
+    ann = await market.account("ann@example.org", "5")
+    host = await market.host()
+    pod = await market.rent(ann, volume_gb=10)
+    await market.tick(times=2)
+    for action in (Action.STOP, Action.START, Action.TERMINATE):
+        await market.act(ann, pod, action)
+    absent = PodReport(pod=pod.id, run=1, observed="absent")
+    await market.report(host, pods=[absent])
+    await market.settle()
+    assert await market.balance(BookKind.ESCROW, pod.id) == 0
+    assert host.orders.pods[0].want == "terminate"
+    await market.tick(times=2)
+    assert host.orders.pods == []
+
+
 async def test_one_that_does_not_let_go_of_a_pod_holds_its_renters_money_no_longer(
     market: Stage,
 ) -> None:

@@ -135,9 +135,10 @@ def _sighting(witness: Witness, pod: Pod, report: PodReport) -> Sighting:
     active = started or pod.started if observed is Observed.RUNNING else None
     if report.active is not None:
         active = witness.moment(report.active, earliest=active)
+    is_gone = observed is Observed.ABSENT  # of any run: there is one container of a pod at most
     return Sighting(
         pod=report.pod,
-        run=report.run,
+        run=max(report.run, pod.state.shown_run) if is_gone else report.run,
         observed=observed,
         reason=report.reason if pod.state.desired is _RUN else "",
         started=started,
