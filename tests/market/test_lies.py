@@ -134,6 +134,18 @@ async def test_the_end_of_a_run_is_paid_though_the_next_began_at_once(market: St
     assert await market.status(pod) is Status.RUNNING
 
 
+async def test_an_end_that_was_told_stays_though_the_hosts_clock_is_set(market: Stage) -> None:
+    ann, host, pod = await a_pod(market)
+    await market.act(ann, pod, Action.STOP)
+    await market.report(host)
+    await market.report(host)
+    before = (await market.look(pod)).ended
+    assert before is not None
+    await market.world.advance(Span.of(minutes=3))
+    await market.report(host, now=market.world.now() - timedelta(days=1))
+    assert (await market.look(pod)).ended == before
+
+
 async def test_nothing_is_left_of_a_pod_that_ends_before_its_next_run_began(market: Stage) -> None:
     """Its host has heard of the first run only, and says that nothing of it is there."""
     ann = await market.account("ann@example.org", "5")

@@ -18,6 +18,8 @@ from tests.worlds import NOON, FakeWorld
 
 _BOOT = "boot"
 _LIE = timedelta(days=1)
+_SILENT, _TURN = timedelta(minutes=3), timedelta(minutes=1)
+"""What is paid ahead at most, and the time between two reports."""
 
 
 class Machine(FakeWorld):
@@ -82,6 +84,8 @@ class TrueHost:
     ran: list[Ran] = field(default_factory=list)
     near: timedelta = timedelta(0)
     """How far its clock was wrong by so little that no market minds."""
+    unsure: timedelta = timedelta(0)
+    """How long something may have ended that it had not told of when its clock was set."""
     used: dict[str, datetime] = field(default_factory=dict)
     """When somebody last used each pod, by its agent's clock."""
     _lived: datetime = NOON
@@ -197,6 +201,7 @@ class TrueHost:
         self.world.ahead += step
         if abs(self.world.ahead) <= rules.clock_error:
             self.near = max(self.near, abs(self.world.ahead))
+        self.unsure += _SILENT if self.is_silent or self.waits else _TURN
 
     def runs(self, pod: str) -> bool:
         """Tell whether a container of a pod runs here."""

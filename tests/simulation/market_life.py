@@ -298,7 +298,7 @@ class Life:
             told = [each.line for each in lines if each.host == host.box.id]
             ran = sum((each.lasted(now) for each in host.ran if each.pod == pod.id), _NONE)
             runs = 1 + sum(each.pod == pod.id for each in host.ran)
-            ran += runs * (_MOST_GAINED if host.tells_lies else host.near)
+            ran += host.unsure + runs * (_MOST_GAINED if host.tells_lies else host.near)
             if self.weather.late:
                 ran += timedelta(minutes=3)  # what is under way makes a clock look slow
             ran += ran / _FOLLOWED + self.leapt

@@ -49,8 +49,8 @@ from puna.units import Money
 from puna.world import World
 
 _TRIES = 3
-_PAGE = 50
-"""Offers that are looked at together."""
+_FIRST_PAGE, _LARGEST_PAGE = 8, 128
+"""Offers that are looked at together: the first few have a place mostly, and are cheap to read."""
 
 
 class NoSuchPod(NotFound):
@@ -224,8 +224,8 @@ async def _first_free(
         most=demand.bid if is_spot else demand.ceiling,
         seen_since=now - STALE_AFTER.timedelta,
     )
-    after, able, asked = (Money(-1), ""), [], None
-    while page := await cheapest_hosts(tx, which, after=after, limit=_PAGE):
+    after, able, asked, limit = (Money(-1), ""), [], None, _FIRST_PAGE
+    while page := await cheapest_hosts(tx, which, after=after, limit=limit):
         for asks, host in page:
             if asked is not None and asks > asked:
                 return best_seats(demand, able, now)
@@ -237,7 +237,7 @@ async def _first_free(
             else:
                 able.append(host)
                 asked = asks
-        after = (page[-1][0], page[-1][1].id)
+        after, limit = (page[-1][0], page[-1][1].id), min(2 * limit, _LARGEST_PAGE)
     return best_seats(demand, able, now)
 
 

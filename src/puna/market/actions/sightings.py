@@ -125,12 +125,14 @@ def _sighting(witness: Witness, pod: Pod, report: PodReport) -> Sighting:
         observed = Observed(report.observed)
     except ValueError as error:
         raise InvalidReport(f'a pod cannot be "{report.observed}"') from error
+    is_known = report.started == pod.told_started and report.run == pod.state.shown_run
     started = None
     if report.started is not None:
-        is_known = report.started == pod.told_started and report.run == pod.state.shown_run
         started = pod.started if is_known else witness.moment(report.started)
     ended = None
-    if report.ended is not None:
+    if is_known and pod.state.observed is Observed.EXITED and pod.ended is not None:
+        ended = pod.ended  # as it was told first: its host's clock may have been set since
+    elif report.ended is not None:
         ended = witness.moment(report.ended, earliest=started or pod.started)
     active = started or pod.started if observed is Observed.RUNNING else None
     if report.active is not None:

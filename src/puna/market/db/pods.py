@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, Select, and_, bindparam, insert, or_, select, update
+from sqlalchemy import Row, Select, and_, bindparam, insert, literal_column, or_, select, update
 
 from puna.market.db.database import Transaction
 from puna.market.db.orphans import Orphan, add_orphan
-from puna.market.db.tables import Moment, events, hosts, pods
+from puna.market.db.tables import MAY_WANT_A_PLACE, Moment, events, hosts, pods
 from puna.market.db.values import from_json, to_json
 from puna.market.domain.pods import Desired, Intent, Observed, PodState
 from puna.market.domain.specs import PodSpec
@@ -486,10 +486,11 @@ _OPEN = (
     .limit(bindparam("most"))
 )
 _UNPLACED = _OPEN.where(
+    literal_column(MAY_WANT_A_PLACE),
     or_(
         and_(_WANTS, or_(pods.c.host.is_(None), pods.c.observed == str(Observed.FAILED))),
         and_(pods.c.desired == str(Desired.STOP), pods.c.reason == OUTBID),
-    )
+    ),
 )
 _NOW = bindparam("now", type_=Moment)
 _LIMITED = _OPEN.where(

@@ -19,6 +19,7 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    text,
 )
 from sqlalchemy.types import TypeDecorator
 
@@ -43,6 +44,8 @@ class Moment(TypeDecorator[datetime]):
         return None if value is None else _EPOCH + value * _US
 
 
+MAY_WANT_A_PLACE = "(host IS NULL OR observed = 'failed' OR reason = 'outbid')"
+"""Of an open pod, in the words of an index: who asks in the very same has the index used."""
 metadata = MetaData()
 
 accounts = Table(
@@ -119,7 +122,7 @@ pods = Table(
     Column("spec", JSON, nullable=False),
     Column("tenure", String(16), nullable=False),
     Column("price", BigInteger, nullable=False),
-    Column("host", ForeignKey("hosts.id"), index=True),
+    Column("host", ForeignKey("hosts.id")),
     Column("desired", String(16), nullable=False),
     Column("run", Integer, nullable=False),
     Column("observed", String(16), nullable=False),
@@ -147,7 +150,15 @@ pods = Table(
     Column("boot_run", Integer, nullable=False),
     Column("spent", BigInteger, nullable=False),
     Index("pods_by_account", "account", "closed", "id"),
-    Index("pods_open", "closed", "desired"),
+    Index("pods_open", "closed", "id"),
+    Index("pods_by_host", "host", "closed", "id"),
+    Index(
+        "pods_unplaced",
+        "closed",
+        "id",
+        sqlite_where=text(f"closed IS NULL AND {MAY_WANT_A_PLACE}"),
+        postgresql_where=text(f"closed IS NULL AND {MAY_WANT_A_PLACE}"),
+    ),
     Index("pods_by_template", "template"),
 )
 
