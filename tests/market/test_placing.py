@@ -146,7 +146,7 @@ def any_demand(dice: random.Random) -> dict[str, object]:
 async def test_looking_from_the_cheapest_on_finds_what_looking_at_all_finds(
     market: Stage, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(renting, "_PAGE", 2)
+    monkeypatch.setattr(renting, "_FIRST_PAGE", 2)
     dice = random.Random(seed)  # noqa: S311 - chance that repeats
     ann = await market.account("ann@example.org", "900")
     for number in range(7):
