@@ -11,6 +11,17 @@ SETTLED = Pace(8, 8, 10.0, is_doubling=False)
 ROWS: dict[str, tuple[Pace, Round, Pace]] = {
     "the first round doubles": (Pace(), Round(4, SECOND), Pace(8, 4, 4.0)),
     "a better one doubles again": (Pace(2, 1, 4.0), Round(8, SECOND), Pace(4, 2, 8.0)),
+    "all at once, as if each were alone, and it leaps": (
+        Pace(),
+        Round(4, SECOND, least=Span.of(seconds=0.9)),
+        Pace(16, 4, 4.0),
+    ),
+    "one after the other, and it does not": (
+        Pace(),
+        Round(4, SECOND, least=Span.of(seconds=0.25)),
+        Pace(8, 4, 4.0),
+    ),
+    "a leap too far becomes a double": (Pace(16, 4, 4.0), Round(8, SECOND), Pace(8, 4, 4.0)),
     "no better, and it goes back to rest": (
         Pace(16, 8, 10.0),
         Round(10, SECOND),
@@ -70,7 +81,8 @@ def test_a_server_gets_about_as_much_as_it_computes_together(slots: int) -> None
     pace = Pace()
     for _ in range(60):
         rate = min(pace.window, slots)
-        pace = next_pace(pace, Round(pace.round_size, Span.of(seconds=pace.round_size / rate)))
+        span = Span.of(seconds=pace.round_size / rate)
+        pace = next_pace(pace, Round(pace.round_size, span, least=SECOND))
     assert slots * 0.6 <= pace.window <= max(5, slots * 2 + 1)
 
 
@@ -82,6 +94,11 @@ def test_pauses_double_and_are_spread(
     tries: int, dice: int, asked_for: int, seconds: float
 ) -> None:
     assert pause_s(tries, dice, asked_for=asked_for) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(("window", "width"), [(1, 1), (7, 7), (8, 9), (32, 36)])
+def test_a_few_wait_at_the_server_so_that_it_is_never_idle(window: int, width: int) -> None:
+    assert Pace(window).width == width
 
 
 @pytest.mark.parametrize(("window", "pieces", "shards"), [(1, 16, 2), (16, 16, 2), (17, 16, 3)])

@@ -87,7 +87,7 @@ class EndpointWorker:
         self._is_whole = False
         self._was_ready = False
         self._pace = Pace()
-        self._lane = _Lane(lambda: self._pace.window)
+        self._lane = _Lane(lambda: self._pace.width)
         self._round = _Count(world.elapsed())
         self._usual = Span(0)
 
@@ -99,7 +99,7 @@ class EndpointWorker:
     @property
     def places(self) -> int:
         """As many shards as keep its requests under way, and one more."""
-        return shards_wanted(self._pace.window, self._lane.pieces)
+        return shards_wanted(self._pace.width, self._lane.pieces)
 
     @property
     def pace(self) -> Pace:
@@ -255,6 +255,8 @@ class EndpointWorker:
 
     def _note(self, span: Span) -> None:
         self._usual = span if not self._usual else Span((3 * self._usual + span) // 4)
+        count = self._round
+        count.least = min(count.least or span, span)
         self._round.answers += 1
         self._round.is_full &= self._lane.is_wanted
         if self._round.answers >= self._pace.round_size:
@@ -268,7 +270,8 @@ class EndpointWorker:
 
     def _end_round(self) -> None:
         now, count = self._world.elapsed(), self._round
-        shown = Round(count.answers, Span(now - count.begun), count.failures, count.is_full)
+        taken = Span(now - count.begun)
+        shown = Round(count.answers, taken, count.failures, count.least, count.is_full)
         self._pace = next_pace(self._pace, shown, most=self._most)
         self._round = _Count(now)
         self._lane.widen()
@@ -279,6 +282,7 @@ class _Count:
     begun: Span
     answers: int = 0
     failures: int = 0
+    least: Span = Span(0)  # noqa: RUF009 - a value
     is_full: bool = True
 
 

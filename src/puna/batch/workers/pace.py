@@ -2,8 +2,9 @@
 
 Pure: from what one round of requests showed to the window of the next. A server that computes
 requests together answers each of them later and all of them sooner, so it is the rate that counts,
-not the time of one answer. The window doubles until the rate no longer grows, then it goes up by
-one now and then; whatever fails halves it.
+not the time of one answer. The window doubles until the rate no longer grows, and grows by four
+where all requests of a round were answered as if each were alone; then it goes up by one now and
+then; whatever fails halves it.
 """
 
 from dataclasses import dataclass, replace
@@ -14,6 +15,12 @@ MOST = 256
 FIRST = 4
 """Where it begins: as many as most servers compute together at least."""
 _GAIN = 1.08
+_LEAP = 4
+_LEAP_GAIN = 2.5
+"""A leap that makes it no faster than this was too far: doubling is tried in its place."""
+_ALONE = 0.75
+_SPARE = 8
+"""One request of so many waits at the server, so that none of its places stands idle meanwhile."""
 _LOSS = 0.7
 _CALM_AFTER_FAILURE = 4
 _CALM_AFTER_NO_GAIN = 8
@@ -36,6 +43,11 @@ class Pace:
     """Rounds in which nothing is tried."""
 
     @property
+    def width(self) -> int:
+        """How many requests are under way or wait at the server."""
+        return self.window + self.window // _SPARE
+
+    @property
     def round_size(self) -> int:
         """How many answers a round has, so that its rate says something."""
         return max(_LEAST_ROUND, self.window if self.is_doubling else 2 * self.window)
@@ -48,6 +60,8 @@ class Round:
     answers: int
     span: Span
     failures: int = 0
+    least: Span = Span(0)  # noqa: RUF009 - a value
+    """The time of the fastest answer; zero where nobody measured it."""
     was_full: bool = True
     """Whether there was always a request that waited; else the rate is ours, not the server's."""
 
@@ -59,17 +73,22 @@ def next_pace(pace: Pace, shown: Round, *, most: int = MOST) -> Pace:
         return Pace(half, half, 0.0, is_doubling=False, calm=_CALM_AFTER_FAILURE)
     if not shown.was_full or shown.span <= 0:
         return pace
-    return _by_rate(pace, shown.answers / shown.span.seconds, most)
+    at_once = shown.answers * shown.least / shown.span
+    return _by_rate(
+        pace, shown.answers / shown.span.seconds, most, leaps=at_once >= _ALONE * pace.window
+    )
 
 
-def _by_rate(pace: Pace, rate: float, most: int) -> Pace:
+def _by_rate(pace: Pace, rate: float, most: int, *, leaps: bool) -> Pace:
     if rate < _LOSS * pace.rate:  # the server has become another: what is known of it is old
         return replace(pace, rate=rate, good=pace.window, calm=_CALM_AFTER_FAILURE)
     if pace.calm:
         return replace(pace, calm=pace.calm - 1)
+    if pace.window > 2 * pace.good and rate < _LEAP_GAIN * pace.rate:
+        return replace(pace, window=2 * pace.good)
     if rate >= _GAIN * pace.rate:
-        step = pace.window if pace.is_doubling else 1
-        return replace(pace, window=min(most, pace.window + step), good=pace.window, rate=rate)
+        larger = pace.window * (_LEAP if leaps else 2) if pace.is_doubling else pace.window + 1
+        return replace(pace, window=min(most, larger), good=pace.window, rate=rate)
     if pace.window == pace.good:  # settled: try one more
         return replace(pace, window=min(most, pace.window + 1))
     return replace(pace, window=pace.good, is_doubling=False, calm=_CALM_AFTER_NO_GAIN)
