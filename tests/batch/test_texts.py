@@ -1,12 +1,17 @@
 """From a row to the text that the model is asked about."""
 
+import pyarrow as pa
 import pytest
+from hypothesis import given, settings, strategies as st
 
-from puna.batch.records import BadRow, RecordChunk
+from puna.batch.parquet_rows import to_python
+from puna.batch.records import ArrowChunk, BadRow, RecordChunk
 from puna.batch.spec import EmbedTask, PromptTask
 from puna.batch.templates import LONGEST_TEXT, BadTemplate, NoSuchColumn
 from puna.batch.texts import Texts, choose_column, tidy
 from tests.batch.stage import a_spec
+
+TEXT = st.text(st.sampled_from("ab  \t\n\x1f\x7fé\u0301\u00a0"), max_size=5)
 
 
 def texts_of(*records: dict[str, object], **spec: object) -> list[object]:
@@ -140,3 +145,19 @@ def test_only_the_columns_that_are_needed_are_asked_for() -> None:
     assert Texts(a_spec(column="b"), columns).needed == ("b",)
     assert Texts(a_spec(template="{{ a }} {{ c }}"), columns).needed == ("a", "c")
     assert Texts(a_spec(template="{{ row.a }}"), columns).needed is None
+
+
+@settings(max_examples=60)
+@given(st.lists(st.one_of(st.none(), TEXT), max_size=8), st.booleans(), st.integers(0, 3))
+def test_a_chunk_of_arrow_says_what_its_rows_say(
+    texts: list[str | None], tidies: bool, skipped: int
+) -> None:
+    spec = a_spec() if tidies else a_spec(task=EmbedTask())
+    batch = pa.record_batch({"text": pa.array(texts, pa.string())}).slice(skipped)
+    bad = tuple(BadRow(row, "it is odd") for row in range(7, 7 + len(batch), 3))
+    told = Texts(spec, ("text",)).told(ArrowChunk(7, batch, to_python, bad))
+    records = tuple({"text": each} for each in texts[skipped:])
+    found = list(Texts(spec, ("text",)).of(RecordChunk(7, records, bad)))
+    good = [(row, each) for row, each in enumerate(found, 6) if isinstance(each, str)]
+    assert list(zip(told.rows.tolist(), told.texts.to_pylist(), strict=True)) == good
+    assert list(told.bad) == [each for each in found if isinstance(each, BadRow)]
