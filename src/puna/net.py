@@ -6,6 +6,7 @@ which has no time to import an asynchronous client. (The engine's child has a li
 node/engine/line.py.)
 """
 
+import base64
 import errno
 import http.client
 import os
@@ -13,6 +14,7 @@ import socket
 from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, Self
+from urllib.parse import unquote, urlsplit
 
 from puna.errors import Unavailable
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from aiohttp.abc import AbstractResolver
 
 _CONNECT_TIMEOUT_S = 5.0
+_PROXY_PORT = 80
 
 
 class Unreachable(Unavailable):
@@ -63,7 +66,9 @@ def stranger_session(
     )
 
 
-def named_session(base_url: str, headers: Mapping[str, str]) -> "aiohttp.ClientSession":
+def named_session(
+    base_url: str, headers: Mapping[str, str], *, proxy: str = ""
+) -> "aiohttp.ClientSession":
     """Make a session to an address that a person named, a node's for instance.
 
     No timeout on the whole: an answer takes as long as it takes. The caller closes the session,
@@ -78,6 +83,7 @@ def named_session(base_url: str, headers: Mapping[str, str]) -> "aiohttp.ClientS
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT_S),
         read_bufsize=2**18,
         trust_env=False,
+        proxy=proxy or None,
         cookie_jar=aiohttp.DummyCookieJar(),
     )
 
@@ -167,6 +173,12 @@ class Caller:
     ) -> None:
         self.scheme, self.host, self.port, self.prefix = scheme, host, port, prefix.rstrip("/")
         self._headers = dict(headers or {})
+        self._proxy = ""
+
+    def through(self, proxy: str) -> Self:
+        """Go by a proxy from now on, if one is given, such as `http://NAME:PASSWORD@HOST:PORT`."""
+        self._proxy = proxy
+        return self
 
     @property
     def url(self) -> str:
@@ -192,7 +204,9 @@ class Caller:
         try:
             if connection.sock is not None:
                 connection.sock.settimeout(timeout_s)
-            connection.request(method, self.prefix + path, body=body, headers=headers)
+            if self._proxy and self.scheme == "http":
+                headers |= _credentials(self._proxy)
+            connection.request(method, self._target(path), body=body, headers=headers)
             return Answer(connection, connection.getresponse())
         except (OSError, http.client.HTTPException) as error:
             connection.close()
@@ -200,17 +214,47 @@ class Caller:
                 f"{self.url} does not answer as an HTTP server: {_reason(error)}"
             ) from error
 
+    def _target(self, path: str) -> str:
+        """Return what is asked for: of a proxy for plain HTTP, the whole address."""
+        is_whole = self._proxy and self.scheme == "http"
+        return self.url + path if is_whole else self.prefix + path
+
     def _connect(self) -> http.client.HTTPConnection:
         make = http.client.HTTPSConnection if self.scheme == "https" else http.client.HTTPConnection
-        connection = make(self.host, self.port, timeout=_CONNECT_TIMEOUT_S)
+        host, port = _place_of(self._proxy) if self._proxy else (self.host, self.port)
+        connection = make(host, port, timeout=_CONNECT_TIMEOUT_S)
+        if self._proxy and self.scheme == "https":
+            connection.set_tunnel(self.host, self.port, _credentials(self._proxy))
         try:
             connection.connect()
         except OSError as error:
             refused = isinstance(error, ConnectionRefusedError) or error.errno == errno.ECONNREFUSED
+            by = f" by the proxy {host}:{port}" if self._proxy else ""
             raise Unreachable(
-                f"nothing answers at {self.url}: {_reason(error)}", refused=refused
+                f"nothing answers at {self.url}{by}: {_reason(error)}", refused=refused
             ) from error
         return connection
+
+
+def _place_of(proxy: str) -> tuple[str, int]:
+    """Return where a proxy listens. Raises `Unreachable` for one that is spoken to in TLS."""
+    place = urlsplit(proxy)
+    try:
+        port = place.port or _PROXY_PORT
+    except ValueError:
+        port = 0
+    if place.scheme != "http" or not place.hostname or not port:
+        raise Unreachable("the proxy in HTTP_PROXY or HTTPS_PROXY is not like http://HOST:PORT")
+    return place.hostname, port
+
+
+def _credentials(proxy: str) -> dict[str, str]:
+    """Return the header that tells a proxy who asks, where its URL says so."""
+    place = urlsplit(proxy)
+    if not place.username:
+        return {}
+    pair = f"{unquote(place.username)}:{unquote(place.password or '')}".encode()
+    return {"Proxy-Authorization": f"Basic {base64.b64encode(pair).decode()}"}
 
 
 def _describing(body: bytes | BinaryIO | None) -> dict[str, str]:

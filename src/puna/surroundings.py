@@ -70,8 +70,10 @@ class Proxies(NamedTuple):
         )
 
     def between(self, scheme: str, host: str) -> str:
-        """Return the proxy for a host; empty if there is none."""
+        """Return the proxy for a host; empty if there is none, as for this machine always."""
         host = host.lower()
+        if host == "localhost" or host.startswith("127.") or host in {"::1", "[::1]"}:
+            return ""
         for part in map(str.strip, self.exempt.lower().split(",")):
             if part == "*" or (part and f".{host}".endswith(f".{part.lstrip('.')}")):
                 return ""

@@ -277,6 +277,20 @@ def test_status_shows_pods_and_trouble(tmp_path: Path) -> None:
         assert words in out
 
 
+@pytest.mark.parametrize(
+    ("tunnel", "words"),
+    [
+        ({"links": 2, "way": "WebSocket"}, "Pods are reached by WebSocket."),
+        ({"links": 0, "way": "SSH"}, "No tunnel is open: nobody reaches the ports of pods here"),
+    ],
+)
+def test_status_tells_how_pods_are_reached(
+    tmp_path: Path, tunnel: dict[str, object], words: str
+) -> None:
+    a_host(tmp_path).write_status(told(tunnel=tunnel), "1")
+    assert words in agent(tmp_path, "status").out
+
+
 @pytest.mark.parametrize(("count", "words"), [(1, "1 image, 2 GB"), (3, "3 images, 2 GB")])
 def test_status_shows_images_that_no_pod_needs(tmp_path: Path, count: int, words: str) -> None:
     images = {"count": count, "size": 2 * 10**9, "limit": 50 * 10**9, "removed": 1}

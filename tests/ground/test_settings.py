@@ -220,6 +220,9 @@ def test_a_bad_setting_of_registries_is_refused_without_its_secret(name: str, te
         ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "example"}, "bexample", "http://p:1"),
         ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "*"}, "a.example", ""),
         ({"HTTP_PROXY": "http://p:1"}, "a.example", ""),
+        ({"HTTPS_PROXY": "http://p:1"}, "localhost", ""),
+        ({"HTTPS_PROXY": "http://p:1"}, "127.0.0.1", ""),
+        ({"HTTPS_PROXY": "http://p:1"}, "::1", ""),
     ],
 )
 def test_a_proxy_is_taken_from_the_environment(

@@ -11,15 +11,19 @@ from urllib.parse import urlsplit
 from aiohttp import WSMsgType, web
 from yarl import URL
 
-from puna.agent.tunnel import Tunnel
+from puna.agent.link import MarketLink
+from puna.agent.socket_line import SocketLine
+from puna.agent.tunnel import Detour, Tunnel
 from puna.market.actions.accounts import KeyWish, identify, make_key
 from puna.market.db.accounts import Caller
 from puna.market.db.pods import Pod
+from puna.wire.carried import Carried
 from puna.wire.tunnel import Door, Registration
 from tests.fakes.reach import FakeReach
 from tests.market.serving import MarketServing, Reply, market_serving
 from tests.market.stage import FakeHost
 from tests.market.tunnelling import linked
+from tests.ports import free_port
 
 CLOSED, OPEN = 8888, 80
 
@@ -172,9 +176,13 @@ async def a_front(
     folder: Path,
     *,
     domain: str = "",
+    is_detoured: bool = False,
     **settings: Any,  # noqa: ANN401 - what a market is served with
 ) -> AsyncIterator[Front]:
-    """Serve a market whose one pod answers on a closed and on an open port."""
+    """Serve a market whose one pod answers on a closed and on an open port.
+
+    A host that is detoured is in a network that lets no SSH out.
+    """
     async with AsyncExitStack() as stack:
         served = await stack.enter_async_context(a_pod_web())
         serving = await stack.enter_async_context(market_serving(folder, domain=domain, **settings))
@@ -188,7 +196,9 @@ async def a_front(
         await serving.tick(times=2)
         reach = FakeReach({(pod.id, CLOSED): served.port, (pod.id, OPEN): served.port})
         reach.lines[pod.id] = []
-        tunnel = await stack.enter_async_context(a_dialled_tunnel(serving, host, reach))
+        link = await stack.enter_async_context(MarketLink(serving.url, host.key))
+        by = link if is_detoured else None
+        tunnel = await stack.enter_async_context(a_dialled_tunnel(serving, host, reach, by=by))
         yield Front(
             serving,
             served,
@@ -205,17 +215,31 @@ async def a_front(
 
 @asynccontextmanager
 async def a_dialled_tunnel(
-    serving: MarketServing, host: FakeHost, reach: FakeReach
+    serving: MarketServing,
+    host: FakeHost,
+    reach: FakeReach,
+    *,
+    by: MarketLink | None = None,
 ) -> AsyncIterator[Tunnel]:
-    """Let a host register over HTTP and dial, until the block ends."""
+    """Let a host register over HTTP and dial, until the block ends: SSH, or `by` a WebSocket."""
+
+    async def open_socket() -> Carried:
+        assert by is not None
+        return SocketLine(await by.socket()).carried
 
     async def find_door(public_key: str) -> Door:
         told = Registration(public_key=public_key).model_dump()
         reply = await serving.ask("POST", "/agent/v1/tunnel", told, key=host.key)
         door = Door.model_validate_json(reply.body)
-        return door.model_copy(update={"host": door.host or "127.0.0.1"})
+        port = free_port() if by else door.port
+        return door.model_copy(update={"host": door.host or "127.0.0.1", "port": port})
 
-    tunnel = Tunnel(serving.world, reach, find_door)
+    tunnel = Tunnel(
+        serving.world,
+        reach,
+        find_door,
+        detour=Detour(open_socket, by.is_proxied) if by else None,
+    )
     running = asyncio.create_task(tunnel.run())
     try:
         await linked(tunnel, 2)

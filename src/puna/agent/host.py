@@ -42,12 +42,14 @@ from puna.agent.problems import EngineGone
 from puna.agent.reach import PodReach
 from puna.agent.settings import AgentSettings
 from puna.agent.shown import LogLine, Nature
+from puna.agent.socket_line import SocketLine
 from puna.agent.terms import owners_programs, programs_on_cards, range_of, terms_of
-from puna.agent.tunnel import Tunnel
+from puna.agent.tunnel import Detour, Tunnel
 from puna.agent.volumes import Volumes, can_make_images
 from puna.errors import Conflict, PunaError
 from puna.units import Span
 from puna.wire.agent import Join, MachineReport, TermsReport
+from puna.wire.carried import Carried
 from puna.wire.tunnel import Door, Ended, LogLine as Said, Registration, Taken
 from puna.world import World
 
@@ -183,7 +185,8 @@ class Host:
         keeper.last_words = self._keep_log
         activity = Activity(self._world, self._engine, keeper)
         reach = PodReach(self._world, self._engine, keeper, activity.note)
-        tunnel = Tunnel(self._world, reach, self._find_door)
+        detour = Detour(self._open_socket, self._link.is_proxied)
+        tunnel = Tunnel(self._world, reach, self._find_door, detour=detour)
         duties: list[Callable[[], Awaitable[None]]] = [
             self._every(_STATUS, self._look_at_the_owner),
             self._every(LOOK, activity.look),
@@ -204,7 +207,7 @@ class Host:
         agent = Agent(keeper, self._link, clock, self._notebook, around)
         async with asyncio.TaskGroup() as group:
             group.create_task(agent.run())
-            group.create_task(self._tell_status(agent, keeper, identity, images))
+            group.create_task(self._tell_status(agent, keeper, identity, images, tunnel))
 
     async def _filter(self) -> Path | None:
         """Write which system calls pods may make; where that fails, the engine's own stays."""
@@ -305,16 +308,20 @@ class Host:
             return door
         return door.model_copy(update={"host": urlsplit(self._link.market).hostname or ""})
 
+    async def _open_socket(self) -> Carried:
+        return SocketLine(await self._link.socket()).carried
+
     async def _keep_log(self, pod: str, run: int, lines: Sequence[LogLine]) -> None:
         """Let the market keep what a container wrote that is about to go."""
         said = [Said(at=each.at, text=each.text) for each in lines]
         await self._link.ask("/log", Ended(pod=pod, run=run, lines=said), Taken)
 
     async def _tell_status(
-        self, agent: Agent, keeper: Keeper, identity: Identity, images: ImageWatch
+        self, agent: Agent, keeper: Keeper, identity: Identity, images: ImageWatch, tunnel: Tunnel
     ) -> None:
         while True:
             status = dict(status_of(agent, keeper, identity, self._terms(), self._world.now()))
+            status["tunnel"] = {"links": tunnel.links, "way": tunnel.ways.known}
             status["images"] = asdict(images.unused) | {"limit": self._settings.images}
             with suppress(OSError):
                 self._notebook.write_status(json.dumps(status), self._world.token())

@@ -3,14 +3,18 @@
 import io
 from collections.abc import Callable
 from typing import Self, TypeVar
+from urllib.parse import urlsplit
 
 import aiohttp
 from pydantic import BaseModel, ValidationError
 
 from puna.errors import Denied, Failed, Unavailable
 from puna.net import named_session
+from puna.settings import read_proxies
 from puna.text import one_line
 from puna.wire.agent import PATH, SAMPLE, Earnings, Join, Joined, Orders, Question, Report
+from puna.wire.carried import PROTOCOL
+from puna.wire.tunnel import SOCKET_PATH
 
 _PATIENCE_S = 20
 _LONGEST_REASON = 64 * 1024
@@ -44,8 +48,12 @@ class MarketLink:
     def __init__(self, market: str, key: str = "") -> None:
         """Needs a running event loop. Connects at the first call."""
         headers = {"Authorization": f"Bearer {key}"} if key else {}
+        place = urlsplit(market)
+        proxy = read_proxies().between(place.scheme, place.hostname or "")
         self.market = market
-        self._session = named_session(market, headers)
+        self.is_proxied = bool(proxy)
+        """Whether a proxy stands between this machine and the market."""
+        self._session = named_session(market, headers, proxy=proxy)
 
     async def __aenter__(self) -> Self:
         return self
@@ -80,6 +88,17 @@ class MarketLink:
         except (OSError, aiohttp.ClientError):
             return 0, 0
         return _mbps(down, between - began), _mbps(up, after - between)
+
+    async def socket(self) -> aiohttp.ClientWebSocketResponse:
+        """Open a WebSocket that carries a link of the tunnel. Raises as `ask`."""
+        try:
+            return await self._session.ws_connect(SOCKET_PATH, protocols=(PROTOCOL,))
+        except aiohttp.WSServerHandshakeError as error:
+            reason = f"the market, or what stands before it, lets no WebSocket in ({error.status})"
+            raise _refusal(error.status, reason) from error
+        except (OSError, aiohttp.ClientError) as error:
+            why = one_line(str(error) or "no answer in time")
+            raise MarketGone(f"no WebSocket to {self.market}: {why}") from error
 
     async def ask(
         self, path: str, body: BaseModel, answer: type[_M], *, patience_s: float = _PATIENCE_S

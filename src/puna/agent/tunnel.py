@@ -10,15 +10,18 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Protocol
 
 import asyncssh
 from asyncssh.forward import SSHForwarder
 from pydantic import ValidationError
 
-from puna.errors import NotFound, PunaError
+from puna.agent.ways import Way, Ways
+from puna.errors import NotFound, PunaError, Unavailable
 from puna.text import one_line
 from puna.units import Span
+from puna.wire.carried import Carried
 from puna.wire.links import make_lean, notice_silence
 from puna.wire.tunnel import (
     AGENT,
@@ -45,6 +48,7 @@ LINKS = 2
 """One for what people type, one for what programs move."""
 _FIRST_PAUSE, _LONGEST_PAUSE = Span.of(seconds=1), Span.of(seconds=30)
 _LOGIN_S = 20
+_CONNECT_S = 10
 _OPEN_S = 10.0
 """Less than the gateway waits, so that the reason is told."""
 _CHANCE = 2**31
@@ -56,6 +60,12 @@ class NoSuchPod(NotFound):
     """No container of that pod runs on this host."""
 
     code = "no_such_pod"
+
+
+class NotDialled(Unavailable):
+    """No way leads to the gateway now."""
+
+    code = "not_dialled"
 
 
 class Shell(Protocol):
@@ -97,15 +107,34 @@ FindDoor = Callable[[str], Awaitable[Door]]
 """Registers a public key with the market and returns where to dial, with the host filled in."""
 
 
+@dataclass(frozen=True, slots=True)
+class Detour:
+    """The way around a network that lets no SSH out."""
+
+    open: Callable[[], Awaitable[Carried]]
+    """Opens a WebSocket to the market that carries a link."""
+    is_first: bool = False
+    """Whether it is tried first."""
+
+
 class Tunnel:
     """Keeps several links to the gateway."""
 
     def __init__(
-        self, world: World, reach: Reach, find_door: FindDoor, *, links: int = LINKS
+        self,
+        world: World,
+        reach: Reach,
+        find_door: FindDoor,
+        *,
+        detour: Detour | None = None,
+        links: int = LINKS,
     ) -> None:
         self._world = world
         self._reach = reach
         self._find_door = find_door
+        self._detour = detour
+        is_first = detour is not None and detour.is_first
+        self.ways = Ways(has_socket=detour is not None, is_proxied=is_first)
         self._links = links
         self.opens_within_s = _OPEN_S
         self._key = asyncssh.generate_private_key("ssh-ed25519")
@@ -135,8 +164,7 @@ class Tunnel:
         pause = _FIRST_PAUSE
         while True:
             try:
-                async with asyncio.timeout(_LOGIN_S):
-                    connection = await self.dial()
+                connection = await self.dial()
             except (PunaError, *_BROKEN) as error:
                 _LOG.warning("the gateway cannot be dialled: %s", one_line(str(error)))
                 self._door = None  # it may have moved, or have forgotten us
@@ -161,10 +189,31 @@ class Tunnel:
 
     async def dial(self) -> asyncssh.SSHClientConnection:
         """Open one link. Raises what the network, SSH or the market says against it."""
-        door = await self._find()
+        async with asyncio.timeout(_LOGIN_S):
+            door = await self._find()
+        failures: list[str] = []
+        for way in self.ways.to_try():
+            try:
+                async with asyncio.timeout(_LOGIN_S):
+                    connection = await self._dial(door, way)
+            except (PunaError, *_BROKEN) as error:
+                failures.append(f"by {way}: {one_line(str(error)) or 'no answer in time'}")
+            else:
+                if self.ways.worked(way):
+                    _LOG.info("%s", "; ".join([*failures, f"the tunnel goes by {way}"]))
+                return connection
+        self.ways.failed()
+        raise NotDialled("; ".join(failures))
+
+    async def _dial(self, door: Door, way: Way) -> asyncssh.SSHClientConnection:
+        carried = None
+        if way is Way.WEBSOCKET and self._detour is not None:
+            carried = await self._detour.open()
         connection = await asyncssh.connect(
             door.host,
             door.port,
+            tunnel=carried or (),
+            connect_timeout=_CONNECT_S,
             username=door.user,
             config=None,
             agent_path=None,

@@ -52,6 +52,8 @@ def lines_of(market: str, host: str, told: Mapping[str, Any], now: datetime) -> 
     lines = [f"Host {host} of {market}: the market answered {since.lower()}."]
     if told.get("trouble"):
         lines.append(f"The market: {told['trouble']}")
+    if tunnel := told.get("tunnel"):
+        lines.append(_tunnel_line(tunnel))
     if told.get("engine_is_gone"):
         lines.append("The container engine does not answer.")
     if told.get("is_paused"):
@@ -63,6 +65,12 @@ def lines_of(market: str, host: str, told: Mapping[str, Any], now: datetime) -> 
         count = f"1 image, {size}" if images["count"] == 1 else f"{images['count']} images, {size}"
         lines.append(f"No pod needs {count}; they may take {limit} (PUNA_AGENT_IMAGES).")
     return lines
+
+
+def _tunnel_line(tunnel: Mapping[str, Any]) -> str:
+    if not tunnel["links"]:
+        return "No tunnel is open: nobody reaches the ports of pods here; it is dialled again."
+    return f"Pods are reached by {tunnel['way']}."
 
 
 @click.command()

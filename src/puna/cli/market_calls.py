@@ -12,7 +12,7 @@ from puna.cloud.settings import RUNPOD, kept_login
 from puna.errors import Failed, PunaError, Unavailable
 from puna.market.settings import DEFAULT_PORT, load_market_settings
 from puna.net import Caller, Unreachable
-from puna.settings import Address, read_address
+from puna.settings import Address, read_address, read_proxies
 from puna.wire.operator import PATH, ChangeHost, HostShown
 
 Shape = TypeVar("Shape", bound=BaseModel)
@@ -41,9 +41,10 @@ class OperatorCalls:
             address, key = _kept(address, session)
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._has_key = bool(key)
+        proxy = read_proxies(session.environ).between(address.scheme, address.host)
         self._caller = Caller(
             address.scheme, address.host, address.port, prefix=address.path, headers=headers
-        )
+        ).through(proxy)
 
     def get(self, path: str, shape: type[Shape], **query: object) -> Shape:
         """Look at something."""

@@ -35,6 +35,7 @@ from puna.errors import NotFound
 from puna.net import Unreachable
 from puna.node.client import caller_for
 from puna.node.replies import Fields
+from puna.settings import read_proxies
 from puna.units import Money, Span
 
 _PAGE = 500
@@ -59,7 +60,8 @@ def connect(address: str, key: str) -> "CloudClient":
 
 def client_of(login: Login) -> "CloudClient":
     """Return the client of a login."""
-    line = CloudLine(caller_for(login.address, login.key))
+    proxy = read_proxies().between(login.address.scheme, login.address.host)
+    line = CloudLine(caller_for(login.address, login.key).through(proxy))
     return CloudClient(line, is_runpod=login.address == RUNPOD)
 
 

@@ -7,7 +7,7 @@ from puna.cloud.settings import RUNPOD, Login
 from puna.cloud.values import CloudPod
 from puna.errors import Conflict
 from puna.net import Caller
-from puna.settings import Address, read_address
+from puna.settings import Address, read_address, read_proxies
 
 _NODE_PORT = "11434"
 _HTTP = "/http"
@@ -55,7 +55,8 @@ def is_answered(way: Way) -> bool:
     """
     headers = {"Authorization": f"Bearer {way.key}"} if way.key else {}
     at = way.address
-    asked = Caller(at.scheme, at.host, at.port, prefix=at.path, headers=headers)
+    proxy = read_proxies().between(at.scheme, at.host)
+    asked = Caller(at.scheme, at.host, at.port, prefix=at.path, headers=headers).through(proxy)
     with asked.request("GET", "/", timeout_s=_PATIENCE_S) as answer:
         told = answer.read() if answer.status == HTTPStatus.BAD_GATEWAY else b""
     return _NOTHING_THERE not in told

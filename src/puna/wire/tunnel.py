@@ -12,8 +12,10 @@ from typing import Protocol
 
 from pydantic import Field
 
-from puna.wire.agent import Message
+from puna.wire.agent import PATH, Message
 
+SOCKET_PATH = f"{PATH}/tunnel/socket"
+"""Where a WebSocket carries the same connection, for networks that let no SSH out."""
 LISTEN = ("pods", 1)
 """What the agent asks to be forwarded; nobody listens anywhere for it."""
 AGENT = "host-"

@@ -210,11 +210,13 @@ def _key_in(request: Request) -> str:
     """Return the key that a request carries: in our own header, or where its clients put it."""
     if own := request.one_of(KEY_HEADER):
         return own
-    bearer = _bearer(request.one_of("authorization"))
+    bearer = bearer_of(request)
     return bearer or request.one_of("x-api-key")
 
 
-def _bearer(value: str) -> str:
+def bearer_of(request: Request) -> str:
+    """Return what stands in `Authorization`, as a bearer token or bare."""
+    value = request.one_of("authorization")
     scheme, _, rest = value.partition(" ")
     return rest.strip() if scheme.lower() == "bearer" else value if not rest else ""
 

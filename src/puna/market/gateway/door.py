@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Coroutine
 from contextlib import suppress
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 import asyncssh
 
@@ -19,9 +19,13 @@ from puna.market.gateway.keys import public_line
 from puna.market.gateway.peers import USER as MARKET, Peers
 from puna.market.gateway.pump import join
 from puna.market.gateway.tunnels import HostAway, SshLink, Stream, Tunnels
+from puna.wire.carried import Carried
 from puna.wire.links import make_lean, notice_silence
 from puna.wire.tunnel import AGENT, CIPHERS, KEEPALIVE_S, LISTEN, MISSES, PACKET, WINDOW
 from puna.world import World
+
+if TYPE_CHECKING:
+    import socket
 
 _LOG = logging.getLogger("puna.market.gateway")
 _LOGIN_S = 20
@@ -58,9 +62,18 @@ class Door:
 
     async def listen(self, host: str, port: int) -> asyncssh.SSHAcceptor:
         """Begin to take connections."""
-        return await asyncssh.listen(
-            host,
-            port,
+        return await asyncssh.listen(host, port, options=await self._options())
+
+    async def welcome(self, carried: Carried) -> None:
+        """Take a connection that comes over a WebSocket; it is as any other from then on.
+
+        Raises what SSH has against it, `OSError` too.
+        """
+        no_socket = cast("socket.socket", None)  # what it would be for goes over the tunnel
+        await asyncssh.run_server(no_socket, options=await self._options(), tunnel=carried)
+
+    async def _options(self) -> asyncssh.SSHServerConnectionOptions:
+        made = await asyncssh.SSHServerConnectionOptions.construct(
             server_factory=lambda: _Visitor(self),
             server_host_keys=[self._keys.ssh],
             encryption_algs=CIPHERS,
@@ -73,6 +86,7 @@ class Door:
             agent_forwarding=False,
             x11_forwarding=False,
         )
+        return cast("asyncssh.SSHServerConnectionOptions", made)
 
     async def keys_of(self, user: str) -> tuple[str, ...]:
         """Return the keys that a user may show."""

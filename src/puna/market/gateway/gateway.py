@@ -12,8 +12,10 @@ from puna.market.gateway.front import Connections
 from puna.market.gateway.keys import Derive, GatewayKeys
 from puna.market.gateway.logbook import Logbook, Note, nowhere
 from puna.market.gateway.peers import Peers
+from puna.market.gateway.places import Form
 from puna.market.gateway.proxy import Manner, Proxy
 from puna.market.gateway.terminals import Terminals
+from puna.market.gateway.tunnel_sockets import TunnelSockets
 from puna.market.gateway.tunnels import Tunnels
 from puna.market.gateway.upstream import Upstreams
 from puna.market.gateway.visits import Visits
@@ -66,7 +68,9 @@ async def gateway(
     upstreams = Upstreams(tunnels, world.elapsed)
     terminals = Terminals(database, world, directory, tunnels)
     logbook = Logbook(world, note)
-    proxy = Proxy(admission, upstreams, place.manner, terminals.answer, logbook)
+    sockets = TunnelSockets(database, door)
+    own = {Form.TERMINAL: terminals.answer, Form.TUNNEL: sockets.answer}
+    proxy = Proxy(admission, upstreams, place.manner, own, logbook)
     connections = Connections(proxy)
     acceptor = await door.listen(place.host, place.port)
     peers.here = place.known_as or f"{place.host}:{acceptor.get_port()}"

@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from puna.wire.tunnel import SOCKET_PATH
+
 LOCAL = "localhost"
 """Browsers and most systems look for every name under it on their own machine."""
 _LABEL = re.compile(r"([a-z0-9]{14})-([1-9][0-9]{0,4})")
@@ -27,6 +29,7 @@ class Form(StrEnum):
     PATH = "path"
     SHARE = "share"
     TERMINAL = "terminal"
+    TUNNEL = "tunnel"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +60,8 @@ def place_of(host: str, target: str, domains: Iterable[str]) -> Place | None:
         return Place(form=Form.SHARE, token=found[1], prefix=f"/s/{found[1]}", target=rest)
     if found := _TERMINAL.fullmatch(target):
         return Place(form=Form.TERMINAL, pod=found[1])
+    if target == SOCKET_PATH:
+        return Place(form=Form.TUNNEL)
     return None
 
 

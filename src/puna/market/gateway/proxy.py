@@ -8,7 +8,7 @@ both ways once both sides have agreed.
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
@@ -37,12 +37,14 @@ from puna.market.gateway.pump import BROKEN
 from puna.market.gateway.replies import caller_of, scheme_of
 from puna.market.gateway.upstream import Upstreams
 from puna.text import one_line
+from puna.wire.tunnel import SOCKET_PATH
 
 router = APIRouter()
-_OWN_PATHS = (b"/p/", b"/s/", b"/terminal/")
+_OWN_PATHS = (b"/p/", b"/s/", b"/terminal/", SOCKET_PATH.encode())
 _MOST_HINT = 300
 
-Terminal = Callable[[Request, Place, Inflow, ClientSide], Awaitable[int]]
+AnswerSocket = Callable[[Request, Place, Inflow, ClientSide], Awaitable[int]]
+"""Answers a request for a WebSocket of the gateway's own, until it ends; returns the status."""
 
 
 class Elsewhere(Conflict):
@@ -76,13 +78,13 @@ class Proxy:
         admission: Admission,
         upstreams: Upstreams,
         manner: Manner,
-        terminal: Terminal,
+        own: Mapping[Form, AnswerSocket],
         logbook: Logbook,
     ) -> None:
         self._admission = admission
         self._upstreams = upstreams
         self._manner = manner
-        self._terminal = terminal
+        self._own = own
         self._logbook = logbook
         self.bounds = manner.bounds
 
@@ -146,8 +148,8 @@ class Proxy:
     async def _answer(self, line: Line, inflow: Inflow, client: ClientSide) -> bool:
         """Answer one request; tell whether another may follow."""
         request, place = line.request, line.place
-        if place.form is Form.TERMINAL:
-            line.status = await self._terminal(request, place, inflow, client)
+        if answer := self._own.get(place.form):
+            line.status = await answer(request, place, inflow, client)
             return False
         has_body = request.body.framing is not Framing.NONE
         exchange = None

@@ -1,4 +1,4 @@
-"""A WebSocket's server side, as little of RFC 6455 as a terminal needs.
+"""A WebSocket's server side, as little of RFC 6455 as terminals and tunnels need.
 
 Pods' own WebSockets never come here: they pass as bytes. Messages are short, so a fragment counts
 as a message; there are no extensions.
