@@ -26,6 +26,11 @@ def cards(*free: int) -> CardWatch:
     return watch
 
 
+def one_card(free: int) -> EngineCards:
+    memory = Memory(Size(16 * GB), Size(free))
+    return EngineCards((EngineCard("CUDA0", "Tesla T4", memory),), is_for_cards=True)
+
+
 @pytest.fixture
 async def two(tmp_path: Path) -> AsyncIterator[Stage]:
     """A node with two cards, each with room for one model."""
@@ -84,6 +89,36 @@ async def test_models_share_cards_and_the_longest_idle_makes_room_on_its_own(two
 
     left = {each.label.partition(":")[0] for each, _ in two.node.running()}
     assert left == {"second", "third"}
+
+
+async def test_a_card_that_another_program_left_is_used_without_a_new_start(
+    tmp_path: Path,
+) -> None:
+    free = [CARD_OVERHEAD // 2]
+    watch = CardWatch(lambda: one_card(free[0]))
+    watch.measure({})
+    async with staged(tmp_path, cards=watch) as stage:
+        await stage.chat("hi")
+        assert (await running(stage))["tiny"]["processor"] == "CPU, 1 thread"
+
+        await stage.node.unload(stage.node.find("tiny"))
+        free[0] = ROOM
+        await stage.chat("hi")
+
+        assert (await running(stage))["tiny"]["processor"] == "Tesla T4"
+
+
+async def test_a_card_that_another_program_took_leaves_the_model_to_the_processor(
+    tmp_path: Path,
+) -> None:
+    free = [ROOM]
+    watch = CardWatch(lambda: one_card(free[0]))
+    watch.measure({})
+    free[0] = 0
+    async with staged(tmp_path, cards=watch) as stage:
+        await stage.chat("hi")
+
+        assert (await running(stage))["tiny"]["size_vram"] == 0
 
 
 async def test_layers_that_fit_nowhere_are_refused_with_the_numbers(tmp_path: Path) -> None:

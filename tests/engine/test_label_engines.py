@@ -3,12 +3,14 @@
 import asyncio
 import ctypes.util
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
 from puna.errors import PunaError
+from puna.models.fit_offload import CardRoom
 from puna.models.gguf import BadGguf, read_header
 from puna.node.engine.engine import EngineDied, LoadFailed
 from puna.node.engine.label_engines import ChildScorer, LabelLoad, UnknownBuild
@@ -32,6 +34,7 @@ QUESTION = LabelQuestion(
 )
 TEXTS = tuple(f"text {number % 37}" for number in range(100))
 LIMIT_S = 90
+A_CARD = CardRoom("CUDA0", 0, Size(16 * 10**9), Size(16 * 10**9), "Tesla T4")
 ANOTHER = ctypes.util.find_library("c") or "libc.so.6"
 """A library that is no llama.cpp at all."""
 
@@ -155,6 +158,35 @@ async def test_floats_that_do_not_fit_leave_the_model_to_llama_cpp(tmp_path: Pat
     async with opened as scorer:
         assert scorer.choice.path is ComputePath.KERNELS
         assert "of memory, and 120 MB can be had" in scorer.choice.why
+
+
+async def test_a_card_that_takes_the_whole_model_is_measured_beside_the_processors(
+    tmp_path: Path,
+) -> None:
+    """Without a card llama.cpp computes what is meant for it on the processors."""
+    path = write_tiny(tmp_path / "tiny.gguf", Tiny())
+    async with open_scorer(path, QUESTION, RealWorld(), cards=[A_CARD]) as scorer:
+        assert scorer.choice.path in {ComputePath.CARD, ComputePath.FLOAT, ComputePath.KERNELS}
+        assert "tokens a second on Tesla T4, " in scorer.choice.why
+        found = (await scorer.score(TEXTS)).rows
+    for one, other in zip(found, await rows_of(path, ComputePath.KERNELS), strict=True):
+        assert one == pytest.approx(other, abs=0.3)
+
+
+async def test_a_job_that_began_on_a_card_goes_on_on_a_card(tmp_path: Path) -> None:
+    path = write_tiny(tmp_path / "tiny.gguf", Tiny())
+    asked = {"path": ComputePath.CARD, "cards": [A_CARD]}
+    async with open_scorer(path, QUESTION, RealWorld(), **asked) as scorer:  # type: ignore[arg-type]
+        assert scorer.choice.path is ComputePath.CARD
+    with pytest.raises(LoadFailed, match="no card here takes the whole model"):
+        await rows_of(path, ComputePath.CARD)
+
+
+async def test_a_card_without_room_for_the_whole_model_is_left_alone(tmp_path: Path) -> None:
+    path = write_tiny(tmp_path / "tiny.gguf", Tiny())
+    small = replace(A_CARD, free=Size(10**6), most=Size(10**6))
+    async with open_scorer(path, QUESTION, RealWorld(), cards=[small]) as scorer:
+        assert "Tesla" not in scorer.choice.why
 
 
 async def test_a_model_that_fits_nowhere_is_refused_with_the_numbers(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def test_a_wrong_question_is_the_askers_fault() -> None:
 
 
 def test_paths_are_told_by_the_words_that_ask_for_them() -> None:
-    assert [str(each) for each in ComputePath] == ["float", "kernels", "slots"]
+    assert [str(each) for each in ComputePath] == ["float", "kernels", "card", "slots"]
     assert ComputePath("float") is ComputePath.FLOAT
 
 

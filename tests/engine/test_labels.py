@@ -28,6 +28,7 @@ QUESTION = LabelQuestion(
     suffix="\nFeeling:",
     blank="N/A",
 )
+WITHOUT_CARDS = [each for each in ComputePath if each is not ComputePath.CARD]
 TEXTS = ("A wonderful film.", "Terrible, dull.", "A wonderful film.")
 
 
@@ -41,7 +42,7 @@ def smollm2() -> Path:
     return Path(folder) / "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module", params=list(ComputePath))
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=WITHOUT_CARDS)
 async def scorer(request: pytest.FixtureRequest) -> AsyncIterator[LabelScorer]:
     async with open_scorer(smollm2(), QUESTION, RealWorld(), path=request.param) as opened:
         yield opened

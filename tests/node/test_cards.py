@@ -49,7 +49,7 @@ def factory(
 ) -> EngineFactory:
     """What loads where a card says that so much is free, and has only so much room."""
     scripted = scripted_factory(FakeWorld(), Script(card_room={"CUDA0": room}))
-    return offloading(scripted, watch(free), lambda: held or {})
+    return offloading(scripted, watch(free), lambda _: held or {}, lambda spec: spec)
 
 
 def test_all_models_may_take_what_is_free_and_what_they_hold() -> None:

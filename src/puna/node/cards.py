@@ -1,8 +1,8 @@
-"""The cards of this machine as the node uses them: room on each, and loads that find less of it.
+"""The cards of this machine as the node uses them: room on each, and loads that find other room.
 
 What all engines together may take on a card is what is free there and what they hold already: that
 stays the same while they come and go, so it is measured when nothing is asked in a hurry, at the
-start and before each load that uses a card.
+start and before each load that could use a card.
 """
 
 import asyncio
@@ -89,19 +89,24 @@ def held_on_cards(shares: tuple[CardShare, ...], into: dict[str, int]) -> None:
 
 
 def offloading(
-    factory: EngineFactory, watch: CardWatch, held: Callable[[], Mapping[str, int]]
+    factory: EngineFactory,
+    watch: CardWatch,
+    held: Callable[[LoadSpec], Mapping[str, int]],
+    again: Callable[[LoadSpec], LoadSpec],
 ) -> EngineFactory:
-    """Return what loads as `factory` does, with fewer layers where a card has less room.
+    """Return what loads as `factory` does, with as many layers as cards have room for now.
 
-    Another program may have taken some since the plan was made, or the driver needs more than was
-    thought. `held` is what loaded models have on each card.
+    Other programs take and leave room after a plan was made, and a driver may need more than was
+    thought. `held` is what other models have on each card, `again` makes the plan once more.
     """
 
     async def load(spec: LoadSpec) -> Engine:
-        if not spec.shares:
+        if not spec.all_layers:
             return await factory(spec)
-        others = held()
-        await asyncio.to_thread(watch.measure, others)
+        await asyncio.to_thread(watch.measure, held(spec))
+        if spec.may_shrink:
+            spec = _told(spec, again(spec))
+        others = held(spec)
         rooms = {name: most - others.get(name, 0) for name, most in watch.most.items()}
         for left in reversed(range(_TRIES)):
             try:
@@ -116,6 +121,12 @@ def offloading(
         raise AssertionError("the last try returns or raises")
 
     return load
+
+
+def _told(before: LoadSpec, after: LoadSpec) -> LoadSpec:
+    if after.gpu_layers != before.gpu_layers:
+        _LOG.warning("cards have other room than they had: %s", place_words(after))
+    return after
 
 
 def shrunk(spec: LoadSpec) -> LoadSpec | None:

@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -28,8 +29,8 @@ from puna.node.embedding import EmbedAsk, Embedding, embed
 from puna.node.engine.asking_cards import engine_cards
 from puna.node.engine.engine import EngineFactory
 from puna.node.engine.process import engine_factory
-from puna.node.engine.request import Finish, Purpose
-from puna.node.placing import LoadWish, Plans, can_guess, without_effect
+from puna.node.engine.request import Finish, LoadSpec, Purpose
+from puna.node.placing import LoadWish, Plans, can_guess, plan_load, without_effect
 from puna.node.prompt import count, prepare
 from puna.node.recasting import recasting
 from puna.node.reranking import RerankAsk, Reranking, rerank
@@ -79,7 +80,7 @@ class Node:
             load_timeout=settings.load_timeout,
         )
         self._scheduler = Scheduler(
-            offloading(factory, self.cards, self._held_on_cards),
+            offloading(factory, self.cards, self._held_by_others, self._plan_again),
             limits,
             world,
             memory=self.memory,
@@ -89,6 +90,7 @@ class Node:
         self._plans = Plans(settings, self.memory, self.card_rooms)
         self.trials = SpeedTrials()
         self._models: dict[Path, LocalModel] = {}
+        self._wishes: dict[tuple[Path, Purpose], LoadWish] = {}
 
     @property
     def truncates(self) -> bool:
@@ -109,13 +111,24 @@ class Node:
             held_on_cards(each.spec.shares, planned)
         return self.cards.rooms(planned)
 
-    def _held_on_cards(self) -> dict[str, int]:
-        """Return what loaded models hold on each card."""
+    def _held_by_others(self, spec: LoadSpec) -> dict[str, int]:
+        """Return what other models than one that is being loaded hold on each card."""
         held: dict[str, int] = {}
         for each in self._scheduler.running():
-            if each.facts is not None:
+            if each.facts is not None and each.spec.key != spec.key:
                 held_on_cards(each.facts.shares, held)
         return held
+
+    def _plan_again(self, spec: LoadSpec) -> LoadSpec:
+        """Return how to load a model with the room that is there now. Raises `TooBig`."""
+        wish = self._wishes.get(spec.key)
+        if wish is None:
+            return spec
+        rooms = self.cards.rooms(self._held_by_others(spec))
+        cards = [replace(each, most=each.free) for each in rooms]
+        limit = self.settings.memory_limit
+        free = Size(max(spec.memory, 0 if limit else available_memory().available))
+        return plan_load(wish, self.settings, loaded=None, free=lambda: free, cards=cards).spec
 
     def find(self, name: str) -> ServedModel:
         """Return the model that a client names: a model's name, or the absolute path of a file.
@@ -160,6 +173,7 @@ class Node:
             adapters=model.adapters,
             projector=model.projector if purpose is Purpose.ANSWER else None,
         )
+        self._wishes[model.weights, purpose] = wish
         wanted = self._plans.plan(wish, loaded=self._scheduler.loaded(model.weights, purpose))
         self._models[model.weights] = model.local
         return wanted

@@ -11,6 +11,7 @@ from puna.errors import Failed
 from puna.hardware.cards import bus_address
 from puna.hardware.engine_cards import EngineCard, EngineCards, usable_together
 from puna.hardware.memory import Memory
+from puna.models.fit_offload import CardRoom
 from puna.node.engine.build import engine_library, engine_version, is_for_cards
 from puna.node.engine.card_report import BACKEND_VARIABLE
 from puna.node.engine.last_words import epitaph
@@ -38,6 +39,15 @@ def engine_cards(settings: NodeSettings) -> EngineCards:
     except Failed as error:
         return replace(nothing, is_for_cards=True, fault=error.message)
     return replace(nothing, is_for_cards=True, cards=found)
+
+
+def engine_rooms(settings: NodeSettings) -> tuple[CardRoom, ...]:
+    """Return what is free on each card now; blocks as `engine_cards` does."""
+    return tuple(
+        CardRoom(each.name, each.number, free, free, each.description)
+        for each in engine_cards(settings).cards
+        for free in (Size(max(0, each.memory.available - settings.gpu_overhead)),)
+    )
 
 
 def read_report(text: str) -> tuple[EngineCard, ...]:

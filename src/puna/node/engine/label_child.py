@@ -66,7 +66,8 @@ def tell_labels(
         question = json.loads(lines.get())
         number = question["check"]
         if "pace" in question:
-            say({"check": number, "pace": work.pace(cast("int", load["threads"]))})
+            threads = 0 if load["by_clock"] else cast("int", load["threads"])
+            say({"check": number, "pace": work.pace(threads)})
             continue
 
         def answer(words: Mapping[str, object], number: int = number) -> None:

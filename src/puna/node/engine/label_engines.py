@@ -58,13 +58,15 @@ class LabelLoad:
     def to_words(self, path: ComputePath) -> Mapping[str, Json]:
         """Return what the child is told."""
         is_float = path is ComputePath.FLOAT
+        is_on_card = path is ComputePath.CARD
         question = self.question
         return {
-            "way": path.value,
+            "way": "float" if is_float else "kernels",
+            "by_clock": is_on_card,
             "library": self.library,
             "path": str(self.weights),
             "threads": self.threads,
-            **offload_parameters(self.shares, self.layers),
+            **offload_parameters(self.shares if is_on_card else (), self.layers),
             "context": self.context,
             "batch": min(KERNEL_NODES, self.context),
             "step": _KERNEL_STEP,
@@ -116,7 +118,7 @@ class ChildScorer:
         return self._child.pid
 
     async def pace(self) -> float:
-        """Return how many tokens it computes in a second of the processors' time, by a trial."""
+        """Return how many tokens it computes in a second of what computes, by a trial."""
         return float(cast("float", (await self._ask({"pace": True}))["pace"]))
 
     async def score(self, texts: Sequence[str]) -> LabelScores:

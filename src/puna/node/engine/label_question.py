@@ -21,6 +21,8 @@ class ComputePath(StrEnum):
     """puna's own forward pass in 32-bit floats."""
     KERNELS = "kernels"
     """llama.cpp's kernels for the file's own types, asked through its C API."""
+    CARD = "card"
+    """The same kernels, with all of the model on graphics cards."""
     SLOTS = "slots"
     """Requests to llama.cpp's server, one a text."""
 

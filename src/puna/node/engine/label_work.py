@@ -29,6 +29,7 @@ _SAMPLE_NODES = 384
 _SAMPLE_LENGTH = 4
 _QUICK_S = 0.4
 _TICK_S = 0.01
+_LEAST_S = 1e-6
 
 
 class CannotTell(RuntimeError):
@@ -216,6 +217,7 @@ class LabelWork:
         """Return how many nodes a second `threads` processors compute, by trying it out.
 
         Their own time counts, not the clock's: what other programs take would decide by chance.
+        Only a card (0 threads) is timed by the clock, since processors wait for it.
         """
         rate = 0.0
         for nodes in (_GLIMPSE_NODES, _SAMPLE_NODES):
@@ -224,7 +226,8 @@ class LabelWork:
             with ThreadPoolExecutor(len(self._lanes)) as pool:
                 list(pool.map(lambda lane, tree=tree: lane.logits(tree), self._lanes))
             seconds, busy = (self._clock() - start) / 1e9, _processor_seconds() - busy
-            rate = threads * len(self._lanes) * len(tree) / max(busy, _TICK_S)
+            spent = max(busy, _TICK_S) / threads if threads else seconds
+            rate = len(self._lanes) * len(tree) / max(spent, _LEAST_S)
             if seconds > _QUICK_S:
                 break
         return rate

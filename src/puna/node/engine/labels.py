@@ -11,7 +11,8 @@ On the float path they do not depend on which texts are asked together, beyond t
 again asks the same texts together.
 """
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from importlib.util import find_spec
@@ -22,7 +23,9 @@ from puna.errors import Unavailable
 from puna.hardware.memory import available_memory
 from puna.hardware.processor import detect_processor
 from puna.models.fit import Plan, Room, RoomKind, fit_plan
+from puna.models.fit_offload import CardRoom, CardWish, Offloading
 from puna.models.gguf import GgufHeader, read_header
+from puna.node.engine.asking_cards import engine_rooms
 from puna.node.engine.engine import LoadFailed
 from puna.node.engine.floats.shape import FloatShape, NotFloat, read_shape
 from puna.node.engine.label_engines import (
@@ -44,6 +47,7 @@ from puna.node.engine.label_question import (
 )
 from puna.node.engine.process import load_llama
 from puna.node.engine.request import LoadSpec
+from puna.settings import load_settings
 from puna.units import Size
 from puna.world import World
 
@@ -64,7 +68,7 @@ class LabelsNeedNumpy(Unavailable):
 
 
 @asynccontextmanager
-async def open_scorer(  # noqa: PLR0913 - the last three are for the few who need them
+async def open_scorer(  # noqa: PLR0913 - the last four are for the few who need them
     weights: Path,
     question: LabelQuestion,
     world: World,
@@ -72,12 +76,13 @@ async def open_scorer(  # noqa: PLR0913 - the last three are for the few who nee
     threads: int | None = None,
     path: ComputePath | None = None,
     memory: Size | None = None,
+    cards: Sequence[CardRoom] | None = None,
 ) -> AsyncIterator[LabelScorer]:
     """Load a model to tell labels; it is gone at the end of the context.
 
     `path` is for who must have one and no other, such as a job that was begun on it; `memory` is
-    the most that it may take, else it is what can be had. Raises `NotLabels`, `LoadFailed`,
-    `BadGguf`, `LabelsNeedNumpy`.
+    the most that it may take and `cards` what it may use, else it is what can be had. Raises
+    `NotLabels`, `LoadFailed`, `BadGguf`, `LabelsNeedNumpy`.
     """
     check_labels(question)
     if find_spec("numpy") is None:
@@ -89,6 +94,9 @@ async def open_scorer(  # noqa: PLR0913 - the last three are for the few who nee
     count = threads or detect_processor().best_threads
     free = available_memory().available if memory is None else memory
     load = LabelLoad(weights, question, min(_CONTEXT, trained), count, free)
+    if cards is None:
+        cards = await asyncio.to_thread(lambda: engine_rooms(load_settings().node))
+    load = _on_cards(load, header, cards)
     async with AsyncExitStack() as stack:
         scorer = await (
             _load(load, header, world, path) if path else load_fastest(load, header, world)
@@ -103,8 +111,11 @@ async def _load(
     why = "it was asked for"
     if path is ComputePath.SLOTS:
         return await _load_slots(load, header, world, why)
-    if path is ComputePath.KERNELS:
-        _check_fits(load, header)
+    if path is ComputePath.CARD and not load.shares:
+        raise LoadFailed("no card here takes the whole model, and a card was asked for")
+    if path is not ComputePath.FLOAT:
+        if path is ComputePath.KERNELS:
+            _check_fits(load, header)
         return _because(await ChildScorer.load(load, path), why)
     try:
         shape = _float_shape(load, header)
@@ -115,6 +126,48 @@ async def _load(
 
 async def load_fastest(load: LabelLoad, header: GgufHeader, world: World) -> LabelScorer:
     """Load what can be loaded, keep the fastest, and say why. Raises `LoadFailed`."""
+    if not load.shares:
+        return await _fastest_here(load, header, world)
+    names = " and ".join(dict.fromkeys(each.label or each.name for each in load.shares))
+    async with AsyncExitStack() as stack:
+        try:
+            card = await ChildScorer.load(load, ComputePath.CARD)
+        except LoadFailed as error:
+            here = await _fastest_here(load, header, world)
+            if isinstance(here, ChildScorer):
+                return _because(here, f"{here.choice.why}; on {names}: {error.message}")
+            return here
+        stack.push_async_callback(card.stop)
+        try:
+            here = await _fastest_here(load, header, world)
+        except LoadFailed as error:
+            stack.pop_all()
+            return _because(card, f"on {names}; {error.message}")
+        stack.push_async_callback(here.stop)
+        chosen, other = await _card_or_here(card, here, names)
+        stack.pop_all()
+    await other.stop()
+    return chosen
+
+
+async def _card_or_here(
+    card: ChildScorer, here: LabelScorer, names: str
+) -> tuple[LabelScorer, LabelScorer]:
+    """Return both, the one to keep first."""
+    if not isinstance(here, ChildScorer):
+        return card, here
+    fast, slow = await card.pace(), await here.pace()
+    told = f"measured: {fast:.0f} tokens a second on {names}, {slow:.0f} on the processors"
+    apart = _distance(card, here)
+    if apart > _FAR_APART:
+        told = f"the answers of {names} are others than the processors', by {apart:.1f}"
+    elif fast > slow:
+        return _because(card, told), here
+    return _because(here, f"{told}; {here.choice.why}"), card
+
+
+async def _fastest_here(load: LabelLoad, header: GgufHeader, world: World) -> LabelScorer:
+    """Load the fastest of what needs no card."""
     needed = _check_fits(load, header)
     try:
         shape: FloatShape | None = _float_shape(load, header, beside=needed)
@@ -153,12 +206,17 @@ async def _faster(
         f"measured: {fast:.0f} tokens a second of the processors' time by the float path, "
         f"{slow:.0f} by llama.cpp"
     )
-    apart = fmean(abs(a - b) for a, b in zip(kernels.baseline, floats.baseline, strict=True))
+    apart = _distance(kernels, floats)
     if apart > _FAR_APART:
         told = f"the float path's answers are others than llama.cpp's, by {apart:.1f}"
     elif fast > slow:
         return _because(floats, f"{told}; {_takes(load, shape)}"), kernels
     return _because(kernels, told), floats
+
+
+def _distance(one: ChildScorer, other: ChildScorer) -> float:
+    """Return how far two paths' logarithms are apart on average."""
+    return fmean(abs(a - b) for a, b in zip(one.baseline, other.baseline, strict=True))
 
 
 async def _load_slots(load: LabelLoad, header: GgufHeader, world: World, why: str) -> LabelScorer:
@@ -213,10 +271,18 @@ def _takes(load: LabelLoad, shape: FloatShape) -> str:
     )
 
 
-def _check_fits(load: LabelLoad, header: GgufHeader) -> Size:
-    """Return what llama.cpp takes. Raises `LoadFailed` where there is less."""
-    free = load.memory
-    plan = Plan(
+def _on_cards(load: LabelLoad, header: GgufHeader, cards: Sequence[CardRoom]) -> LabelLoad:
+    """Return the load with its layers on cards, if those take all of them."""
+    if not cards:
+        return load
+    offload = Offloading(header).offload(_kernel_plan(load), cards, CardWish())
+    if offload is None or not offload.is_whole or offload.memory > load.memory:
+        return load
+    return replace(load, shares=offload.shares, layers=offload.layers)
+
+
+def _kernel_plan(load: LabelLoad) -> Plan:
+    return Plan(
         context=load.context,
         parallel=1,
         cache_type="f16",
@@ -224,7 +290,12 @@ def _check_fits(load: LabelLoad, header: GgufHeader) -> Size:
         outputs=KERNEL_ROWS,
         keeps_all=True,
     )
-    fit = fit_plan(header, plan, (Room("memory", RoomKind.MEMORY, free, free),))
+
+
+def _check_fits(load: LabelLoad, header: GgufHeader) -> Size:
+    """Return what llama.cpp takes. Raises `LoadFailed` where there is less."""
+    free = load.memory
+    fit = fit_plan(header, _kernel_plan(load), (Room("memory", RoomKind.MEMORY, free, free),))
     if not fit.fits:
         raise LoadFailed(
             f"{load.weights.name} needs {fit.needed} of memory and {free} can be had",
