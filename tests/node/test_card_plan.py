@@ -76,7 +76,7 @@ def test_a_card_without_room_for_a_layer_leaves_all_to_the_processor(header: Ggu
 
     assert (spec.shares, spec.gpu_layers, spec.all_layers) == ((), 0, ALL)
     assert is_partly_on_cards(spec)
-    assert place_words(spec).endswith("no layer fits on a card")
+    assert place_words(spec).endswith("nothing of it on a card")
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,15 @@ def test_every_card_is_used_where_that_is_set(header: GgufHeader) -> None:
 
 def test_memory_has_to_do_for_what_is_not_on_the_card(header: GgufHeader) -> None:
     with pytest.raises(TooBig, match=r"of memory beside 11 of 11 layers on cards"):
-        plan(header, a_card(8 * GB), free=Size(1000))
+        plan(header, a_card(8 * GB), free=Size(1000), num_gpu=99)
+
+
+def test_a_small_model_that_has_no_memory_for_a_driver_does_without(header: GgufHeader) -> None:
+    alone = plan(header, num_parallel=1).spec.memory
+
+    spec = plan(header, a_card(8 * GB), free=alone, num_parallel=1).spec
+
+    assert (spec.shares, spec.memory) == ((), alone)
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ def placed(spec: LoadSpec, offload: Offload) -> LoadSpec:
 def place_words(spec: LoadSpec) -> str:
     """Say what of a load is where: `31 of 31 layers on Tesla T4 (2 GB), 439 MB of memory`."""
     if not spec.shares:
-        none = ", no layer fits on a card" if spec.all_layers and spec.may_shrink else ""
+        none = ", nothing of it on a card" if spec.all_layers and spec.may_shrink else ""
         return f"{spec.memory} of memory{none}"
     cards = _names(f"{each.label or each.name} ({each.memory})" for each in spec.shares)
     return f"{spec.gpu_layers} of {spec.all_layers} layers on {cards}, {spec.memory} of memory"

@@ -126,8 +126,10 @@ class Node:
             return spec
         rooms = self.cards.rooms(self._held_by_others(spec))
         cards = [replace(each, most=each.free) for each in rooms]
+        running = self._scheduler.running()
+        taken = sum(each.spec.memory for each in running if each.spec.key != spec.key)
         limit = self.settings.memory_limit
-        free = Size(max(spec.memory, 0 if limit else available_memory().available))
+        free = Size(limit - taken if limit else available_memory().available)
         return plan_load(wish, self.settings, loaded=None, free=lambda: free, cards=cards).spec
 
     def find(self, name: str) -> ServedModel:

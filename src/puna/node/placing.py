@@ -261,7 +261,9 @@ def _seated(
         asked = card_wish(wish.loading, spreads=settings.sched_spread)
         found = offload_for(wish.label, wish.header, plans, cards, asked)
         if found is not None:
-            return _on_cards(wish, replace(spec, slots=found[0].parallel), found[1], free)
+            seated = _on_cards(wish, replace(spec, slots=found[0].parallel), found[1], free)
+            if seated is not None:
+                return seated
     left = Size(max(0, free - beside))
     room = Room("memory", RoomKind.MEMORY, left, left)
     if aim.most_slots or not wanted:
@@ -281,10 +283,16 @@ def _seated(
     return replace(spec, slots=slots, memory=memory, gpu_layers=0, all_layers=layers)
 
 
-def _on_cards(wish: LoadWish, spec: LoadSpec, offload: Offload, free: Size) -> LoadSpec:
-    """Return the load on cards. Raises `TooBig` where memory is too small for the rest."""
+def _on_cards(wish: LoadWish, spec: LoadSpec, offload: Offload, free: Size) -> LoadSpec | None:
+    """Return the load on cards; None where memory is too small for the rest of it.
+
+    A driver takes memory as well, so a small model may need less without a card. Raises `TooBig`
+    where cards were asked for.
+    """
     pictures = COUNTED_PIXELS * DECODED_PIXEL if wish.projector else 0
     needed = Size(offload.memory + pictures)
+    if needed > free and wish.loading.num_gpu is None:
+        return None
     if needed > free:
         raise TooBig(
             f'model "{wish.label}" needs {needed} of memory beside {offload.layers} of '
