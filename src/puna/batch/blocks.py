@@ -1,9 +1,9 @@
 """Blocks of a text file, taken whole where nothing in them needs a second look.
 
 Most of a long list is plain: valid UTF-8, quotes around whole fields as a spreadsheet writes them,
-or within some as inches are. Such a block is parsed at once, thirty times as fast as line by line. In all others, which
-are told by looking at every byte of them, the line parsers find out what is wrong with which row;
-they read from the same place, so the two can take turns.
+or within some as inches are. Such a block is parsed at once, thirty times as fast as line by line.
+In all others, which are told by looking at every byte of them, the line parsers find out what is
+wrong with which row; they read from the same place, so the two can take turns.
 """
 
 import io
