@@ -133,6 +133,21 @@ async def test_who_takes_a_little_now_and_then_is_not() -> None:
         assert waiting.exception() is None
 
 
+async def test_who_guesses_tickets_of_terminals_is_asked_to_wait(front: Front) -> None:
+    url, found = front.serving.url, []
+    head = (
+        f"GET /terminal/{front.pod.id}/socket HTTP/1.1\r\nHost: {url.partition('//')[2]}\r\n"
+        f"X-Forwarded-For: 203.0.113.77\r\nOrigin: {url}\r\nConnection: Upgrade\r\n"
+        "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+        f"Sec-WebSocket-Key: {'A' * 22}==\r\nSec-WebSocket-Protocol: ticket.guess\r\n\r\n"
+    )
+    for _ in range(8):
+        answer = await front.raw(head.encode())
+        found.append(int(answer.split()[1]))
+    assert found == [401] * 5 + [429] * 3
+    assert (await front.ask("/", key=front.key)).status == 200
+
+
 async def test_who_guesses_keys_is_asked_to_wait_and_nobody_else(front: Front) -> None:
     assert (await front.ask("/", key=front.key)).status == 200
     guesses = [f"rpa_{number:064x}" for number in range(8)]

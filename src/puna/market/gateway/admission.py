@@ -96,17 +96,28 @@ class Admission:
 
         Who is refused all the time is asked to wait before anything is looked up: `TooManyRefused`.
         """
-        if not self._refusals:
-            return await self._admit(request, place)
-        now = self._world.elapsed()
-        wait = self._rates.wait_for(address, per_minute=self._refusals, now=now)
-        if wait and not self._may_be_known(request, place):
-            raise TooManyRefused(f"more than {self._refusals} requests were refused", wait_s=wait)
+        if self._wait_of(address) and not self._may_be_known(request, place):
+            self.check_patience(address)
         try:
             return await self._admit(request, place)
         except (BadRequest, KeyNeeded, NoSuchPod):
-            self._rates.spend(address, 1, per_minute=self._refusals, now=now)
+            self.note_refusal(address)
             raise
+
+    def check_patience(self, address: str) -> None:
+        """Raise `TooManyRefused` for an address that was refused too often within a minute."""
+        if wait := self._wait_of(address):
+            raise TooManyRefused(f"more than {self._refusals} requests were refused", wait_s=wait)
+
+    def _wait_of(self, address: str) -> float:
+        now, most = self._world.elapsed(), self._refusals
+        return self._rates.wait_for(address, per_minute=most, now=now) if most else 0
+
+    def note_refusal(self, address: str) -> None:
+        """Count that an address was refused."""
+        if self._refusals:
+            now = self._world.elapsed()
+            self._rates.spend(address, 1, per_minute=self._refusals, now=now)
 
     def _may_be_known(self, request: Request, place: Place) -> bool:
         """Tell, without asking the database, whether a request may well be let in."""

@@ -148,14 +148,13 @@ class Proxy:
     async def _answer(self, line: Line, inflow: Inflow, client: ClientSide) -> bool:
         """Answer one request; tell whether another may follow."""
         request, place = line.request, line.place
-        if answer := self._own.get(place.form):
-            line.status = await answer(request, place, inflow, client)
+        peer = address_of(client.transport)
+        address = caller_of(request, peer)
+        if await self._open_own(line, address, inflow, client):
             return False
         has_body = request.body.framing is not Framing.NONE
         exchange = None
         try:
-            peer = address_of(client.transport)
-            address = caller_of(request, peer)
             admitted = line.admitted = await self._admission.admit(request, place, address)
             scheme = scheme_of(request, peer, self._manner.scheme)
             if there := _redirect(request, place, admitted, scheme):
@@ -174,6 +173,27 @@ class Proxy:
             client.write(error_answer(failure, keeps=keeps, method=request.method))
             line.status = failure.status
         return keeps
+
+    async def _open_own(self, line: Line, address: str, inflow: Inflow, client: ClientSide) -> bool:
+        """Answer a WebSocket of the gateway's own; tell whether it was one.
+
+        Who guesses tickets of terminals is soon not asked for any more.
+        """
+        answer = self._own.get(line.place.form)
+        if answer is None:
+            return False
+        is_terminal = line.place.form is Form.TERMINAL
+        try:
+            if is_terminal:
+                self._admission.check_patience(address)
+        except PunaError as error:
+            client.write(error_answer(error, keeps=False))
+            line.status = error.status
+            return True
+        line.status = await answer(line.request, line.place, inflow, client)
+        if is_terminal and line.status == HTTPStatus.UNAUTHORIZED:
+            self._admission.note_refusal(address)
+        return True
 
 
 def error_answer(error: PunaError, *, keeps: bool, method: str = "GET") -> bytes:
