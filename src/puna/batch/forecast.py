@@ -30,6 +30,8 @@ _MOST_STRETCHES = 16
 _SLOW_STRETCHES = 12
 """Of a slow model so many beginnings are computed, so that it is seen how they differ."""
 _LEAST_ROWS = 2
+_LEAST_SHARE = 0.1
+"""Of a machine on which others do all they can."""
 _GOLDEN = (5**0.5 - 1) / 2
 
 
@@ -62,10 +64,12 @@ class Forecast:
     def on_a_busy_machine(self, busy: float) -> "Forecast":
         """Return it for a machine of which others use a share now, and later nobody knows.
 
-        Without them the job is faster by as much; with as many again it is slower.
+        Without them the job is faster by as much; with as many again it is slower. Where others use
+        all of it, the sample had a share of its own still, and nobody knows how small a one.
         """
+        alone = max(1 - busy, _LEAST_SHARE)
         return replace(
-            self, low=Span(round(self.low * (1 - busy))), high=Span(round(self.high * (1 + busy)))
+            self, low=Span(round(self.low * alone)), high=Span(round(self.high * (1 + busy)))
         )
 
 

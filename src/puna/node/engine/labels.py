@@ -265,9 +265,12 @@ def _core_memory(shape: FloatShape) -> Size:
 
 def _takes(load: LabelLoad, shape: FloatShape) -> str:
     weights = Size(4 * shape.layers * shape.layer_numbers)
+    own = _core_memory(shape)
+    if load.threads == 1:
+        return f"it takes {weights} for the weights as floats, and about {own} for its process"
     return (
         f"it takes {weights} for the weights as floats, which {load.threads} processes share, and "
-        f"about {_core_memory(shape)} for each of them"
+        f"about {own} for each of them"
     )
 
 
