@@ -126,7 +126,8 @@ def test_nine_of_ten_lists_end_within_the_range() -> None:
 
 @pytest.mark.parametrize(("busy", "low", "high"), [(0, 80, 120), (0.5, 40, 180), (1, 8, 240)])
 def test_who_else_uses_the_machine_widens_the_range(busy: float, low: int, high: int) -> None:
-    seen = Forecast(*(Span.of(seconds=each) for each in (100, 80, 120)), 1.0)
+    span, least, most = (Span.of(seconds=each) for each in (100, 80, 120))
+    seen = Forecast(span, least, most, 1.0)
     found = seen.on_a_busy_machine(busy)
     assert found.span == seen.span
     assert (found.low.seconds, found.high.seconds) == (low, high)
