@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from fastapi import APIRouter, Response
 
 from puna.agent.agent import Agent, Surroundings
 from puna.agent.deadman import MarketClock
@@ -195,3 +196,18 @@ async def test_a_market_refuses_in_its_own_words(together: Together) -> None:
     async with MarketLink("http://127.0.0.1:9", together.joined.key) as link:
         with pytest.raises(MarketGone, match="does not answer"):
             await link.report(report)
+
+
+async def test_an_answer_without_an_end_is_not_kept(tmp_path: Path) -> None:
+    endless = APIRouter()
+
+    @endless.post("/agent/v1/earnings")
+    async def earnings() -> Response:
+        return Response(bytes(17 * 2**20))
+
+    async with (
+        market_serving(tmp_path, extra=endless) as market,
+        MarketLink(market.url, "host_x") as link,
+    ):
+        with pytest.raises(MarketGone, match="has no end"):
+            await link.earnings()

@@ -1,6 +1,6 @@
 """Deadlines are by the market's clock: counted on through steps of the machine's, and kills."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -67,3 +67,14 @@ async def test_what_is_kept_changes_only_with_the_market(world: FakeWorld) -> No
 
 def test_a_start_of_the_machine_has_a_name() -> None:
     assert this_boot() == this_boot()
+
+
+@pytest.mark.parametrize(
+    "said", [datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)]
+)
+async def test_a_time_beyond_all_calendars_is_none(world: FakeWorld, said: datetime) -> None:
+    clock = MarketClock(world, boot="one")
+    clock.hear(TOLD)
+    clock.hear(said)
+    await world.advance(Span.of(minutes=1))
+    assert clock.now() == TOLD + timedelta(minutes=1)

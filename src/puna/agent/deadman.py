@@ -6,7 +6,7 @@ An agent that was killed and begins again without its market counts on from what
 """
 
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -14,6 +14,8 @@ from pydantic import BaseModel, ConfigDict
 from puna.units import Span
 from puna.world import World
 
+_FIRST, _LAST = datetime(1971, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
+"""What a clock may show: beyond, adding to it ends in no date at all."""
 _NEAR = timedelta(seconds=1)
 """How far two readings of the market's clock may be apart and mean the same."""
 
@@ -44,7 +46,9 @@ class MarketClock:
             self._told = self.reading.zero + self._at.timedelta
 
     def hear(self, now: datetime | None) -> None:
-        """Take note of what the market says that the time is."""
+        """Take note of what the market says that the time is, if a calendar can go on from it."""
+        if now is not None and not _FIRST <= now <= _LAST:
+            now = None
         self._told = now or self.now()
         self._at = self.world.elapsed()
         zero = self._told - self._at.timedelta

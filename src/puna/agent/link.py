@@ -18,6 +18,7 @@ from puna.wire.tunnel import SOCKET_PATH
 
 _PATIENCE_S = 20
 _LONGEST_REASON = 64 * 1024
+_LONGEST_ANSWER = 16 * 2**20
 _UNKNOWN, _BUSY = 401, 429
 _FAULT = 500
 _M = TypeVar("_M", bound=BaseModel)
@@ -113,7 +114,7 @@ class MarketLink:
             call = self._session.post(PATH + path, json=sent, timeout=timeout)
             async with call as reply:
                 said = await reply.content.read(_LONGEST_REASON) if not reply.ok else b""
-                text = await reply.read() if reply.ok else b""
+                text = await _whole(reply) if reply.ok else b""
         except (OSError, aiohttp.ClientError) as error:
             why = one_line(str(error) or "no answer in time")
             raise MarketGone(f"the market at {self.market} does not answer: {why}") from error
@@ -123,6 +124,16 @@ class MarketLink:
             return answer.model_validate_json(text)
         except ValidationError as error:
             raise MarketGone(f"{self.market} does not answer as a market of puna's") from error
+
+
+async def _whole(reply: aiohttp.ClientResponse) -> bytes:
+    """Read an answer. Raises `ClientError` for one that has no end."""
+    found = bytearray()
+    async for piece in reply.content.iter_any():
+        found += piece
+        if len(found) > _LONGEST_ANSWER:
+            raise aiohttp.ClientPayloadError("its answer has no end")
+    return bytes(found)
 
 
 def _mbps(size: int, nanoseconds: int) -> int:
