@@ -9,10 +9,11 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from tests.builders import a_digest
+from tests.fakes.patient import PatientServer
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -79,8 +80,8 @@ def running_hub() -> Iterator[FakeHub]:
 
     Site.hub = Cdn.hub = hub
     with (
-        ThreadingHTTPServer(("127.0.0.1", 0), Site) as site,
-        ThreadingHTTPServer(("127.0.0.1", 0), Cdn) as cdn,
+        PatientServer(("127.0.0.1", 0), Site) as site,
+        PatientServer(("127.0.0.1", 0), Cdn) as cdn,
     ):
         hub.port, hub.cdn_port = site.server_port, cdn.server_port
         threads = [

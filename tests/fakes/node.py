@@ -5,8 +5,10 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import cast
+
+from tests.fakes.patient import PatientServer
 
 MODEL = "smollm2:135m"
 DIGEST = "5f1c" + "0" * 60
@@ -143,8 +145,7 @@ def running_node() -> Iterator[FakeNode]:
         pass
 
     Handler.node = node
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
+    with PatientServer(("127.0.0.1", 0), Handler) as server:
         node.port = server.server_port
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()

@@ -16,11 +16,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import cast
 from urllib.parse import parse_qs, urlsplit
 
 from tests.builders import a_config, a_digest, a_layer, a_manifest
+from tests.fakes.patient import PatientServer
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,8 +275,7 @@ class Talk(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
+class _Server(PatientServer):
     registry: FakeRegistry
 
     def handle_error(self, *_: object) -> None:

@@ -4,10 +4,12 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from threading import Thread
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from tests.fakes.patient import PatientServer
 
 KEY = "rpa_TEST"
 CARDS = [
@@ -204,9 +206,7 @@ def running_runpod() -> Iterator[FakeRunPod]:
     """Serve one on a free port until the block ends."""
     cloud = FakeRunPod()
     door = type("OneDoor", (Door,), {"cloud": cloud})
-    patient = type("Patient", (ThreadingHTTPServer,), {"request_queue_size": 64})
-    server = patient(("127.0.0.1", 0), door)
-    server.daemon_threads = True
+    server = PatientServer(("127.0.0.1", 0), door)
     cloud.url = f"http://127.0.0.1:{server.server_address[1]}"
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
