@@ -5,6 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from puna.cli.fit import Seat, Subject, as_data, as_text, seat_of
+from puna.hardware.devices import Device, DeviceKind
+from puna.hardware.memory import Memory
+from puna.models.fit import Plan, Room, RoomKind
+from puna.models.fit_offload import CardRoom, Offloading
+from puna.models.gguf import read_header
+from puna.settings import load_settings
+from puna.units import Size
 from tests.builders import LLAMA, a_gguf
 from tests.fakes.console import Ran, puna
 from tests.former import write_old
@@ -153,3 +161,47 @@ def test_a_model_that_nobody_knows_is_to_be_searched_for(tmp_path: Path, name: s
     assert ran.code == 1
     assert f"model '{name}' not found" in ran.err
     assert f"`puna search {name}`" in ran.err
+
+
+GB = 10**9
+PLAN = Plan(4096, 1)
+
+
+def seated(file: Path, layers: int, *, memory: int) -> tuple[Subject, Seat]:
+    """The file on a machine whose card has room for so many of its three layers."""
+    header = read_header(file)
+    free = Offloading(header).needed(PLAN, layers)
+    card = CardRoom("CUDA0", 0, free, free, "Tesla T4")
+    rooms = [
+        Room("memory", RoomKind.MEMORY, Size(memory), Size(memory)),
+        Room("Tesla T4", RoomKind.CARD, free, Size(16 * GB)),
+    ]
+    seat = seat_of(header, PLAN, rooms, [card], load_settings({}).node)
+    return Subject("small", "1M", "Q4_0", 16384, header), seat
+
+
+def test_layers_on_cards_are_told_with_what_stays_in_memory(file: Path) -> None:
+    subject, seat = seated(file, 2, memory=GB)
+
+    assert seat.fits
+    words = as_text(subject, [], [seat]).splitlines()[-1].split()
+    assert words[:6] == ["4096", "2", "of", "3", "Tesla", "T4:"]
+    offload = json.loads(as_data(subject, [], [seat]))["plans"][0]["offload"]
+    assert (offload["layers"], offload["all_layers"]) == (2, 3)
+    assert [each["name"] for each in offload["cards"]] == ["CUDA0"]
+
+
+def test_what_stays_in_memory_has_to_fit_there(file: Path) -> None:
+    subject, seat = seated(file, 2, memory=1000)
+
+    assert seat.offload is None
+    assert json.loads(as_data(subject, [], [seat]))["plans"][0]["offload"] is None
+
+
+def test_the_command_that_makes_a_card_usable_stands_whole_below_the_tables(file: Path) -> None:
+    subject, seat = seated(file, 3, memory=GB)
+    command = "pip install --force-reinstall --index-url " + "x" * 100
+    memory = Memory(Size(GB), Size(GB))
+    card = Device("T4", DeviceKind.CARD, memory, usable=False, reason="no", remedy=command)
+
+    assert f"T4: {command}" in as_text(subject, [card], [seat], width=60).splitlines()
