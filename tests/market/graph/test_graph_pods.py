@@ -52,6 +52,14 @@ async def test_what_is_wanted_is_shown_at_once_and_what_runs_when_it_runs(
     assert shown["runtime"]["uptimeInSeconds"] == shown["uptimeSeconds"] == 60
 
 
+async def test_a_task_of_the_sdks_second_version_is_rented(graphql: Speaking) -> None:
+    wanted = {"gpuTypeIdList": ["NVIDIA L4", WANTED["gpuTypeId"]], "volumeMounts": []}
+    pod = await graphql.rent(**wanted, dataCenterIds=["US-KS-2", "EU-PL-1"])
+    assert (await look(graphql, pod))["machineId"] == graphql.host.id
+    error = await graphql.error(RENT, input=WANTED | wanted | {"dataCenterIds": ["US-KS-2"]})
+    assert error["message"].startswith("There are no longer any instances available")
+
+
 async def test_sizes_are_whole_numbers_and_prices_are_not(graphql: Speaking) -> None:
     pod = await graphql.rent()
     shown = await look(graphql, pod)

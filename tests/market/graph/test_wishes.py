@@ -76,6 +76,7 @@ def test_what_the_sdk_sends_by_itself_is_a_pod_with_one_card() -> None:
         ({"cloudType": None}, "cloud", None),
         ({"countryCode": "PL,CZ"}, "countries", ("PL", "CZ")),
         ({"dataCenterId": "EU-PL-1"}, "data_centers", ("EU-PL-1",)),
+        ({"dataCenterIds": ["EU-PL-1", "EU-RO-1"]}, "data_centers", ("EU-PL-1", "EU-RO-1")),
         ({"minCudaVersion": "12.8"}, "cuda", (12, 8)),
         ({"cudaVersion": "12"}, "cuda", (12, 0)),
         ({"allowedCudaVersions": ["12.4", "12.8"]}, "cuda_versions", ("12.4", "12.8")),
@@ -137,6 +138,7 @@ def test_the_sdks_own_path_for_a_volume_is_no_wish_against_a_templates() -> None
     ("sent", "names"),
     [
         ({"networkVolumeId": "agv6w2qcg7"}, "network volumes"),
+        ({"volumeMounts": [{"volumeId": "v", "mountPath": "/w"}]}, "network volumes"),
         ({"globalNetwork": True}, "global networking"),
         ({"compliance": ["GDPR"]}, "compliance"),
         ({"savingsPlan": {"planLength": "3m"}}, "savings plans"),

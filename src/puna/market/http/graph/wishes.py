@@ -91,8 +91,6 @@ def demand_of(words: Words, card: str) -> Demand:
         disk_gb=words.get("totalDisk") or words.get("minDisk") or 1,
     )
     spec = _placed(words, spec)
-    if words.get("dataCenterIds"):
-        spec = replace(spec, data_centers=tuple(words["dataCenterIds"]))
     if (secure := words.get("secureCloud")) is not None:
         spec = replace(spec, cloud=Cloud.SECURE if secure else Cloud.COMMUNITY)
     return spec.demand()
@@ -130,7 +128,7 @@ def extras_of(words: Words) -> PunaWish:
 
 
 def _lacking(words: Words) -> Iterator[str]:
-    if words.get("networkVolumeId"):
+    if words.get("networkVolumeId") or words.get("volumeMounts"):
         yield "network volumes; ask for a volume of the pod's own with volumeInGb"
     if words.get("globalNetwork"):
         yield "global networking"
@@ -155,7 +153,7 @@ def _placed(words: Words, spec: PodSpec) -> PodSpec:
         spec,
         cloud=Cloud(cloud) if cloud in set(Cloud) else None,
         countries=_list(words.get("countryCode")),
-        data_centers=_list(words.get("dataCenterId")),
+        data_centers=tuple(dict.fromkeys((*_list(words.get("dataCenterId")), *_named(words)))),
         cuda=_version(oldest) if oldest else (0, 0),
         cuda_versions=_list(versions) or spec.cuda_versions,
         down_mbps=words.get("minDownload") or 0,
@@ -189,6 +187,11 @@ def _sized(words: Words, spec: PodSpec) -> PodSpec:
         processors=max(least_processors, processors) or _PROCESSORS,
         memory_gb=max(least_memory, memory) or _MEMORY_GB,
     )
+
+
+def _named(words: Words) -> Iterator[str]:
+    """Yield the data centres of a list."""
+    return (each for each in words.get("dataCenterIds") or () if each)
 
 
 def _names_cards(words: Words) -> bool:

@@ -5,7 +5,7 @@ so a list is empty, one of them is not found, and only who wants to make one is 
 what to do instead.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fastapi import APIRouter
 
@@ -37,6 +37,14 @@ class Missing:
     """What the list of them is called in a reply."""
     what: str
     instead: str
+    is_paged: bool = False
+    """Whether RunPod's clients read its list in pages."""
+
+    @property
+    def all_of_them(self) -> dict[str, object]:
+        """Return the list as a reply has it: there are none."""
+        pages = {"pagination": {"hasNextPage": False, "nextCursor": None}}
+        return {self.named: [], **(pages if self.is_paged else {})}
 
     def none(self, one: str) -> NoneHere:
         """Return the error for one of them."""
@@ -52,6 +60,7 @@ VOLUMES = Missing(
     "networkVolumes",
     "network volumes",
     "ask for mounts.persistent, a volume of the pod's own",
+    is_paged=True,
 )
 SERVERLESS = Missing(
     "serverless", "endpoints", "serverless endpoints", "rent a pod and open a port of it"
@@ -64,6 +73,7 @@ _KINDS = (
         "keep a name and a password instead",
     ),
     VOLUMES,
+    replace(VOLUMES, root="global-volumes", named="globalVolumes", what="global volumes"),
     SERVERLESS,
     Missing("clusters", "clusters", "clusters", "rent the pods one by one"),
 )
@@ -72,10 +82,10 @@ _KINDS = (
 def add_missing(router: APIRouter, kind: Missing, root: str, *, is_bare: bool = False) -> None:
     """Answer for a kind of thing under `root`; `is_bare` where a list has no name around it."""
 
-    async def all_of_them(caller: Renter) -> list[None] | dict[str, list[None]]:
+    async def all_of_them(caller: Renter) -> list[None] | dict[str, object]:
         """Return an empty list: there are none."""
         del caller
-        return [] if is_bare else {kind.named: []}
+        return [] if is_bare else kind.all_of_them
 
     async def refuse(caller: Renter) -> None:
         del caller
