@@ -94,6 +94,17 @@ async def test_machines_without_cards_are_kinds_of_cpus(cloud: MarketServing, ke
     }
 
 
+async def test_processors_beside_a_card_are_let_too(cloud: MarketServing, key: str) -> None:
+    await cloud.host(country="PL")
+    path = "/catalog/cpus/cpu3c?include=AVAILABILITY&product=POD"
+    found = await get(cloud, key, path)
+    assert (found["availability"], found["price"]["securePerVcpu"]) == ("LOW", 0.36)
+    assert found["dataCenters"] == [{"id": "EU-PL-1", "name": "EU-PL-1", "availability": "LOW"}]
+    assert (await get(cloud, key, path + "&vcpuCount=32"))["availability"] == "NONE"
+    cpu = {"name": "n", "image": "i", "cpu": {"id": "cpu3c", "vcpuCount": 2}, "cloud": "COMMUNITY"}
+    assert (await cloud.ask("POST", "/v2/pods", cpu, key=key)).status == 201
+
+
 async def test_places_are_where_machines_stand(cloud: MarketServing, key: str) -> None:
     await cloud.host("pl", country="PL")
     await cloud.host("jp", country="JP", card="", cards=0, card_memory=0)
@@ -101,7 +112,7 @@ async def test_places_are_where_machines_stand(cloud: MarketServing, key: str) -
     (place,) = (await get(cloud, key, path))["dataCenters"]
     assert (place["id"], place["region"], place["globalNetwork"]) == ("EU-PL-1", "EUROPE", False)
     assert place["gpuAvailability"] == [{"id": CARD, "name": "RTX 4090", "availability": "LOW"}]
-    assert {each["availability"] for each in place["cpuAvailability"]} == {"NONE"}
+    assert {each["availability"] for each in place["cpuAvailability"]} == {"LOW"}
     assert (await get(cloud, key, "/catalog/datacenters/AP-JP-1"))["region"] == "ASIA"
     assert (await get(cloud, key, "/catalog/datacenters?compliance=GDPR"))["dataCenters"] == []
 

@@ -51,6 +51,8 @@ class Shelves:
     count: int = 1
     cloud: Cloud | None = None
     countries: tuple[str, ...] = ()
+    of_processors: bool = False
+    """Whether processors are counted: a pod without a card goes to any machine that has some."""
 
 
 async def shelves(tx: Transaction, which: Shelves, now: datetime) -> Sequence[Shelf]:
@@ -80,7 +82,7 @@ async def shelves(tx: Transaction, which: Shelves, now: datetime) -> Sequence[Sh
 
 def _machines(which: Shelves) -> Select[Any]:
     machine, terms = hosts.c.machine, hosts.c.terms
-    counted = "processors" if which.card == "" else "cards"
+    counted = "processors" if which.card == "" or which.of_processors else "cards"
     is_there = or_(pods.c.desired == str(Desired.RUN), pods.c.observed.not_in(_GONE))
     taken = (
         select(pods.c.host, func.sum(pods.c.spec[counted].as_integer()).label("taken"))
@@ -127,7 +129,9 @@ def _is_open(
 
 
 def _conditions(which: Shelves) -> list[ColumnElement[bool]]:
-    found = [hosts.c.card != "" if which.card is None else hosts.c.card == which.card]
+    found: list[ColumnElement[bool]] = []
+    if not which.of_processors:
+        found.append(hosts.c.card != "" if which.card is None else hosts.c.card == which.card)
     if which.cloud is not None:
         found.append(hosts.c.cloud == str(which.cloud))
     if which.countries:

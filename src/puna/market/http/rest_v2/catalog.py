@@ -5,6 +5,7 @@ A card's price is the lowest of all machines that are offered now; what each mac
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import Annotated
 
@@ -111,7 +112,7 @@ async def gpu(market: ThisMarket, _: Renter, card: str, query: Asked) -> Mapping
 @router.get("/cpus", response_model=CpusTold)
 async def cpus(market: ThisMarket, _: Renter, query: Asked) -> Mapping[str, object]:
     """Return the kinds of pods without a card."""
-    found = await _shelves(market, query, "")
+    found = await _processors(market, query)
     return {"cpus": [_cpu(each, found, query) for each in FLAVOURS.values()]}
 
 
@@ -120,7 +121,7 @@ async def cpu(market: ThisMarket, _: Renter, flavour: str, query: Asked) -> Mapp
     """Return one kind."""
     if flavour not in FLAVOURS:
         raise NoSuchThing(f'there is no kind of pods "{flavour}"')
-    return _cpu(FLAVOURS[flavour], await _shelves(market, query, ""), query)
+    return _cpu(FLAVOURS[flavour], await _processors(market, query), query)
 
 
 @router.get("/datacenters", response_model=DataCentersTold)
@@ -156,13 +157,18 @@ async def catalog_templates(
     return {"templates": [template_told(each) for each in found[:_MOST_TEMPLATES]]}
 
 
+async def _processors(market: Market, query: CatalogQuery) -> list[Shelf]:
+    """Return the processors of every machine: a pod without a card goes to any."""
+    return await _counted(market, query, Shelves(count=query.vcpu_count, of_processors=True))
+
+
 async def _shelves(market: Market, query: CatalogQuery, card: str | None) -> list[Shelf]:
-    which = Shelves(
-        card=card,
-        count=query.vcpu_count if card == "" else query.count,
-        cloud=query.cloud,
-        countries=_words(query.country_codes.upper()),
-    )
+    return await _counted(market, query, Shelves(card=card, count=query.count))
+
+
+async def _counted(market: Market, query: CatalogQuery, which: Shelves) -> list[Shelf]:
+    countries = _words(query.country_codes.upper())
+    which = replace(which, cloud=query.cloud, countries=countries)
     async with reading(market) as tx:
         found = await shelves(tx, which, market.world.now())
     return [each for each in found if _has_cuda(each, query)]
@@ -222,14 +228,12 @@ def _cpu(flavour: Flavour, found: Sequence[Shelf], query: CatalogQuery) -> dict[
 async def _data_centers(market: Market, query: CatalogQuery) -> list[dict[str, object]]:
     if query.network_volume_types or query.compliance or query.global_network:
         return []
-    cards = await _shelves(market, query, None)
-    bare = await _shelves(market, query, "")
+    cards = dict(_by(await _shelves(market, query, None), lambda shelf: shelf.data_center))
     regions, found = _words(query.regions), []
-    for place, here in _by([*cards, *bare], lambda shelf: shelf.data_center):
+    for place, here in _by(await _processors(market, query), lambda shelf: shelf.data_center):
         region = str(region_of(here[0].country))
         if not place or (regions and region not in regions):
             continue
-        with_card = [each for each in here if each.card]
         reply: dict[str, object] = {
             "id": place,
             "name": place,
@@ -241,10 +245,10 @@ async def _data_centers(market: Market, query: CatalogQuery) -> list[dict[str, o
         if query.includes("GPU_AVAILABILITY"):
             reply["gpuAvailability"] = [
                 {"id": card, "name": name_of(card), "availability": _stock(of_it, query)}
-                for card, of_it in _by(with_card, lambda shelf: shelf.card)
+                for card, of_it in _by(cards.get(place, []), lambda shelf: shelf.card)
             ]
         if query.includes("CPU_AVAILABILITY"):
-            word = _stock([each for each in here if not each.card], query)
+            word = _stock(here, query)
             reply["cpuAvailability"] = [
                 {"id": each.id, "name": each.name, "availability": word}
                 for each in FLAVOURS.values()
