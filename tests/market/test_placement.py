@@ -11,6 +11,7 @@ from puna.market.domain.hosts import Cloud, Host, Tenant, Tenure
 from puna.market.domain.placement import Demand, Why, place, reason_against
 from puna.units import Money, Size
 from tests.market.lots import (
+    CARD,
     GB,
     NOON,
     a_bid,
@@ -186,6 +187,53 @@ def test_a_seat_always_has_the_room_and_only_lower_bids_pay_for_it(
         gone = [each for each in chosen.tenants if each.pod in seat.displaces]
         assert all(each.tenure is Tenure.SPOT for each in gone)
         assert bid is None or all(each.bid < Money.parse(bid) for each in gone)
+
+
+machines = st.builds(
+    a_machine,
+    card=st.sampled_from(["NVIDIA L4", CARD, ""]),
+    cards=st.integers(0, 3),
+    country=st.sampled_from(["PL", "DE"]),
+    cuda=st.sampled_from([(0, 0), (12, 8)]),
+    down_mbps=st.sampled_from([0, 500]),
+    disk_mbps=st.sampled_from([0, 900]),
+    has_public_ip=st.booleans(),
+)
+offered = st.builds(
+    a_host,
+    st.sampled_from(["h1", "h2", "h3"]),
+    machine=machines,
+    cloud=st.sampled_from(Cloud),
+    is_draining=st.booleans(),
+    terms=st.builds(some_terms, bid=st.sampled_from([None, "0.10", "0.30"])),
+)
+demands = st.builds(
+    a_demand,
+    st.integers(0, 2),
+    cards=st.sampled_from([(), (CARD,)]),
+    cloud=st.sampled_from([None, *Cloud]),
+    countries=st.sampled_from([frozenset[str](), frozenset({"PL"})]),
+    cuda=st.sampled_from([(0, 0), (12, 0)]),
+    cuda_versions=st.sampled_from([frozenset[str](), frozenset({"12.8"})]),
+    down_mbps=st.sampled_from([0, 100]),
+    disk_mbps=st.sampled_from([0, 100]),
+    needs_public_ip=st.booleans(),
+    avoid=st.sampled_from([frozenset[str](), frozenset({"h1"})]),
+    tenure=st.sampled_from(Tenure),
+    bid=st.sampled_from([None, Money.parse("0.20")]),
+    ceiling=st.sampled_from([None, Money.parse("0.20"), Money.parse("1")]),
+)
+
+
+@settings(max_examples=200)
+@given(demand=demands, host=offered)
+def test_what_is_not_asked_for_is_not_looked_at_and_changes_nothing(
+    demand: Demand, host: Host
+) -> None:
+    """`place` leaves out the checks that no host can fail; `reason_against` makes all of them."""
+    refused = [each.why for each in place(demand, [host], NOON).refusals]
+    plain = reason_against(demand, host, NOON)
+    assert refused == [plain] if plain else refused in ([], [Why.TAKEN])
 
 
 def test_room_counts_what_tenants_take() -> None:

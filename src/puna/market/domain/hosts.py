@@ -115,13 +115,17 @@ class Host:
 
     def free_without(self, leaving: tuple[str, ...]) -> Room:
         """Return what nobody has taken once the pods `leaving` are gone."""
-        staying = [each.takes for each in self.tenants if each.pod not in leaving]
-        return Room(
-            cards=self.machine.cards - sum(each.cards for each in staying),
-            processors=self.machine.processors - sum(each.processors for each in staying),
-            memory=Size(self.machine.memory - sum(each.memory for each in staying)),
-            disk=Size(self.machine.disk - sum(each.disk for each in staying)),
-        )
+        machine = self.machine
+        cards, processors = machine.cards, machine.processors
+        memory, disk = int(machine.memory), int(machine.disk)
+        for each in self.tenants:  # of every host that is looked at
+            if each.pod not in leaving:
+                takes = each.takes
+                cards -= takes.cards
+                processors -= takes.processors
+                memory -= takes.memory
+                disk -= takes.disk
+        return Room(cards=cards, processors=processors, memory=Size(memory), disk=Size(disk))
 
     def without(self, pod: str) -> "Host":
         """Return the host as it is without a pod."""

@@ -6,12 +6,13 @@ An on-demand pod may displace spot pods, a spot pod only those that bid less tha
 go is the fewest and cheapest, and displacing is chosen only where nothing is free.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from types import MappingProxyType
 
-from puna.market.domain.hosts import Cloud, Host, Room, Tenant, Tenure
+from puna.market.domain.hosts import Cloud, Host, Machine, Room, Tenant, Tenure
 from puna.units import Money, Size
 
 _NO_BYTES = Size(0)
@@ -127,7 +128,7 @@ _CHECKS: tuple[tuple[Why, Check], ...] = (
         ),
     ),
     (Why.DISK_SPEED, lambda want, host, _: host.machine.disk_mbps >= want.disk_mbps),
-    (Why.TOO_SMALL, lambda want, host, _: fits(want.takes, _whole(host))),
+    (Why.TOO_SMALL, lambda want, host, _: _is_large_enough(want.takes, host.machine)),
     (Why.TRIED, lambda want, host, _: host.id not in want.avoid),
     (Why.DRAINING, lambda _, host, __: not host.is_draining),
     (Why.STALE, lambda _, host, now: host.is_fresh(now)),
@@ -144,12 +145,37 @@ _CHECKS: tuple[tuple[Why, Check], ...] = (
 )
 
 
+_ASKED: Mapping[Why, Callable[[Demand], object]] = MappingProxyType(
+    {
+        Why.CARD: lambda want: want.takes.cards,
+        Why.CLOUD: lambda want: want.cloud,
+        Why.COUNTRY: lambda want: want.countries,
+        Why.DATA_CENTER: lambda want: want.data_centers,
+        Why.CUDA: lambda want: want.cuda_versions or want.cuda > (0, 0),
+        Why.PUBLIC_IP: lambda want: want.needs_public_ip,
+        Why.BANDWIDTH: lambda want: want.down_mbps or want.up_mbps,
+        Why.DISK_SPEED: lambda want: want.disk_mbps,
+        Why.TRIED: lambda want: want.avoid,
+        Why.NO_SPOT: lambda want: want.tenure is Tenure.SPOT,
+        Why.BID_TOO_LOW: lambda want: want.tenure is Tenure.SPOT,
+        Why.TOO_DEAR: lambda want: want.ceiling is not None,
+    }
+)
+"""What a demand has to ask for, so that a host can fail it for this; anything can be for others."""
+
+
+def _reasons(demand: Demand) -> tuple[tuple[Why, Check], ...]:
+    """Return the checks that a host can fail for this demand, in their order."""
+    return tuple((why, does) for why, does in _CHECKS if why not in _ASKED or _ASKED[why](demand))
+
+
 def place(demand: Demand, hosts: Iterable[Host], now: datetime) -> Placement:
     """Choose a host, or tell of each why it does not do."""
     ranked: list[_Ranked] = []
     refusals: list[Refusal] = []
+    checks = _reasons(demand)
     for host in hosts:
-        why = reason_against(demand, host, now)
+        why = _first_against(checks, demand, host, now)
         seat = None if why else _seat_on(demand, host)
         if seat is None:
             refusals.append(Refusal(host.id, why or Why.TAKEN))
@@ -166,7 +192,8 @@ def best_seat(demand: Demand, hosts: Iterable[Host], now: datetime) -> Seat | No
 
 def best_seats(demand: Demand, hosts: Iterable[Host], now: datetime) -> Sequence[Seat]:
     """Return the seat that `place` chooses, and after it those that cost a renter no more."""
-    able = (host for host in hosts if reason_against(demand, host, now) is None)
+    checks = _reasons(demand)
+    able = (host for host in hosts if _first_against(checks, demand, host, now) is None)
     ranked = sorted(seat for host in able if (seat := _seat_on(demand, host)))
     return [seat for rank, seat in ranked if rank[:_COSTS] == ranked[0][0][:_COSTS]]
 
@@ -180,11 +207,12 @@ def cheapest_seat(demand: Demand, hosts: Iterable[Host], now: datetime) -> Seat 
         return best_seat(demand, hosts, now)
     free: _Ranked | None = None
     displacing: list[_Ranked] = []
-    asked = Money(0)
+    asked, checks = Money(0), _reasons(demand)
     for host in hosts:
         if free is not None and asks(host, demand.tenure) > asked:
             break
-        ranked = None if reason_against(demand, host, now) else _seat_on(demand, host)
+        why = _first_against(checks, demand, host, now)
+        ranked = None if why else _seat_on(demand, host)
         if ranked is None:
             continue
         if ranked[1].displaces:
@@ -209,17 +237,27 @@ _Ranked = tuple[tuple[int, int, int, int, str], Seat]
 
 
 def _seat_on(demand: Demand, host: Host) -> _Ranked | None:
-    leaving = _leaving(demand, host)
+    free = host.free
+    leaving = _leaving(demand, host, free)
     if leaving is None:
         return None
     price = price_of(demand, host)
     seat = Seat(host=host.id, price=price, turn=host.turn, displaces=leaving)
-    return _rank(demand, host, seat), seat
+    return _rank(demand, host, seat, free), seat
 
 
 def reason_against(demand: Demand, host: Host, now: datetime) -> Why | None:
     """Return why a host does not do, whoever is on it; None if it does."""
-    return next((why for why, does in _CHECKS if not does(demand, host, now)), None)
+    return _first_against(_CHECKS, demand, host, now)
+
+
+def _first_against(
+    checks: tuple[tuple[Why, Check], ...], demand: Demand, host: Host, now: datetime
+) -> Why | None:
+    for why, does in checks:
+        if not does(demand, host, now):
+            return why
+    return None
 
 
 def price_of(demand: Demand, host: Host) -> Money:
@@ -244,13 +282,12 @@ def _has_cuda(demand: Demand, host: Host) -> bool:
     return is_named and cuda >= demand.cuda
 
 
-def _whole(host: Host) -> Room:
-    machine = host.machine
-    return Room(
-        cards=machine.cards,
-        processors=machine.processors,
-        memory=machine.memory,
-        disk=machine.disk,
+def _is_large_enough(wanted: Room, machine: Machine) -> bool:
+    return (
+        wanted.cards <= machine.cards
+        and wanted.processors <= machine.processors
+        and wanted.memory <= machine.memory
+        and wanted.disk <= machine.disk
     )
 
 
@@ -264,9 +301,9 @@ def fits(wanted: Room, room: Room) -> bool:
     )
 
 
-def _leaving(demand: Demand, host: Host) -> tuple[str, ...] | None:
+def _leaving(demand: Demand, host: Host, free: Room) -> tuple[str, ...] | None:
     """Return the pods that must go to make room; None where even that makes too little."""
-    if fits(demand.takes, host.free):
+    if fits(demand.takes, free):
         return ()
     candidates = sorted(
         (tenant for tenant in host.tenants if _gives_way(tenant, demand)),
@@ -299,8 +336,8 @@ def _gives_way(tenant: Tenant, demand: Demand) -> bool:
     return demand.tenure is Tenure.ON_DEMAND or tenant.bid < (demand.bid or 0)
 
 
-def _rank(demand: Demand, host: Host, seat: Seat) -> tuple[int, int, int, int, str]:
+def _rank(demand: Demand, host: Host, seat: Seat, free: Room) -> tuple[int, int, int, int, str]:
     preference = demand.cards.index(host.machine.card) if demand.in_order and demand.cards else 0
     price = _least_bid(demand, host) if demand.tenure is Tenure.SPOT else seat.price
-    left = host.free.cards - demand.takes.cards
+    left = free.cards - demand.takes.cards
     return (len(seat.displaces) > 0, preference, price, max(0, left), host.id)
