@@ -329,7 +329,7 @@ async def test_the_host_the_lan_and_the_neighbours_are_closed(
     try:
         with listening(gateway) as port:
             reach = f"nc -w 2 {gateway} {port} < /dev/null"
-            assert "the owner's" in (await pod.sh(reach))[1]
+            assert "the owner's" in (await pod.sh(reach.replace("-w 2", "-w 20")))[1]
             notice = await walls.put_up(
                 Walls(
                     bridge=bridge.interface,
