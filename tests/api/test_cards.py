@@ -79,6 +79,15 @@ async def test_what_is_asked_of_cards_is_done(
     assert (entry["size"] == entry["size_vram"]) is (processor == "Tesla T4")
 
 
+async def test_a_driver_and_a_process_are_no_part_of_a_model(two: Stage) -> None:
+    await two.chat("hi", options={"num_gpu": 2})
+
+    entry = (await running(two))["tiny"]
+
+    assert isinstance(entry["size"], int)
+    assert entry["size"] < 100_000_000
+
+
 async def test_models_share_cards_and_the_longest_idle_makes_room_on_its_own(two: Stage) -> None:
     await two.chat("hi")
     await two.chat("hi", model="second")

@@ -88,6 +88,7 @@ def test_a_load_with_less_on_cards_has_more_in_memory() -> None:
     assert (smaller.gpu_layers, smaller.shares[0].layers) == (24, 24)
     assert smaller.shares[0].memory == CARD_OVERHEAD + 2400
     assert smaller.memory == SPEC.memory + 800
+    assert smaller.model_memory == SPEC.model_memory + 800
 
 
 def test_the_last_layer_leaves_the_card() -> None:

@@ -75,6 +75,8 @@ class Offload:
     all_layers: int
     memory: Size
     """What it takes of the machine's memory beside."""
+    model_memory: Size = Size(0)  # noqa: RUF009 - a number
+    """What of that is the model's own: weights, caches, scratch; no process and no driver."""
 
     @property
     def is_whole(self) -> bool:
@@ -166,7 +168,10 @@ class Offloading:
         return tuple(shares)
 
     def _offload(self, plan: Plan, shares: tuple[CardShare, ...], layers: int) -> Offload:
-        return Offload(shares, layers, self.all_layers, self._memory(plan, layers))
+        model = self._model_memory(plan, layers)
+        process = process_size(self.shape, plan, threads=1) + json_size(self.shape)
+        memory = Size(model + process + _DRIVER)
+        return Offload(shares, layers, self.all_layers, memory, model)
 
     def _items(self, plan: Plan) -> list[int]:
         """Return the bytes of each layer with its cache and a margin, the output last."""
@@ -183,8 +188,8 @@ class Offloading:
         copied = max(self._weights[: self.all_layers - layers], default=0)
         return CARD_OVERHEAD + scratch_size(self.shape, plan) + copied
 
-    def _memory(self, plan: Plan, layers: int) -> Size:
-        """Return what of the machine's memory a load with `layers` layers on cards takes."""
+    def _model_memory(self, plan: Plan, layers: int) -> Size:
+        """Return what a model with `layers` layers on cards takes of the machine's memory."""
         stays = self.all_layers - layers
         elsewhere = frozenset(
             tensor.name
@@ -199,9 +204,7 @@ class Offloading:
         rest = sum(caches) + snapshots_size(self.shape, plan) + scratch_size(self.shape, plan)
         rest += work_size(self.shape, plan) if stays else 0
         total = weights + rest
-        total += total // (_UNKNOWN_MARGIN if self.shape.is_upper_bound else _MARGIN)
-        process = process_size(self.shape, plan, threads=1) + json_size(self.shape)
-        return Size(total + process + _DRIVER)
+        return Size(total + total // (_UNKNOWN_MARGIN if self.shape.is_upper_bound else _MARGIN))
 
     @cached_property
     def _tied(self) -> int:

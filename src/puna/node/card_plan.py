@@ -73,6 +73,7 @@ def placed(spec: LoadSpec, offload: Offload) -> LoadSpec:
         all_layers=offload.all_layers,
         shares=offload.shares,
         memory=offload.memory,
+        model_memory=offload.model_memory,
     )
 
 

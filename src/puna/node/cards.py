@@ -145,8 +145,8 @@ def shrunk(spec: LoadSpec) -> LoadSpec | None:
         if layers:
             shares.append(replace(each, layers=layers, memory=Size(each.memory - leaving)))
     count = sum(each.layers for each in shares)
-    memory = Size(spec.memory + moved)
-    return replace(spec, shares=tuple(shares), gpu_layers=count, memory=memory)
+    memory, own = Size(spec.memory + moved), Size(spec.model_memory + moved)
+    return replace(spec, shares=tuple(shares), gpu_layers=count, memory=memory, model_memory=own)
 
 
 def _check_room(spec: LoadSpec, rooms: Mapping[str, int]) -> None:

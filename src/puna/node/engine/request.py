@@ -73,6 +73,8 @@ class LoadSpec:
     """How many layers there are; 0 where no card was thought of."""
     shares: tuple[CardShare, ...] = ()
     """What is on which card. Part of the plan, not of the identity, as the memory is."""
+    model_memory: Size = Size(0)  # noqa: RUF009 - a number
+    """What of a model that is on cards stays in memory: weights, caches, scratch."""
     may_shrink: bool = False
     """Nobody asked for so many layers: where a card turns out too full, fewer will do."""
     threads: int | None = None

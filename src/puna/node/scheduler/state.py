@@ -24,7 +24,7 @@ _DEFAULT_KEEP_ALIVE = Span.of(minutes=5)
 _DEFAULT_LOAD_TIMEOUT = Span.of(minutes=5)
 _DEFAULT_PATIENCE = Span.of(seconds=5)
 
-_PLANNED = ("all_layers", "shares", "may_shrink")
+_PLANNED = ("all_layers", "shares", "model_memory", "may_shrink")
 """What the server decides about cards; `gpu_layers` and `main_gpu` can be asked for."""
 
 # Weights and purpose are the key, the memory is a forecast, and the slots are the server's choice.

@@ -120,7 +120,7 @@ def _size(running: Running) -> int:
         return facts.memory if facts else spec.memory
     layers = facts.gpu_layers if facts else spec.gpu_layers
     is_whole = layers == spec.all_layers
-    return _on_cards(running) + (0 if is_whole else spec.memory)
+    return _on_cards(running) + (0 if is_whole else spec.model_memory)
 
 
 def _processor(facts: EngineFacts) -> str:
