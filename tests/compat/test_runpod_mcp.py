@@ -133,7 +133,7 @@ async def test_an_assistant_reads_catalogue_logs_and_bills(assistant: Assistant)
 
 
 async def test_an_assistant_is_told_what_a_market_has_not(assistant: Assistant) -> None:
-    assert (await assistant("list-endpoints"))["endpoints"] == []
+    assert (await assistant("list-endpoints"))["items"] == []
     assert (await assistant("list-network-volumes"))["networkVolumes"] == []
     volume = {"name": "mine", "size": 10, "dataCenter": "EU-PL-1"}
     assert (await assistant("create-network-volume", body=volume))["code"] == "not_offered"
