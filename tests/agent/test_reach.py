@@ -1,15 +1,19 @@
 """What the gateway may reach on a host: its pods that run, and nothing else."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from puna.agent.execs import Exec
 from puna.agent.problems import NotOnEngine
-from puna.agent.reach import PodReach
+from puna.agent.reach import PodReach, PodShell
 from puna.agent.tunnel import NoSuchPod
 from puna.wire.tunnel import Ask
 from tests.agent.hosts import Host, a_host, an_order
+from tests.worlds import FakeWorld
 
 
 @pytest.fixture
@@ -77,3 +81,35 @@ async def test_the_next_run_of_it_may_begin(host: Host) -> None:
     host.order(an_order(run=2))
     await host.turns(6)
     assert (await host.report()).observed == "running"
+
+
+class OneProcess:
+    """A program of this machine, as an engine shows what it has begun in a container."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+
+    async def running_pid(self) -> int:
+        return self.pid
+
+
+@pytest.mark.parametrize("is_leader", [True, False], ids=["a session of its own", "of another's"])
+async def test_a_signal_reaches_what_runs_in_a_pod(is_leader: bool) -> None:
+    script = "trap 'exit 7' TERM; echo ready; while :; do sleep 0.1; done"
+    began = await asyncio.create_subprocess_exec(
+        "/bin/sh",
+        *("-c", script),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        start_new_session=is_leader,
+    )
+    assert began.stdout is not None
+    assert await began.stdout.readline() == b"ready\n"
+    shell = PodShell(FakeWorld(), cast("Exec", OneProcess(began.pid)), lambda: None)
+    await shell.signal("TERM")
+    assert await began.wait() == 7
+
+
+async def test_a_signal_for_what_has_ended_is_for_nobody() -> None:
+    shell = PodShell(FakeWorld(), cast("Exec", OneProcess(0)), lambda: None)
+    await shell.signal("KILL")

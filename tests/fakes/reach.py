@@ -94,6 +94,9 @@ class FakeShell:
         self.sizes.append(size)
         self._said.put_nowait((False, f"{size.columns}x{size.rows}\n".encode()))
 
+    async def signal(self, name: str) -> None:
+        os.killpg(self._process.pid, signal.Signals[f"SIG{name}"])
+
     async def exit_code(self) -> int:
         return await self._process.wait()
 

@@ -21,6 +21,8 @@ SFTP_SERVERS = [
     for folder in ("/usr/lib/openssh", "/usr/lib/ssh", "/usr/libexec", "/usr/libexec/openssh")
 ]
 KEY = asyncssh.generate_private_key("ssh-ed25519")
+_GOES_ON = "while :; do sleep 0.1; done"
+"""A signal that comes before a `read` would be seen only after it."""
 PUBLIC = KEY.export_public_key("openssh").decode().strip()
 
 
@@ -72,6 +74,26 @@ async def test_a_shell_has_a_terminal_of_the_visitors_size(market: Stage) -> Non
         (ask,) = guest.rented.reach.asked
     assert done.exit_status == 5
     assert (ask.words, ask.terminal, ask.size.columns, ask.size.rows) == ((), "vt100", 90, 20)
+
+
+@pytest.mark.parametrize("name", ["INT", "TERM", "HUP", "USR1"])
+async def test_signals_reach_what_runs(market: Stage, name: str) -> None:
+    command = f"trap 'echo got {name}; exit 9' {name}; echo ready; {_GOES_ON}"
+    async with a_guest(market) as guest, guest.connected() as connection:
+        process = await connection.create_process(command)
+        assert await process.stdout.readline() == "ready\n"
+        process.send_signal(name)
+        assert await process.stdout.readline() == f"got {name}\n"
+        assert (await process.wait()).exit_status == 9
+
+
+async def test_a_break_interrupts_and_signals_of_no_ones_are_left_out(market: Stage) -> None:
+    async with a_guest(market) as guest, guest.connected() as connection:
+        process = await connection.create_process(f"trap 'exit 3' INT; echo ready; {_GOES_ON}")
+        assert await process.stdout.readline() == "ready\n"
+        process.send_signal("STOP@nowhere")
+        process.send_break(100)
+        assert (await process.wait()).exit_status == 3
 
 
 async def test_only_variables_of_the_terminal_are_passed_on(market: Stage) -> None:

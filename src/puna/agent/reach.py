@@ -109,6 +109,17 @@ class PodShell:
         """Tell it the size of its terminal."""
         await self._began.resize(_size(size))
 
+    async def signal(self, name: str) -> None:
+        """Send it a signal, and what it has started in its group, as SSH servers do."""
+        pid = await self._began.running_pid()
+        number = signal.Signals[f"SIG{name}"]
+        if pid:
+            with suppress(OSError):
+                if os.getpgid(pid) == pid:
+                    os.killpg(pid, number)
+                else:
+                    os.kill(pid, number)
+
     async def exit_code(self) -> int:
         """Return how it ended; the engine knows a moment after its output has."""
         for _ in range(_MOST_MOMENTS):

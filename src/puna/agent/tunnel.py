@@ -30,6 +30,7 @@ from puna.wire.tunnel import (
     LISTEN,
     MISSES,
     PACKET,
+    SIGNALS,
     WINDOW,
     Answer,
     Ask,
@@ -82,6 +83,9 @@ class Shell(Protocol):
 
     async def resize(self, size: Size) -> None:
         """Tell it the size of its terminal."""
+
+    async def signal(self, name: str) -> None:
+        """Send it a signal of `SIGNALS`; one that has ended does not mind."""
 
     async def exit_code(self) -> int:
         """Return how it ended, once it has."""
@@ -351,6 +355,8 @@ async def _type(shell: Shell, reader: asyncssh.SSHReader[bytes]) -> None:
             await shell.end_input()
         elif kind is Kind.RESIZE:
             await shell.resize(Size.model_validate_json(payload))
+        elif kind is Kind.SIGNAL and (name := payload.decode("ascii", "replace")) in SIGNALS:
+            await shell.signal(name)
 
 
 async def _speak(shell: Shell, writer: asyncssh.SSHWriter[bytes]) -> None:

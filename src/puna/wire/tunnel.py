@@ -30,6 +30,8 @@ PACKET = 32 * 1024
 LONGEST_FRAME = 64 * 1024
 MOST_KEPT = 5000
 """Lines of a container's log that are kept after its end."""
+SIGNALS = frozenset({"ABRT", "ALRM", "HUP", "INT", "KILL", "PIPE", "QUIT", "TERM", "USR1", "USR2"})
+"""Those of RFC 4254 that say no more than what they are."""
 _HEAD = 5
 
 
@@ -124,6 +126,8 @@ class Kind(IntEnum):
     ERRORS = 6
     LINE = 7
     EXIT = 8
+    SIGNAL = 9
+    """The name of a signal for what runs, without SIG."""
 
 
 class Reads(Protocol):

@@ -13,7 +13,7 @@ from puna.errors import PunaError
 from puna.market.gateway.directory import Directory, NoSuchPod, check_runs, pod_in, reach
 from puna.market.gateway.pump import BROKEN
 from puna.market.gateway.tunnels import Stream, Tunnels
-from puna.wire.tunnel import Ask, Exited, Kind, Size, frame, read_frame
+from puna.wire.tunnel import SIGNALS, Ask, Exited, Kind, Size, frame, read_frame
 
 _SFTP = (
     "for each in /usr/lib/openssh /usr/lib/ssh /usr/libexec /usr/libexec/openssh; do "
@@ -113,6 +113,16 @@ class _Visit(asyncssh.SSHServerSession[bytes]):
     def terminal_size_changed(self, width: int, height: int, pixwidth: int, pixheight: int) -> None:
         del pixwidth, pixheight
         self._send(frame(Kind.RESIZE, _size(width, height)))
+
+    def signal_received(self, signal: str) -> None:
+        if signal in SIGNALS:
+            self._send(frame(Kind.SIGNAL, signal.encode()))
+
+    def break_received(self, msec: int) -> bool:
+        """Take a break for what a terminal makes of it."""
+        del msec
+        self.signal_received("INT")
+        return True
 
     def pause_writing(self) -> None:
         self._may_write.clear()
