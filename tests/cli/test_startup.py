@@ -1,6 +1,7 @@
 """What a quick command must not wait for: modules are counted, not milliseconds."""
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -58,3 +59,13 @@ def test_completing_a_word_loads_nothing_slow(words: tuple[str, ...]) -> None:
 def test_asking_once_loads_no_line_editor(node: FakeNode) -> None:
     modules = loaded("run", "smollm2:135m", "hi", **node.environ())
     assert not modules & {"prompt_toolkit", "pydantic", "asyncio", "rich"}
+
+
+def test_who_interrupts_before_the_program_is_loaded_sees_no_traceback() -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "puna", "list"]
+    program = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    assert program.stderr is not None
+    begun = next(line for line in program.stderr if "  puna." in line)
+    program.send_signal(signal.SIGINT)
+    said = begun + program.communicate(timeout=60)[1]
+    assert "Traceback" not in said
