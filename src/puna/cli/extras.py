@@ -1,5 +1,6 @@
 """Groups of commands that need an extra of puna's, such as `puna[market]`."""
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -57,6 +58,6 @@ class ExtraCommands(LazyGroup):
                 raise
             raise MissingPackages(
                 f"puna {self.name} needs the package {error.name}, which is not installed",
-                hint=f"install it with: pip install 'puna[{self.extra.name}]'",
+                hint=f"install it with: {sys.executable} -m pip install 'puna[{self.extra.name}]'",
             ) from error
         return speaks(command)
