@@ -271,7 +271,7 @@ def test_without_its_packages_it_says_which_to_install() -> None:
     assert (ran.returncode, ran.stdout) == (1, "")
     assert ran.stderr == (
         "Error: puna batch needs the package pyarrow, which is not installed\n"
-        "install it with: pip install 'puna[batch]'\n"
+        f"install it with: {sys.executable} -m pip install 'puna[batch]'\n"
     )
 
 

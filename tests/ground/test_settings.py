@@ -42,6 +42,7 @@ EXAMPLES: list[tuple[str, str, object]] = [
     ("kv_cache_type", "Q8_0", "q8_0"),
     ("speculation", "NGRAM", "ngram"),
     ("gpu_overhead", "1GiB", Size(2**30)),
+    ("sched_spread", "1", True),
     ("memory_limit", "16 GB", Size(16 * 10**9)),
     ("threads", "3", 3),
     ("engine", "scripted", "scripted"),

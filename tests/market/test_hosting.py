@@ -161,7 +161,7 @@ async def test_a_host_sees_only_its_own_pods(market: Stage) -> None:
     lie = mine.shown[pod.id].model_copy(update={"observed": "failed", "run": 99})
     await market.report(other, pods=[lie])
     assert await market.status(pod) is Status.RUNNING
-    assert other.orders.pods == []
+    assert [(each.pod, each.want) for each in other.orders.pods] == [(pod.id, "terminate")]
 
 
 async def test_a_report_of_what_cannot_be_is_refused(market: Stage) -> None:

@@ -3,7 +3,7 @@ import asyncio
 import asyncssh
 import pytest
 
-from puna.agent.tunnel import Tunnel
+from puna.agent.tunnel import NotDialled, Tunnel
 from puna.market.actions.hosting import UnknownHost
 from puna.market.actions.sightings import InvalidReport
 from puna.market.actions.tunnels import register_tunnel
@@ -85,7 +85,7 @@ async def test_an_agent_does_not_trust_another_gateway(market: Stage) -> None:
             port = rented.gateway.port
             return Door(host="127.0.0.1", port=port, user="host-x", gateway_key=stranger)
 
-        with pytest.raises(asyncssh.HostKeyNotVerifiable):
+        with pytest.raises(NotDialled, match="not trusted"):
             await Tunnel(market.world, rented.reach, door).dial()
 
 
@@ -250,7 +250,7 @@ async def test_what_is_no_question_is_refused(market: Stage) -> None:
 
 
 @pytest.mark.parametrize(
-    "sent", [b"\x09\0\0\0\0", b"\x05\xff\xff\xff\xff"], ids=["unknown kind", "too long"]
+    "sent", [b"\x7f\0\0\0\0", b"\x05\xff\xff\xff\xff"], ids=["unknown kind", "too long"]
 )
 async def test_what_is_no_frame_is_refused(sent: bytes) -> None:
     reader = asyncio.StreamReader()
