@@ -94,11 +94,10 @@ def _money(money: Money | None) -> str:
 
 
 def _rented_row(cost: RentedCost) -> str:
-    name = one_line(cost.name, _NAME - len(_ESTIMATED)) + (
-        _MEASURED if cost.is_measured else _ESTIMATED
-    )
     if cost.reason:
         return f"{one_line(cost.name, _NAME):{_NAME}}   {cost.reason}"
+    kind = _MEASURED if cost.is_measured else _ESTIMATED
+    name = one_line(cost.name, _NAME - len(_ESTIMATED)) + kind
     return _row(name, rough_span(cost.span), rough_money(cost.price), "now, --rent")
 
 

@@ -48,8 +48,7 @@ class Site:
     @property
     def uses_here(self) -> bool:
         """Whether this machine computes the sample, alone or with others."""
-        crew = self.crew
-        return HERE in crew.endpoints or not (crew.endpoints or crew.ray or crew.pods)
+        return HERE in self.crew.endpoints or not self.is_joined
 
     @property
     def is_here(self) -> bool:

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import click
 
 from puna.cli.session import Session, pass_session
-from puna.cli.view import table
+from puna.cli.view import print_table
 from puna.errors import Invalid
 from puna.node.keys import KeyRing, KeyScope, KeyWish, read_life
 from puna.units import relative_time
@@ -91,8 +91,7 @@ def list_keys(session: Session) -> None:
         if key.revoked is None
     ]
     header = ("NAME", "KEY", "SCOPE", "CREATED", "LAST USED", "EXPIRES")
-    terminal = session.terminal
-    terminal.line(table(header, rows, terminal.screen_language, width=terminal.table_width))
+    print_table(session.terminal, header, rows)
 
 
 @keys.command(short_help="Let a key open nothing from now on.")

@@ -1,7 +1,7 @@
 """What the operator does: `puna market status`, `accounts`, `keys`, `credit`, `hosts` and more."""
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from puna.cli.keys import Life
 from puna.cli.market_calls import OperatorCalls
 from puna.cli.session import Session, pass_session
-from puna.cli.view import table
+from puna.cli.view import print_table
 from puna.text import one_line
 from puna.units import Money, relative_time
 from puna.wire import operator as wire
@@ -46,7 +46,7 @@ def status(session: Session, *, as_json: bool) -> None:
             for name, taken in sorted(found.loops.items())
         ),
     ]
-    _table(session, ("WHAT", "NOW"), rows)
+    print_table(session.terminal, ("WHAT", "NOW"), rows)
 
 
 @click.group(invoke_without_command=True)
@@ -356,12 +356,7 @@ def _show(
         values = [each.model_dump(mode="json") for each in found]
         session.terminal.line(json.dumps(values, indent=2, ensure_ascii=False))
         return
-    _table(session, header, map(row, found))
-
-
-def _table(session: Session, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    terminal = session.terminal
-    terminal.line(table(header, rows, terminal.screen_language, width=terminal.table_width))
+    print_table(session.terminal, header, map(row, found))
 
 
 def _print(session: Session, value: BaseModel) -> None:

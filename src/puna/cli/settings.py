@@ -5,7 +5,7 @@ import json
 import click
 
 from puna.cli.session import Session, pass_session
-from puna.cli.view import table
+from puna.cli.view import print_table
 
 
 @click.command()
@@ -33,5 +33,4 @@ def settings(session: Session, *, as_json: bool) -> None:
         return
     lines = [(row.name, row.value, row.source, ", ".join(row.variables)) for row in rows]
     header = ("SETTING", "VALUE", "SOURCE", "VARIABLES")
-    terminal = session.terminal
-    terminal.line(table(header, lines, terminal.screen_language, width=terminal.table_width))
+    print_table(session.terminal, header, lines)

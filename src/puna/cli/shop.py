@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from puna.cli.language import ENGLISH, Language
-from puna.cli.view import columns
+from puna.cli.view import NARROW, fitted
 from puna.node.replies import Fields
 from puna.text import cell_width, one_line
 from puna.units import Count, Size
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from puna.library.hub_search import Found
 
 _MOST_LANGUAGES = 3
-_GAP = 4
-_NARROW = 2
 Column = tuple[str, tuple[str, ...]]
 
 
@@ -100,20 +98,17 @@ def _fitted(
 ) -> tuple[str, tuple[str, ...]]:
     columns_in_order = [(language.of(name), cells) for name, cells in columns_in_order]
     shown = list(columns_in_order)
-    while width and len(shown) > least and _width(shown, _NARROW) > width:
+    while width and len(shown) > least and _least_width(shown) > width:
         shown.pop()
-    gap = _GAP
-    while width and gap > _NARROW and _width(shown, gap) > width:
-        gap -= 1
     left_out = tuple(name for name, _ in columns_in_order[len(shown) :])
     lines = [tuple(name for name, _ in shown)]
     lines += zip(*(tuple(one_line(cell) for cell in cells) for _, cells in shown), strict=True)
-    return "\n".join(columns(lines, indent="", gap=gap)), left_out
+    return "\n".join(fitted(lines, width)), left_out
 
 
-def _width(shown: Sequence[Column], gap: int) -> int:
+def _least_width(shown: Sequence[Column]) -> int:
     widest = (max(cell_width(cell) for cell in (name, *cells)) for name, cells in shown)
-    return sum(widest) + gap * (len(shown) - 1)
+    return sum(widest) + NARROW * (len(shown) - 1)
 
 
 def _size(row: Fields) -> str:

@@ -4,12 +4,14 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from puna.cli.language import ENGLISH, Language
+from puna.cli.terminal import Terminal
 from puna.node.replies import ModelEntry, RunningModel
 from puna.text import cell_width, one_line
 from puna.units import relative_time
 
 _GAP = 4
-_NARROW = 2
+NARROW = 2
+"""The least that stands between two columns."""
 _SHORT_ID = 12
 _FOREVER_DAYS = 20 * 365
 
@@ -29,12 +31,22 @@ def table(
         tuple(map(language.of, header)),
         *(tuple(one_line(cell) for cell in row) for row in rows),
     ]
+    return "\n".join(fitted(lines, width))
+
+
+def print_table(terminal: Terminal, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print columns in the screen's language, as near as its width needs."""
+    terminal.line(table(header, rows, terminal.screen_language, width=terminal.table_width))
+
+
+def fitted(lines: Sequence[Sequence[str]], width: int) -> list[str]:
+    """Return each line with its cells below those before, as near as `width` needs; 0 is none."""
     made: list[str] = []
-    for gap in range(_GAP, _NARROW - 1, -1):
+    for gap in range(_GAP, NARROW - 1, -1):
         made = columns(lines, indent="", gap=gap)
         if not width or max(map(cell_width, made)) <= width:
-            return "\n".join(made)
-    return "\n".join(made)
+            break
+    return made
 
 
 def columns(lines: Sequence[Sequence[str]], *, indent: str, gap: int = _GAP) -> list[str]:

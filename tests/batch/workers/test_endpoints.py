@@ -105,6 +105,7 @@ async def test_no_more_requests_are_under_way_than_the_window() -> None:
         while worker.pace.window <= FIRST:  # on a busy machine more than one shard tells it
             await worker.compute(a_shard(40))
         await worker.close()
+    assert worker.pace.window > FIRST
 
 
 async def test_who_is_told_to_wait_waits_as_long_and_asks_for_half() -> None:
